@@ -1,0 +1,611 @@
+"""The `ascend` dialect: where every tensor lies and which engine computes each group.
+
+An Ascend core has no cache in front of its units and each unit wants its operands in one order: the cube
+takes feature maps in NC1HWC0 and matrices in FRACTAL_NZ, weights in FRACTAL_Z; the vector unit takes any
+order as long as all operands agree; the user's own arrays are row-major. At this level the *logical* shape
+stays in the type and the physical format becomes its encoding, so that every change of format is an op that
+one can see and count:
+
+* `ascend.trans_data` writes a tensor once more in another format: a kernel, with its cost.
+* `ascend.view`, `ascend.slice_view`, `ascend.concat_view` cost nothing: the same bytes under another type, a
+  piece of a tensor, or several tensors that were written next to each other (decision D11).
+  `layouts.same_bytes` and `layouts.block_start` say when.
+* `ascend.group` is what one task will compute: the body of an `nn.group`, the engine that runs it (cube,
+  vector, move, sort, attention or AI CPU) and the schedule, which `ascend-choose-schedule` fills in and a
+  person may edit.
+
+A tensor without encoding is ND, dense. Block arguments of a group carry logical types without encoding: the
+body says what is computed, the operand types say where it lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from xdsl.dialects.builtin import (
+    ArrayAttr,
+    DenseArrayBase,
+    IntegerAttr,
+    NoneAttr,
+    StringAttr,
+    TensorType,
+    i64,
+)
+from xdsl.ir import Attribute, Block, Data, Dialect, Operation, Region, SSAValue
+from xdsl.irdl import (
+    IRDLOperation,
+    irdl_attr_definition,
+    irdl_op_definition,
+    operand_def,
+    opt_prop_def,
+    prop_def,
+    region_def,
+    result_def,
+    traits_def,
+    var_operand_def,
+    var_result_def,
+)
+from xdsl.parser import AttrParser, Parser
+from xdsl.printer import Printer
+from xdsl.traits import Pure
+from xdsl.utils.exceptions import VerifyException
+from xdsl.utils.hints import isa
+
+from . import dtypes, layouts
+from .layouts import ND, Format, Layout
+
+ScheduleValue: TypeAlias = int | str | tuple[int, ...] | tuple[str, ...]
+
+
+class Engine(StrEnum):
+    """Who runs a group."""
+
+    CUBE = "cube"
+    VECTOR = "vector"
+    MOVE = "move"
+    SORT = "sort"
+    ATTENTION = "attention"
+    AICPU = "aicpu"
+
+
+# ------------------------------------------------------------------------------------------------- attributes
+
+
+@irdl_attr_definition
+class LayoutAttr(Data[Layout]):
+    """`#ascend.layout<NC1HWC0, c0 = 16>`: the encoding of a tensor type. `groups` and `pitch` print when they
+    are not the default."""
+
+    name = "ascend.layout"
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> Layout:
+        with parser.in_angle_brackets():
+            name = parser.parse_identifier()
+            if name not in Format:
+                parser.raise_error(f"expected one of {', '.join(Format)}, got {name}")
+            fields = {"c0": 0, "groups": 1, "pitch": 0}
+            while parser.parse_optional_punctuation(","):
+                key = parser.parse_identifier()
+                if key not in fields:
+                    parser.raise_error(f"expected c0, groups or pitch, got {key}")
+                parser.parse_punctuation("=")
+                fields[key] = parser.parse_integer()
+            try:
+                return Layout(Format(name), **fields)
+            except ValueError as error:
+                parser.raise_error(str(error))
+
+    def print_parameter(self, printer: Printer) -> None:
+        with printer.in_angle_brackets():
+            printer.print_string(str(self.data))
+
+
+@irdl_attr_definition
+class ScheduleAttr(Data[tuple[tuple[str, ScheduleValue], ...]]):
+    """`#ascend.schedule<rows = 2, double = [l0a, ub], path = "fast">`: ordered choices of a generator, empty
+    until one is made."""
+
+    name = "ascend.schedule"
+
+    @staticmethod
+    def of(values: Mapping[str, int | str | Sequence[int] | Sequence[str]]) -> ScheduleAttr:
+        """From a dictionary; its order is kept."""
+        return ScheduleAttr(tuple((k, _schedule_value(v)) for k, v in values.items()))
+
+    @property
+    def values(self) -> dict[str, ScheduleValue]:
+        return dict(self.data)
+
+    def integer(self, key: str, default: int = 0) -> int:
+        """An integer choice, or its default."""
+        value = self.values.get(key, default)
+        if not isinstance(value, int):
+            raise TypeError(f"schedule {key} is not an integer: {value}")
+        return value
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> tuple[tuple[str, ScheduleValue], ...]:
+        def entry() -> tuple[str, ScheduleValue]:
+            key = parser.parse_identifier()
+            parser.parse_punctuation("=")
+            return key, _parse_schedule_value(parser)
+
+        entries = parser.parse_comma_separated_list(parser.Delimiter.ANGLE, entry)
+        if len({k for k, _ in entries}) != len(entries):
+            parser.raise_error("expected each schedule key once")
+        return tuple(entries)
+
+    def print_parameter(self, printer: Printer) -> None:
+        with printer.in_angle_brackets():
+            printer.print_list(
+                self.data, lambda kv: printer.print_string(f"{kv[0]} = {_schedule_text(kv[1])}")
+            )
+
+
+def _schedule_value(value: int | str | Sequence[int] | Sequence[str]) -> ScheduleValue:
+    if isinstance(value, int | str):
+        return value
+    items = tuple(value)
+    numbers = tuple(int(i) for i in items if not isinstance(i, str))
+    words = tuple(i for i in items if isinstance(i, str))
+    if numbers and words:
+        raise TypeError(f"a schedule list holds integers or words, not both: {items}")
+    return words or numbers
+
+
+def _parse_schedule_scalar(parser: AttrParser) -> int | str:
+    number = parser.parse_optional_integer(allow_boolean=False)
+    if number is not None:
+        return number
+    text = parser.parse_optional_str_literal()
+    return parser.parse_identifier() if text is None else text
+
+
+def _parse_schedule_value(parser: AttrParser) -> ScheduleValue:
+    items = parser.parse_optional_comma_separated_list(
+        parser.Delimiter.SQUARE, lambda: _parse_schedule_scalar(parser)
+    )
+    if items is None:
+        return _parse_schedule_scalar(parser)
+    numbers = tuple(i for i in items if isinstance(i, int))
+    words = tuple(i for i in items if isinstance(i, str))
+    if numbers and words:
+        parser.raise_error("expected a list of integers or of words, not both")
+    return words or numbers
+
+
+def _schedule_text(value: ScheduleValue) -> str:
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str):
+        return value if value.isidentifier() else f'"{value}"'
+    return "[" + ", ".join(map(_schedule_text, value)) + "]"
+
+
+EMPTY_SCHEDULE = ScheduleAttr(())
+
+# ----------------------------------------------------------------------------------------------- type helpers
+
+
+def tensor(value: SSAValue | Attribute) -> TensorType:
+    """The type of a value as a tensor type; anything else is our own bug."""
+    typ = value.type if isinstance(value, SSAValue) else value
+    assert isa(typ, TensorType)
+    return typ
+
+
+def layout_of(value: SSAValue | Attribute) -> Layout:
+    """The physical format of a tensor: its encoding, ND without one."""
+    encoding = tensor(value).encoding
+    return encoding.data if isinstance(encoding, LayoutAttr) else ND
+
+
+def with_layout(typ: Attribute, layout: Layout) -> TensorType:
+    """The same logical tensor type in a layout; dense ND is written as no encoding."""
+    old = tensor(typ)
+    encoding = NoneAttr() if layout == ND else LayoutAttr(layout)
+    return TensorType(old.element_type, old.shape, encoding)
+
+
+def logical(typ: Attribute) -> TensorType:
+    """The type without its encoding, as block arguments of groups carry it."""
+    return with_layout(typ, ND)
+
+
+def shape_of(value: SSAValue | Attribute) -> tuple[int, ...]:
+    return tuple(tensor(value).get_shape())
+
+
+def dtype_of(value: SSAValue | Attribute) -> str:
+    """Element type by name."""
+    return dtypes.name_of_ir(tensor(value).element_type)
+
+
+def bytes_of(value: SSAValue | Attribute) -> int:
+    """Bytes in memory, padding included."""
+    return layout_of(value).byte_size(shape_of(value), dtype_of(value))
+
+
+def physical_shape_of(value: SSAValue | Attribute) -> tuple[int, ...]:
+    return layout_of(value).physical_shape(shape_of(value), dtypes.size_of(dtype_of(value)))
+
+
+def _check_tensor(what: str, value: SSAValue) -> None:
+    """The layout can hold the shape."""
+    if -1 in shape_of(value):
+        return
+    try:
+        physical_shape_of(value)
+    except ValueError as error:
+        raise VerifyException(f"{what}: {error}") from error
+
+
+# -------------------------------------------------------------------------------------------------------- ops
+
+
+@irdl_op_definition
+class GroupOp(IRDLOperation):
+    """What one task computes. The region holds `nn` ops on logical types and ends with `nn.yield`.
+
+    Operand order is the kernel's argument order: inputs, then constants, then results.
+    """
+
+    name = "ascend.group"
+    label = prop_def(StringAttr)
+    engine = prop_def(StringAttr)
+    schedule = prop_def(ScheduleAttr)
+    sources = prop_def(ArrayAttr[StringAttr])
+    inputs = var_operand_def(TensorType)
+    outputs = var_result_def(TensorType)
+    body = region_def("single_block")
+
+    traits = traits_def(Pure())
+
+    def __init__(
+        self,
+        label: str,
+        inputs: Sequence[SSAValue],
+        result_types: Sequence[Attribute],
+        engine: Engine | str,
+        body: Region,
+        *,
+        schedule: ScheduleAttr = EMPTY_SCHEDULE,
+        sources: Sequence[str] = (),
+    ):
+        super().__init__(
+            operands=[inputs],
+            result_types=[result_types],
+            properties={
+                "label": StringAttr(label),
+                "engine": StringAttr(str(engine)),
+                "schedule": schedule,
+                "sources": ArrayAttr(StringAttr(s) for s in sources),
+            },
+            regions=[body],
+        )
+
+    @property
+    def engine_name(self) -> Engine:
+        return Engine(self.engine.data)
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        return tuple(s.data for s in self.sources)
+
+    @property
+    def yielded(self) -> tuple[SSAValue, ...]:
+        """The body's values that become the results."""
+        last = self.body.block.last_op
+        assert last is not None
+        return tuple(last.operands)
+
+    def verify_(self) -> None:
+        if self.engine.data not in Engine:
+            raise VerifyException(f"expected engine {', '.join(Engine)}, got {self.engine.data}")
+        block = self.body.block
+        if len(block.args) != len(self.inputs):
+            raise VerifyException(f"expected {len(self.inputs)} block arguments, got {len(block.args)}")
+        for i, (arg, value) in enumerate(zip(block.args, self.inputs, strict=True)):
+            if arg.type != logical(value.type):
+                raise VerifyException(f"block argument {i}: expected {logical(value.type)}, got {arg.type}")
+        last = block.last_op
+        if last is None or last.name != "nn.yield":
+            raise VerifyException(
+                f"expected nn.yield at the end, got {last.name if last else 'an empty body'}"
+            )
+        if len(last.operands) != len(self.outputs):
+            raise VerifyException(f"expected {len(self.outputs)} yielded values, got {len(last.operands)}")
+        for i, (value, result) in enumerate(zip(last.operands, self.outputs, strict=True)):
+            if value.type != logical(result.type):
+                raise VerifyException(f"result {i}: expected {value.type} and a layout, got {result.type}")
+        for i, value in enumerate((*self.inputs, *self.outputs)):
+            _check_tensor(f"operand {i}" if i < len(self.inputs) else f"result {i - len(self.inputs)}", value)
+
+    def print(self, printer: Printer) -> None:
+        printer.print_string(" ")
+        printer.print_string_literal(self.label.data)
+        printer.print_string(" (")
+        printer.print_list(self.inputs, printer.print_ssa_value)
+        printer.print_string(f") engine {self.engine.data} schedule ")
+        printer.print_attribute(self.schedule)
+        if self.sources.data:
+            printer.print_string(" from [")
+            printer.print_list(self.sources.data, lambda s: printer.print_string_literal(s.data))
+            printer.print_string("]")
+        if self.attributes:
+            printer.print_op_attributes(self.attributes, print_keyword=True)
+        printer.print_string(" ")
+        printer.print_region(self.body)
+        printer.print_string(" : ")
+        printer.print_operation_type(self)
+
+    @classmethod
+    def parse(cls, parser: Parser) -> GroupOp:
+        label = parser.parse_str_literal()
+        operands = parser.parse_comma_separated_list(parser.Delimiter.PAREN, parser.parse_unresolved_operand)
+        parser.parse_keyword("engine")
+        engine = parser.parse_identifier()
+        parser.parse_keyword("schedule")
+        schedule = parser.parse_attribute()
+        if not isinstance(schedule, ScheduleAttr):
+            parser.raise_error(f"expected #ascend.schedule<...>, got {schedule}")
+        sources: list[str] = []
+        if parser.parse_optional_keyword("from"):
+            sources = parser.parse_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_str_literal)
+        attributes = parser.parse_optional_attr_dict_with_keyword()
+        body = parser.parse_region()
+        parser.parse_punctuation(":")
+        position = parser.pos
+        typ = parser.parse_function_type()
+        inputs = parser.resolve_operands(operands, typ.inputs.data, position)
+        op = cls(label, inputs, typ.outputs.data, engine, body, schedule=schedule, sources=sources)
+        if attributes is not None:
+            op.attributes.update(attributes.data)
+        return op
+
+
+class _OneToOne(IRDLOperation):
+    """Operand and result are the same kind of tensor in other places of memory."""
+
+    traits = traits_def(Pure())
+
+
+def _same_element(source: SSAValue, result: SSAValue) -> None:
+    if tensor(source).element_type != tensor(result).element_type:
+        raise VerifyException(
+            f"expected result of {tensor(source).element_type}, got {tensor(result).element_type}"
+        )
+    _check_tensor("operand", source)
+    _check_tensor("result", result)
+
+
+@irdl_op_definition
+class TransDataOp(_OneToOne):
+    """The same logical tensor written in another layout; a kernel of its own, the cost that layout assignment
+    minimises."""
+
+    name = "ascend.trans_data"
+    source = operand_def(TensorType)
+    result = result_def(TensorType)
+    assembly_format = "$source attr-dict `:` type($source) `->` type($result)"
+
+    def __init__(self, source: SSAValue, layout: Layout):
+        super().__init__(operands=[source], result_types=[with_layout(source.type, layout)])
+
+    def verify_(self) -> None:
+        _same_element(self.source, self.result)
+        if shape_of(self.source) != shape_of(self.result):
+            raise VerifyException(f"expected shape {shape_of(self.source)}, got {shape_of(self.result)}")
+        if layout_of(self.source) == layout_of(self.result):
+            raise VerifyException(f"expected another layout than {layout_of(self.source)}")
+
+
+@irdl_op_definition
+class ViewOp(_OneToOne):
+    """The same bytes as another shape or format: a reshape of the operand, transposed by `perm` first if
+    there is one.
+
+    The result may end earlier than the operand: what is left out is padding.
+    """
+
+    name = "ascend.view"
+    source = operand_def(TensorType)
+    perm = opt_prop_def(DenseArrayBase.constr(i64))
+    result = result_def(TensorType)
+    assembly_format = "$source (`perm` $perm^)? attr-dict `:` type($source) `->` type($result)"
+
+    def __init__(self, source: SSAValue, result_type: Attribute, perm: Sequence[int] | None = None):
+        plain = None if perm is None else DenseArrayBase.from_list(i64, list(perm))
+        super().__init__(operands=[source], properties={"perm": plain}, result_types=[result_type])
+
+    @property
+    def permutation(self) -> tuple[int, ...] | None:
+        return None if self.perm is None else tuple(int(i) for i in self.perm.get_values())
+
+    def verify_(self) -> None:
+        _same_element(self.source, self.result)
+        if not can_view(self.source.type, self.result.type, self.permutation):
+            raise VerifyException(f"expected the same bytes, got {self.source.type} and {self.result.type}")
+
+
+def can_view(source: Attribute, result: Attribute, perm: Sequence[int] | None = None) -> bool:
+    """Whether `ascend.view` may turn one tensor type into the other."""
+    if -1 in (*shape_of(source), *shape_of(result)):
+        return False
+    if perm is not None and sorted(perm) != list(range(len(shape_of(source)))):
+        return False
+    size = dtypes.size_of(dtype_of(source))
+    a, b = layout_of(source), layout_of(result)
+    return layouts.views_as(a, shape_of(source), b, shape_of(result), perm=perm, itemsize=size)
+
+
+@irdl_op_definition
+class SliceViewOp(_OneToOne):
+    """A contiguous piece of a tensor, at a byte offset that follows from `starts`; extents are the result's
+    shape."""
+
+    name = "ascend.slice_view"
+    source = operand_def(TensorType)
+    starts = prop_def(DenseArrayBase.constr(i64))
+    result = result_def(TensorType)
+    assembly_format = "$source `starts` $starts attr-dict `:` type($source) `->` type($result)"
+
+    def __init__(self, source: SSAValue, starts: Sequence[int], result_type: Attribute):
+        super().__init__(
+            operands=[source],
+            properties={"starts": DenseArrayBase.from_list(i64, list(starts))},
+            result_types=[result_type],
+        )
+
+    @property
+    def start_indices(self) -> tuple[int, ...]:
+        return tuple(int(i) for i in self.starts.get_values())
+
+    @property
+    def byte_offset(self) -> int:
+        """Where the piece begins in its source."""
+        offset = piece_offset(self.source.type, self.start_indices, self.result.type)
+        assert offset is not None, "verified"
+        return offset
+
+    def verify_(self) -> None:
+        _same_element(self.source, self.result)
+        _check_piece("result", self.source.type, self.start_indices, self.result.type)
+
+
+@irdl_op_definition
+class ConcatViewOp(IRDLOperation):
+    """Operands that were written side by side: the planner gives them the result's memory, so nothing is
+    copied.
+
+    Each operand must be free to be placed there: made by a group, and in no other `concat_view`.
+    """
+
+    name = "ascend.concat_view"
+    pieces = var_operand_def(TensorType)
+    axis = prop_def(IntegerAttr.constr(type=i64))
+    result = result_def(TensorType)
+    traits = traits_def(Pure())
+
+    def __init__(self, pieces: Sequence[SSAValue], axis: int, result_type: Attribute):
+        super().__init__(
+            operands=[pieces], properties={"axis": IntegerAttr(axis, i64)}, result_types=[result_type]
+        )
+
+    @property
+    def starts(self) -> list[tuple[int, ...]]:
+        """Where each operand begins, as an index of the result."""
+        axis, rank, position = self.axis.value.data, len(shape_of(self.result)), 0
+        out: list[tuple[int, ...]] = []
+        for piece in self.pieces:
+            out.append(tuple(position if i == axis else 0 for i in range(rank)))
+            position += shape_of(piece)[axis]
+        return out
+
+    @property
+    def byte_offsets(self) -> list[int]:
+        """Where each operand begins in the result's memory."""
+        offsets = [
+            piece_offset(self.result.type, start, piece.type)
+            for start, piece in zip(self.starts, self.pieces, strict=True)
+        ]
+        assert None not in offsets, "verified"
+        return [o for o in offsets if o is not None]
+
+    def verify_(self) -> None:
+        axis, shape = self.axis.value.data, shape_of(self.result)
+        if not 0 <= axis < len(shape):
+            raise VerifyException(f"expected axis below {len(shape)}, got {axis}")
+        if not self.pieces:
+            raise VerifyException("expected at least one operand")
+        total = sum(shape_of(piece)[axis] for piece in self.pieces if len(shape_of(piece)) == len(shape))
+        if total != shape[axis]:
+            raise VerifyException(f"expected operands of {shape[axis]} along axis {axis}, got {total}")
+        for i, (start, piece) in enumerate(zip(self.starts, self.pieces, strict=True)):
+            _same_element(piece, self.result)
+            _check_piece(f"operand {i}", self.result.type, start, piece.type)
+            if not rows_end_in_blocks(piece.type):
+                raise VerifyException(f"operand {i}: expected rows of whole 32-byte units, got {piece.type}")
+
+    def print(self, printer: Printer) -> None:
+        printer.print_string(" ")
+        printer.print_list(self.pieces, printer.print_ssa_value)
+        printer.print_string(f" axis {self.axis.value.data}")
+        printer.print_op_attributes(self.attributes)
+        printer.print_string(" : ")
+        printer.print_operation_type(self)
+
+    @classmethod
+    def parse(cls, parser: Parser) -> ConcatViewOp:
+        operands = parser.parse_comma_separated_list(parser.Delimiter.NONE, parser.parse_unresolved_operand)
+        parser.parse_keyword("axis")
+        axis = parser.parse_integer()
+        attributes = parser.parse_optional_attr_dict()
+        parser.parse_punctuation(":")
+        position = parser.pos
+        typ = parser.parse_function_type()
+        op = cls(parser.resolve_operands(operands, typ.inputs.data, position), axis, typ.outputs.data[0])
+        op.attributes.update(attributes)
+        return op
+
+
+def piece_offset(whole: Attribute, starts: Sequence[int], piece: Attribute) -> int | None:
+    """Byte offset of a piece inside a whole when it is a contiguous tensor of the same layout, else None."""
+    if layout_of(whole) != layout_of(piece) or len(shape_of(whole)) != len(shape_of(piece)):
+        return None
+    return layouts.block_start(layout_of(whole), shape_of(whole), starts, shape_of(piece), dtype_of(whole))
+
+
+def rows_end_in_blocks(typ: Attribute) -> bool:
+    """A store to this tensor never runs past its end: kernels may write whole 32-byte units row by row
+    (decision D8)."""
+    layout, shape = layout_of(typ), shape_of(typ)
+    if layout.format not in layouts.ROW_MAJOR or not shape:
+        return layout.format not in layouts.ROW_MAJOR
+    lead = [s for s in shape[:-1] if s > 1]
+    row = layout.pitch or shape[-1] * dtypes.size_of(dtype_of(typ))
+    return row % layouts.BLOCK_BYTES == 0 if lead else bytes_of(typ) % layouts.BLOCK_BYTES == 0
+
+
+def _check_piece(what: str, whole: Attribute, starts: Sequence[int], piece: Attribute) -> None:
+    if layout_of(whole) != layout_of(piece):
+        raise VerifyException(f"{what}: expected layout {layout_of(whole)}, got {layout_of(piece)}")
+    limits, extents = shape_of(whole), shape_of(piece)
+    if len(starts) != len(limits) or len(extents) != len(limits):
+        raise VerifyException(f"{what}: expected rank {len(limits)}, got {len(extents)}")
+    if any(s < 0 or s + n > m for s, n, m in zip(starts, extents, limits, strict=True)):
+        raise VerifyException(
+            f"{what}: expected a piece inside {list(limits)}, got {list(starts)} + {list(extents)}"
+        )
+    if piece_offset(whole, starts, piece) is None:
+        raise VerifyException(
+            f"{what}: expected one contiguous piece of whole 32-byte units, got {list(starts)} + {list(extents)}"
+        )
+
+
+@dataclass(frozen=True)
+class GroupBody:
+    """A group's body while it is being built: block and the map from outer values to its arguments."""
+
+    block: Block
+    arguments: dict[SSAValue, SSAValue]
+
+    @staticmethod
+    def of(inputs: Sequence[SSAValue]) -> GroupBody:
+        block = Block(arg_types=[logical(v.type) for v in inputs])
+        return GroupBody(block, dict(zip(inputs, block.args, strict=True)))
+
+    def add(self, op: Operation) -> Operation:
+        self.block.add_op(op)
+        return op
+
+
+Ascend = Dialect(
+    "ascend",
+    [GroupOp, TransDataOp, ViewOp, SliceViewOp, ConcatViewOp],
+    [LayoutAttr, ScheduleAttr],
+)
