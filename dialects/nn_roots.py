@@ -1,0 +1,338 @@
+"""Ops that combine positions: convolutions, products, windows, reductions, normalisations.
+
+Convolutions and products are the work of the cube unit (16×16×16 multiply-accumulates per cycle in f16, accumulated in f32); windows,
+reductions and normalisations are vector work. All spatial ops are two-dimensional, NCHW; one-dimensional models are imported with
+H = 1. Pads are always explicit, [top, left, bottom, right]: auto_pad and ceil mode end at import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from xdsl.dialects.builtin import StringAttr, TensorType, UnitAttr
+from xdsl.irdl import (
+    irdl_op_definition,
+    operand_def,
+    opt_operand_def,
+    opt_prop_def,
+    prop_def,
+    result_def,
+    traits_def,
+)
+from xdsl.traits import Pure
+
+from . import nn_shapes
+from .nn_attrs import FLOAT, INT, INTS, NNOp
+from .nn_elementwise import UnaryOp, Value
+
+REDUCE_KINDS = ("sum", "mean", "max", "min", "prod", "sum_square", "l1", "l2", "log_sum", "log_sum_exp")
+
+
+@irdl_op_definition
+class ConvOp(NNOp):
+    """Cross-correlation of input [N, C, H, W] with weight [O, C/group, kh, kw]; depthwise is group = C."""
+
+    name = "nn.conv"
+    SHAPE = staticmethod(nn_shapes.conv)
+    input = operand_def(TensorType)
+    weight = operand_def(TensorType)
+    bias = opt_operand_def(TensorType)
+    strides = prop_def(INTS)
+    pads = prop_def(INTS)
+    dilations = prop_def(INTS)
+    group = prop_def(INT)
+    output = result_def(TensorType)
+    traits = traits_def(Pure())
+
+    def __init__(
+        self,
+        input: Value,
+        weight: Value,
+        bias: Value | None = None,
+        *,
+        strides: Sequence[int] = (1, 1),
+        pads: Sequence[int] = (0, 0, 0, 0),
+        dilations: Sequence[int] = (1, 1),
+        group: int = 1,
+    ) -> None:
+        self.build(
+            [input, weight, bias],
+            {"strides": tuple(strides), "pads": tuple(pads), "dilations": tuple(dilations), "group": group},
+        )
+
+
+@irdl_op_definition
+class ConvTransposeOp(NNOp):
+    """Transposed convolution; weight [C, O/group, kh, kw]. Positive pads crop, output_padding extends bottom and right."""
+
+    name = "nn.conv_transpose"
+    SHAPE = staticmethod(nn_shapes.conv_transpose)
+    input = operand_def(TensorType)
+    weight = operand_def(TensorType)
+    bias = opt_operand_def(TensorType)
+    strides = prop_def(INTS)
+    pads = prop_def(INTS)
+    dilations = prop_def(INTS)
+    output_padding = prop_def(INTS)
+    group = prop_def(INT)
+    output = result_def(TensorType)
+    traits = traits_def(Pure())
+
+    def __init__(
+        self,
+        input: Value,
+        weight: Value,
+        bias: Value | None = None,
+        *,
+        strides: Sequence[int] = (1, 1),
+        pads: Sequence[int] = (0, 0, 0, 0),
+        dilations: Sequence[int] = (1, 1),
+        output_padding: Sequence[int] = (0, 0),
+        group: int = 1,
+    ) -> None:
+        self.build(
+            [input, weight, bias],
+            {
+                "strides": tuple(strides),
+                "pads": tuple(pads),
+                "dilations": tuple(dilations),
+                "output_padding": tuple(output_padding),
+                "group": group,
+            },
+        )
+
+
+@irdl_op_definition
+class MatMulOp(NNOp):
+    """[…, m, k] × […, k, n], leading dims broadcast; the flags say which operand is stored transposed."""
+
+    name = "nn.matmul"
+    SHAPE = staticmethod(nn_shapes.matmul)
+    lhs = operand_def(TensorType)
+    rhs = operand_def(TensorType)
+    bias = opt_operand_def(TensorType)
+    trans_a: UnitAttr | None = opt_prop_def(UnitAttr)
+    trans_b: UnitAttr | None = opt_prop_def(UnitAttr)
+    output = result_def(TensorType)
+    traits = traits_def(Pure())
+
+    def __init__(
+        self,
+        lhs: Value,
+        rhs: Value,
+        bias: Value | None = None,
+        *,
+        trans_a: bool = False,
+        trans_b: bool = False,
+    ) -> None:
+        self.build([lhs, rhs, bias], {"trans_a": trans_a, "trans_b": trans_b})
+
+
+@irdl_op_definition
+class MaxPoolOp(UnaryOp):
+    """Maximum over a window; padding never wins."""
+
+    name = "nn.max_pool"
+    SHAPE = staticmethod(nn_shapes.pool)
+    kernel = prop_def(INTS)
+    strides = prop_def(INTS)
+    pads = prop_def(INTS)
+    dilations = prop_def(INTS)
+
+    def __init__(
+        self,
+        input: Value,
+        *,
+        kernel: Sequence[int],
+        strides: Sequence[int],
+        pads: Sequence[int] = (0, 0, 0, 0),
+        dilations: Sequence[int] = (1, 1),
+    ) -> None:
+        self.build(
+            [input],
+            {
+                "kernel": tuple(kernel),
+                "strides": tuple(strides),
+                "pads": tuple(pads),
+                "dilations": tuple(dilations),
+            },
+        )
+
+
+@irdl_op_definition
+class AvgPoolOp(UnaryOp):
+    """Mean over a window: of its positions within the input, or with `count_include_pad` within input and `pads`.
+
+    `extra` is what ceil mode adds at the bottom and right end: the window may reach there, but these positions never count.
+    """
+
+    name = "nn.avg_pool"
+    SHAPE = staticmethod(nn_shapes.avg_pool)
+    kernel = prop_def(INTS)
+    strides = prop_def(INTS)
+    pads = prop_def(INTS)
+    dilations = prop_def(INTS)
+    extra = prop_def(INTS)
+    count_include_pad: UnitAttr | None = opt_prop_def(UnitAttr)
+
+    def __init__(
+        self,
+        input: Value,
+        *,
+        kernel: Sequence[int],
+        strides: Sequence[int],
+        pads: Sequence[int] = (0, 0, 0, 0),
+        dilations: Sequence[int] = (1, 1),
+        extra: Sequence[int] = (0, 0),
+        count_include_pad: bool = False,
+    ) -> None:
+        self.build(
+            [input],
+            {
+                "kernel": tuple(kernel),
+                "strides": tuple(strides),
+                "pads": tuple(pads),
+                "dilations": tuple(dilations),
+                "extra": tuple(extra),
+                "count_include_pad": count_include_pad,
+            },
+        )
+
+
+@irdl_op_definition
+class ReduceOp(UnaryOp):
+    """Reduction over `axes` (ascending, from the front); global pooling is a mean or max over H and W."""
+
+    name = "nn.reduce"
+    SHAPE = staticmethod(nn_shapes.reduce)
+    WORDS: ClassVar = {"kind": REDUCE_KINDS}
+    kind = prop_def(StringAttr)
+    axes = prop_def(INTS)
+    keepdims: UnitAttr | None = opt_prop_def(UnitAttr)
+
+    def __init__(self, input: Value, kind: str, axes: Sequence[int], keepdims: bool = False) -> None:
+        self.build([input], {"kind": kind, "axes": tuple(axes), "keepdims": keepdims})
+
+
+@irdl_op_definition
+class ArgReduceOp(UnaryOp):
+    """Position (i64) of the largest or smallest element along an axis, the first or, with `last`, the last one."""
+
+    name = "nn.arg_reduce"
+    SHAPE = staticmethod(nn_shapes.arg_reduce)
+    ELEMENT_RULE: ClassVar = "any"
+    WORDS: ClassVar = {"kind": ("max", "min")}
+    kind = prop_def(StringAttr)
+    axis = prop_def(INT)
+    keepdims: UnitAttr | None = opt_prop_def(UnitAttr)
+    last: UnitAttr | None = opt_prop_def(UnitAttr)
+
+    def __init__(
+        self, input: Value, kind: str, axis: int, keepdims: bool = False, last: bool = False
+    ) -> None:
+        self.build([input], {"kind": kind, "axis": axis, "keepdims": keepdims, "last": last}, dtype="i64")
+
+
+class _AlongAxisOp(UnaryOp):
+    """Shape kept, computed along one axis (from the front)."""
+
+    SHAPE = staticmethod(nn_shapes.along_axis)
+    axis = prop_def(INT)
+
+    def __init__(self, input: Value, axis: int) -> None:
+        self.build([input], {"axis": axis})
+
+
+@irdl_op_definition
+class SoftmaxOp(_AlongAxisOp):
+    """e^(x - max) over its sum."""
+
+    name = "nn.softmax"
+
+
+@irdl_op_definition
+class LogSoftmaxOp(_AlongAxisOp):
+    """Logarithm of softmax, computed without underflow."""
+
+    name = "nn.log_softmax"
+
+
+@irdl_op_definition
+class LayerNormOp(NNOp):
+    """(x - mean) / sqrt(variance + epsilon) over all axes from `axis` on, times scale, plus bias."""
+
+    name = "nn.layer_norm"
+    SHAPE = staticmethod(nn_shapes.layer_norm)
+    input = operand_def(TensorType)
+    scale = operand_def(TensorType)
+    bias = opt_operand_def(TensorType)
+    axis = prop_def(INT)
+    epsilon = prop_def(FLOAT)
+    output = result_def(TensorType)
+    traits = traits_def(Pure())
+
+    def __init__(
+        self, input: Value, scale: Value, bias: Value | None = None, *, axis: int, epsilon: float = 1e-5
+    ) -> None:
+        self.build([input, scale, bias], {"axis": axis, "epsilon": float(epsilon)})
+
+
+@irdl_op_definition
+class InstanceNormOp(NNOp):
+    """Normalises each channel of each sample over its positions; scale and bias per channel."""
+
+    name = "nn.instance_norm"
+    SHAPE = staticmethod(nn_shapes.per_channel)
+    input = operand_def(TensorType)
+    scale = operand_def(TensorType)
+    bias = operand_def(TensorType)
+    epsilon = prop_def(FLOAT)
+    output = result_def(TensorType)
+    traits = traits_def(Pure())
+
+    def __init__(self, input: Value, scale: Value, bias: Value, *, epsilon: float = 1e-5) -> None:
+        self.build([input, scale, bias], {"epsilon": float(epsilon)})
+
+
+@irdl_op_definition
+class BatchNormOp(NNOp):
+    """scale · (x - mean) / sqrt(variance + epsilon) + bias with stored statistics; folded into a convolution where one precedes."""
+
+    name = "nn.batch_norm"
+    SHAPE = staticmethod(nn_shapes.per_channel)
+    ELEMENT_RULE: ClassVar = "first"
+    input = operand_def(TensorType)
+    scale = operand_def(TensorType)
+    bias = operand_def(TensorType)
+    mean = operand_def(TensorType)
+    variance = operand_def(TensorType)
+    epsilon = prop_def(FLOAT)
+    output = result_def(TensorType)
+    traits = traits_def(Pure())
+
+    def __init__(
+        self, input: Value, scale: Value, bias: Value, mean: Value, variance: Value, *, epsilon: float = 1e-5
+    ) -> None:
+        self.build([input, scale, bias, mean, variance], {"epsilon": float(epsilon)})
+
+
+@irdl_op_definition
+class LRNOp(UnaryOp):
+    """x / (bias + alpha/size · sum of squares over `size` neighbouring channels)^beta."""
+
+    name = "nn.lrn"
+    size = prop_def(INT)
+    alpha = prop_def(FLOAT)
+    beta = prop_def(FLOAT)
+    bias = prop_def(FLOAT)
+
+    def __init__(self, input: Value, *, size: int, alpha: float, beta: float, bias: float) -> None:
+        self.build([input], {"size": size, "alpha": float(alpha), "beta": float(beta), "bias": float(bias)})
+
+
+ROOT_OPS: tuple[type[NNOp], ...] = (
+    ConvOp, ConvTransposeOp, MatMulOp, MaxPoolOp, AvgPoolOp, ReduceOp, ArgReduceOp, SoftmaxOp, LogSoftmaxOp,
+    LayerNormOp, InstanceNormOp, BatchNormOp, LRNOp,
+)  # fmt: skip
+"""All ops of this file."""
