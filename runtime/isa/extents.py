@@ -1,0 +1,227 @@
+"""How many bytes from its address an instruction touches: the hull [0, extent) per address operand.
+
+Compiler and simulator share this arithmetic: allocation, sync insertion and range checks all ask it.  Values that
+are only known at run time must be given as their upper bounds (every extent grows with every value).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from .model import Instruction
+
+BLOCK = 32
+FRACTAL = 512
+
+Values = Mapping[str, int]
+
+
+def type_size(name: str) -> int:
+    """Bytes of one element of a simple type such as "f16"."""
+    return {"f16": 2, "s16": 2, "u16": 2, "f32": 4, "s32": 4, "u32": 4, "s8": 1, "u8": 1}[name]
+
+
+def split_conversion(dtype: str) -> tuple[str, str]:
+    """("f16", "s32") of "f162s32r": source and result type without the rounding suffix."""
+    for head in ("f16", "f32", "s16", "u16", "s32", "u32", "s8", "u8"):
+        if dtype.startswith(head + "2"):
+            tail = dtype[len(head) + 1 :]
+            for to in ("f16", "f32", "s16", "u16", "s32", "u32", "s8", "u8"):
+                if tail.startswith(to):
+                    return head, to
+    raise ValueError(f"not a conversion: {dtype}")
+
+
+def operand_types(row: Instruction, dtype: str) -> tuple[str, ...]:
+    """Element type of each address operand of a vector or L0C instruction."""
+    if row.family in ("vector_conv", "l0c") and "2" in dtype and dtype not in ("f32", "s32", "u32"):
+        src, dst = split_conversion(dtype)
+        return (dst, src)
+    if dtype == "f32f16f16":
+        return ("f32",) + ("f16",) * (len(row.addresses) - 1)
+    return (dtype,) * len(row.addresses)
+
+
+def lanes_of(types: tuple[str, ...]) -> int:
+    """Lanes per repeat: the widest operand decides (256 bytes of it), at most 128."""
+    return min(128, 256 // max(type_size(t) for t in types))
+
+
+def active_lanes(values: Values, lanes: int) -> int:
+    """One more than the highest active lane of the mask."""
+    high = values.get("mask_hi", -1) & (2**64 - 1) if lanes > 64 else 0
+    low = values.get("mask_lo", -1) & (2**64 - 1)
+    return min(lanes, (high << 64 | low).bit_length())
+
+
+def repeats_of(values: Values, lanes: int) -> tuple[int, int]:
+    """(repeats, active lanes): from counter mode when `count` ≥ 0, else from repeat and mask."""
+    count = values.get("count", -1)
+    if count >= 0:
+        return -(-count // lanes), min(lanes, count)
+    return values["repeat"], active_lanes(values, lanes)
+
+
+def _vector(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
+    types = operand_types(row, dtype)
+    lanes = lanes_of(types)
+    repeats, active = repeats_of(v, lanes)
+    if repeats == 0 or active == 0:
+        return (0,) * len(row.addresses)
+    extents: list[int] = []
+    for address, name in zip(row.addresses, types, strict=True):
+        if address.name == "bits":
+            extents.append(repeats * lanes // 8)
+            continue
+        per_block = BLOCK // type_size(name)
+        blocks = -(-active // per_block)
+        blk, rep = v.get(f"{address.name}_blk", 1), v.get(f"{address.name}_rep", 0)
+        extents.append(((repeats - 1) * rep + (blocks - 1) * blk + 1) * BLOCK)
+    return tuple(extents)
+
+
+def _reduce(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
+    size = type_size(dtype)
+    lanes = 256 // size
+    repeats, active = repeats_of(v, lanes)
+    if repeats == 0 or active == 0:
+        return (0, 0)
+    blocks = -(-active * size // BLOCK)
+    src = ((repeats - 1) * v["src_rep"] + (blocks - 1) * v["src_blk"] + 1) * BLOCK
+    step = v["dst_rep"]
+    match row.mnemonic:
+        case "vcadd":
+            dst = ((repeats - 1) * step + 1) * size
+        case "vcmax" | "vcmin":
+            dst = ((repeats - 1) * step + 1) * 2 * size
+        case "vcpadd":
+            dst = (repeats - 1) * step * 128 + 128
+        case _:
+            dst = ((repeats - 1) * step + 1) * 8 * size
+    return (dst, src)
+
+
+def _compare(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
+    if row.mnemonic == "set_cmpmask":
+        return (16,)
+    size = type_size(dtype)
+    lanes = 256 // size
+    repeats = v.get("repeat", 1)
+    if repeats == 0:
+        return (0,) * len(row.addresses)
+    extents: list[int] = []
+    for address in row.addresses:
+        if address.name == "dst":
+            extents.append(repeats * lanes // 8)
+        else:
+            blk, rep = v.get(f"{address.name}_blk", 1), v.get(f"{address.name}_rep", 0)
+            extents.append(((repeats - 1) * rep + 7 * blk + 1) * BLOCK)
+    return tuple(extents)
+
+
+def _dma(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
+    bursts, length = v["bursts"], v["length"]
+    if bursts == 0 or length == 0:
+        return (0, 0)
+    return tuple(((bursts - 1) * (length + v[gap]) + length) * BLOCK for gap in ("dst_gap", "src_gap"))
+
+
+def _l0c(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
+    bursts, length = v["bursts"], v["length"]
+    if bursts == 0 or length == 0:
+        return (0, 0)
+    to, source = operand_types(row, dtype)
+    if row.mnemonic == "broadcast_ub_to_cc":
+        vector, fractal = 16 * type_size(source), 256 * type_size(to)
+        src = (bursts - 1) * (length * vector + v["src_gap"] * BLOCK) + length * vector
+        return (((bursts - 1) * (length + v["dst_gap"]) + length) * fractal, src)
+    in_l0c, in_ub, l0c_gap, ub_gap = (
+        (source, to, v["src_gap"], v["dst_gap"]) if row.mnemonic == "copy_matrix_cc_to_ubuf" else (to, source, v["dst_gap"], v["src_gap"])
+    )
+    l0c = ((bursts - 1) * (length + l0c_gap) + length) * 256 * type_size(in_l0c)
+    piece = length * 256 * type_size(in_ub)
+    ub = (bursts - 1) * (piece + ub_gap * BLOCK) + piece
+    return (ub, l0c) if row.mnemonic == "copy_matrix_cc_to_ubuf" else (l0c, ub)
+
+
+def _load(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
+    match row.mnemonic:
+        case "set_2d":
+            return (v["repeat"] * FRACTAL,)
+        case "load2d" | "load2d_gm":
+            if v["repeat"] == 0:
+                return (0, 0)
+            reach = 0 if v["decrement"] else (v["repeat"] - 1) * v["src_stride"]
+            return (v["repeat"] * FRACTAL, (v["base"] + reach + 1) * FRACTAL)
+        case "load3d":
+            size = type_size(dtype)
+            c0 = BLOCK // size
+            plane = v["fm_width"] * v["fm_height"] * BLOCK
+            return (-(-v["m_extent"] // 16) * 16 * v["k_extent"] * size, plane * -(-v["channels"] // c0))
+        case _:
+            plane = v["fm_width"] * v["fm_height"] * BLOCK
+            if v["repeat"] == 0:
+                return (0, 0)
+            taps = v["filter_w"] * v["filter_h"]
+            last = v["fetch_h"] * v["filter_w"] + v["fetch_w"] + (0 if v["repeat_mode"] else v["repeat"] - 1)
+            span = (v["repeat"] - 1) * v["jump"] + 1 if v["repeat_mode"] else v["repeat"]
+            return (span * FRACTAL, (v["c1"] + last // taps + 1) * plane)
+
+
+def _mad(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
+    m, k, n = v["m"], v["k"], v["n"]
+    if 0 in (m, k, n):
+        return (0, 0, 0)
+    size = 1 if "8" in dtype else 2
+    out = 2 if dtype == "f16f16f16" else 4
+    k0 = BLOCK // size
+    m16, n16, kk = -(-m // 16) * 16, -(-n // 16) * 16, -(-k // k0) * k0
+    return (m16 * n16 * out, kk * size if m == 1 else m16 * kk * size, kk * n16 * size)
+
+
+def _transpose(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
+    if row.mnemonic == "vtranspose":
+        return (FRACTAL, FRACTAL)
+    if v["repeat"] == 0:
+        return (0, 0)
+    return tuple(((v["repeat"] - 1) * v[f"{side}_rep"] + 15 * v[f"{side}_row_stride"] + 1) * BLOCK for side in ("dst", "src"))
+
+
+def _gather(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
+    size = type_size(dtype)
+    lanes = 256 // size
+    repeats, active = repeats_of(v, lanes)
+    if row.mnemonic == "vgather":  # the table's size is not a field: the op declares it
+        return (((repeats - 1) * v["dst_rep"] + -(-active * size // BLOCK)) * BLOCK, ((repeats - 1) * lanes + active) * 4, 0)
+    kept = lanes // (2 if v["pattern"] < 3 else 4)
+    return (repeats * kept * size, ((repeats - 1) * v["src_rep"] + 7 * v["src_blk"] + 1) * BLOCK)
+
+
+def _scalar(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
+    return tuple(v["bytes"] for _ in row.addresses)
+
+
+_BY_FAMILY: dict[str, Callable[[Instruction, str, Values], tuple[int, ...]]] = {
+    "dma": _dma,
+    "l0c": _l0c,
+    "load": _load,
+    "cube": _mad,
+    "vector_binary": _vector,
+    "vector_unary": _vector,
+    "vector_scalar": _vector,
+    "vector_dup": _vector,
+    "vector_conv": _vector,
+    "vector_select": _vector,
+    "vector_reduce": _reduce,
+    "vector_compare": _compare,
+    "vector_transpose": _transpose,
+    "vector_gather": _gather,
+    "scalar": _scalar,
+}
+
+
+def extents(row: Instruction, dtype: str, values: Values) -> tuple[int, ...]:
+    """Bytes touched from each address operand of `row`; `values` holds all fields and state values by name."""
+    if not row.addresses:
+        return ()
+    return _BY_FAMILY[row.family](row, dtype, values)

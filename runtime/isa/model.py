@@ -1,0 +1,109 @@
+"""What an instruction is: the record types of the one instruction table.
+
+A DaVinci core fetches one scalar stream; the scalar unit runs scalar instructions itself and pushes every
+other instruction into the in-order queue of its pipe (davinci.md §2.2).  An instruction names
+
+* *addresses*: bytes in one of the memories (gm, l1, l0a, l0b, l0c, ub), read, written or both;
+* *scalars*: 64-bit values (an fp16 factor, a mask half, a loop bound);
+* *fields*: small integers with a range and a unit (repeat counts, strides, burst counts);
+* *state*: special registers that it reads.  In the `davinci` dialect state values are operands of the
+  instruction (decision D4); in machine code `set_*` instructions write the registers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+SPACES = ("gm", "l1", "l0a", "l0b", "l0c", "ub")
+PIPES = ("S", "V", "M", "MTE1", "MTE2", "MTE3")
+
+
+@dataclass(frozen=True)
+class Address:
+    """An address operand: `spaces` it may point into, and how the bytes are used: "r", "w" or "rw"."""
+
+    name: str
+    access: str
+    spaces: tuple[str, ...]
+    doc: str = ""
+
+    @property
+    def reads(self) -> bool:
+        return "r" in self.access
+
+    @property
+    def writes(self) -> bool:
+        return "w" in self.access
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A 64-bit operand: an immediate (two's complement, or raw float bits of the instruction's type) or a register."""
+
+    name: str
+    doc: str = ""
+    default: int | None = None
+    register: str = ""  # "w": must be a register and is written; "rw": read and written; "": value
+
+
+@dataclass(frozen=True)
+class Field:
+    """A 16-bit operand with the hardware's range; `default` None means it must be given."""
+
+    name: str
+    low: int
+    high: int
+    unit: str = ""
+    doc: str = ""
+    default: int | None = None
+    choices: tuple[str, ...] = ()  # names of the values 0, 1, … when the field is an enumeration
+
+    @property
+    def signed(self) -> bool:
+        return self.low < 0
+
+
+@dataclass(frozen=True)
+class StateField:
+    """One value of a special register that instructions read; `bits` 64 for mask halves, else small."""
+
+    name: str
+    low: int
+    high: int
+    default: int
+    doc: str = ""
+
+
+@dataclass(frozen=True)
+class StateGroup:
+    """Special registers written together by one `set_*` instruction."""
+
+    name: str
+    setter: str
+    fields: tuple[StateField, ...]
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One row of the table."""
+
+    mnemonic: str
+    opcode: int
+    pipe: str
+    doc: str
+    formula: str
+    addresses: tuple[Address, ...] = ()
+    scalars: tuple[Scalar, ...] = ()
+    fields: tuple[Field, ...] = ()
+    state: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    intrinsic: str = ""  # key of the SoC file's intrinsic × dtype map; "" = on every chip
+    timing: str = ""  # key of the SoC file's timing table
+    source: str = ""
+    family: str = ""
+    faults: tuple[str, ...] = field(default=())
+
+    @property
+    def values(self) -> tuple[Scalar | Field, ...]:
+        """Scalars, then fields: the order of `static_values` in the dialect."""
+        return (*self.scalars, *self.fields)

@@ -1,0 +1,88 @@
+"""Scalar unit, control flow, synchronisation and special registers (opcodes 0x00..0x3f).
+
+Control flow is structured (decision D3): LOOP/END, IF/ELSE/END, BREAK; there are no jumps.  Sixty-four 64-bit
+registers.  A `loop` with a trip count of 0 or less runs no iteration; its index register counts from 0.
+"""
+
+from __future__ import annotations
+
+from .model import PIPES, Address, Field, Instruction, Scalar
+
+_DST = Scalar("dst", "destination register", register="w")
+_ISSUE = "scalar"
+
+
+def _alu(opcode: int, name: str, formula: str, doc: str) -> Instruction:
+    return Instruction(
+        name, opcode, "S", doc, formula, scalars=(_DST, Scalar("a"), Scalar("b")), timing=_ISSUE, family="scalar",
+        source="[CSIM] scalar ALU; signed 64-bit, wraps",
+    )
+
+
+def _control(opcode: int, name: str, doc: str, scalars: tuple[Scalar, ...] = ()) -> Instruction:
+    return Instruction(name, opcode, "S", doc, "", scalars=scalars, timing=_ISSUE, family="control",
+                       source="decision D3")
+
+
+def _state(opcode: int, name: str, doc: str, scalars: tuple[Scalar, ...] = (), fields: tuple[Field, ...] = (),
+           timing: str = "set_register", source: str = "[CSIM][ASC] §3.8") -> Instruction:
+    return Instruction(name, opcode, "S", doc, "", scalars=scalars, fields=fields, timing=timing, family="state",
+                       source=source)
+
+
+_PIPE = Field("pipe", 0, 6, choices=(*PIPES, "ALL"), doc="pipe")
+_SRC = Field("src", 0, 5, choices=PIPES, doc="pipe that sets")
+_TO = Field("dst", 0, 5, choices=PIPES, doc="pipe that waits")
+_EVENT = Field("event", 0, 15, doc="event id; how many are usable is in the SoC file")
+
+SCALAR_ROWS: tuple[Instruction, ...] = (
+    _control(0x00, "end", "ends the kernel"),
+    _control(0x01, "loop", "repeats up to the matching end_loop", (Scalar("index", "counts 0, 1, …", register="w"), Scalar("trip", "iterations"))),
+    _control(0x02, "end_loop", "closes the innermost loop"),
+    _control(0x03, "break_if", "leaves the innermost loop when the value is not 0", (Scalar("condition"),)),
+    _control(0x04, "if", "runs the block when the value is not 0", (Scalar("condition"),)),
+    _control(0x05, "else", "starts the other branch"),
+    _control(0x06, "end_if", "closes the innermost if"),
+    Instruction("mov", 0x08, "S", "copies a value", "dst = a", scalars=(_DST, Scalar("a")), timing=_ISSUE, family="scalar"),
+    _alu(0x09, "add", "dst = a + b", "sum"),
+    _alu(0x0A, "sub", "dst = a - b", "difference"),
+    _alu(0x0B, "mul", "dst = a * b", "product"),
+    _alu(0x0C, "div", "dst = floor(a / b), 0 when b = 0", "floor quotient"),
+    _alu(0x0D, "rem", "dst = a - b * floor(a / b), 0 when b = 0", "remainder of floor division"),
+    _alu(0x0E, "min", "dst = min(a, b)", "minimum"),
+    _alu(0x0F, "max", "dst = max(a, b)", "maximum"),
+    _alu(0x10, "and", "dst = a & b", "bitwise and"),
+    _alu(0x11, "or", "dst = a | b", "bitwise or"),
+    _alu(0x12, "xor", "dst = a ^ b", "bitwise exclusive or"),
+    _alu(0x13, "shl", "dst = a << (b & 63)", "left shift"),
+    _alu(0x14, "shr", "dst = a >> (b & 63), arithmetic", "right shift"),
+    _alu(0x15, "lt", "dst = 1 if a < b else 0", "comparison"),
+    _alu(0x16, "eq", "dst = 1 if a = b else 0", "comparison"),
+    Instruction("block_idx", 0x18, "S", "index of this block", "dst = block_idx", scalars=(_DST,), timing=_ISSUE, family="scalar", source="[ASC] GetBlockIdx"),
+    Instruction("block_num", 0x19, "S", "number of blocks of the task", "dst = block_num", scalars=(_DST,), timing=_ISSUE, family="scalar", source="[ASC] GetBlockNum"),
+    Instruction("arg", 0x1A, "S", "reads a kernel argument: a GM address or a size", "dst = args[number]", scalars=(_DST,),
+                fields=(Field("number", 0, 255),), timing=_ISSUE, family="scalar", source="decision D17"),
+    Instruction("load_scalar", 0x1B, "S", "scalar load", "dst = sign-extended word of `bytes` bytes", scalars=(_DST,),
+                addresses=(Address("src", "r", ("gm", "ub")),), fields=(Field("bytes", 1, 8, "B"),), timing="scalar_load", family="scalar",
+                source="[PYPTO] scalar ld"),
+    Instruction("store_scalar", 0x1C, "S", "scalar store", "word of `bytes` bytes = a", scalars=(Scalar("a"),),
+                addresses=(Address("dst", "w", ("gm", "ub")),), fields=(Field("bytes", 1, 8, "B"),), timing="scalar_store", family="scalar",
+                source="[PYPTO] scalar st"),
+    Instruction("set_flag", 0x20, "S", "queued on pipe src: sets the flag when all earlier work of src is complete", "flag[src][dst][event] = 1",
+                fields=(_SRC, _TO, _EVENT), timing="flag", family="sync", source="[CSIM][ASC] §2.3",
+                faults=("setting a flag that is set", "a flag left set at the end of the kernel")),
+    Instruction("wait_flag", 0x21, "S", "queued on pipe dst: holds everything behind it until the flag is set, then clears it", "flag[src][dst][event] = 0",
+                fields=(_SRC, _TO, _EVENT), timing="flag", family="sync", source="[CSIM][ASC] §2.3",
+                faults=("no set before the wait in program order",)),
+    Instruction("pipe_barrier", 0x22, "S", "later instructions of the pipe start after all earlier ones are complete", "",
+                fields=(_PIPE,), timing="barrier", family="sync", source="[ASC] PipeBarrier §2.4"),
+    _state(0x30, "set_vector_mask", "lane mask of vector instructions: bit i of hi:lo is lane i", (Scalar("mask_hi"), Scalar("mask_lo")), timing="set_mask"),
+    _state(0x31, "set_mask_count", "counter mode: the mask holds the total number of elements; -1 returns to normal mode", (Scalar("count"),), timing="set_mask",
+           source="[ASC] SetMaskCount; 310P and 910B only"),
+    _state(0x32, "set_fmatrix", "geometry of the feature map for load3d", fields=(
+        Field("fm_width", 1, 32767), Field("fm_height", 1, 32767), Field("pad_left", 0, 255), Field("pad_right", 0, 255),
+        Field("pad_top", 0, 255), Field("pad_bottom", 0, 255))),
+    _state(0x33, "set_padding", "value of load3d elements outside the image", fields=(Field("pad_value", 0, 65535),)),
+    _state(0x34, "set_deqscale", "scale of dequantising L0C copies", (Scalar("deqscale"),)),
+    _state(0x35, "set_atomic", "UB→GM copies accumulate", fields=(Field("atomic", 0, 3),)),
+)

@@ -1,0 +1,76 @@
+"""The instruction table: one row per DaVinci instruction that this project knows.
+
+From these rows come the ops of the `davinci` dialect (`make isa`), encoder, decoder, assembler text,
+disassembly, the simulator's dispatch, the timing class and `docs/isa.md`.  Facts are those of
+`reference/davinci.md` §3 (tags such as [CSIM] and [ASC] are explained there).
+
+Units: a block is 32 bytes, a fractal 512 bytes (16 rows of 32 bytes), or 1024 bytes in L0C for 32-bit types.
+"""
+
+from __future__ import annotations
+
+from .model import Instruction, StateField, StateGroup
+from .rows_cube import CUBE_ROWS
+from .rows_move import MOVE_ROWS
+from .rows_scalar import SCALAR_ROWS
+from .rows_vector import VECTOR_ROWS
+
+_ALL_ONES = -1
+
+STATE_GROUPS: dict[str, StateGroup] = {
+    group.name: group
+    for group in (
+        StateGroup(
+            "mask",
+            "set_vector_mask",
+            (
+                StateField("mask_hi", -(1 << 63), (1 << 63) - 1, _ALL_ONES, "lanes 127..64 (16-bit types only)"),
+                StateField("mask_lo", -(1 << 63), (1 << 63) - 1, _ALL_ONES, "lanes 63..0"),
+            ),
+        ),
+        StateGroup(
+            "count",
+            "set_mask_count",
+            (
+                StateField(
+                    "count",
+                    -1,
+                    (1 << 31) - 1,
+                    -1,
+                    "counter mode: total number of elements; -1 = normal mode (mask and repeat decide)",
+                ),
+            ),
+        ),
+        StateGroup(
+            "fmatrix",
+            "set_fmatrix",
+            (
+                StateField("fm_width", 1, 32767, 1, "width of the feature map in L1"),
+                StateField("fm_height", 1, 32767, 1, "height of the feature map in L1"),
+                StateField("pad_left", 0, 255, 0),
+                StateField("pad_right", 0, 255, 0),
+                StateField("pad_top", 0, 255, 0),
+                StateField("pad_bottom", 0, 255, 0),
+            ),
+        ),
+        StateGroup("padding", "set_padding", (StateField("pad_value", 0, 65535, 0, "raw 16-bit fill value"),)),
+        StateGroup("deqscale", "set_deqscale", (StateField("deqscale", -(1 << 63), (1 << 63) - 1, 0),)),
+        StateGroup(
+            "atomic",
+            "set_atomic",
+            (StateField("atomic", 0, 3, 0, "0 none, 1 add f32, 2 add f16, 3 add s16"),),
+        ),
+    )
+}
+
+INSTRUCTIONS: tuple[Instruction, ...] = (*SCALAR_ROWS, *MOVE_ROWS, *CUBE_ROWS, *VECTOR_ROWS)
+TABLE: dict[str, Instruction] = {row.mnemonic: row for row in INSTRUCTIONS}
+BY_OPCODE: dict[int, Instruction] = {row.opcode: row for row in INSTRUCTIONS}
+
+if len(TABLE) != len(INSTRUCTIONS) or len(BY_OPCODE) != len(INSTRUCTIONS):
+    raise ValueError("instruction table: mnemonics and opcodes must be unique")
+
+
+def state_fields(row: Instruction) -> tuple[StateField, ...]:
+    """The state values that `row` reads, in table order."""
+    return tuple(field for name in row.state for field in STATE_GROUPS[name].fields)
