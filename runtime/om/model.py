@@ -1,13 +1,16 @@
 """What an offline model says, as plain data: the common ground of compiler, container, simulator and session.
 
-An Ascend device runs a model as a list of *tasks*. Each task launches one *kernel* on a number of cores (blocks) with a row of 64-bit
-argument words: device addresses first, then sizes. Before the first launch the runtime reserves two regions of device memory:
+An Ascend device runs a model as a list of *tasks*. Each task launches one *kernel* on a number of cores
+(blocks) with a row of 64-bit argument words: device addresses first, then sizes. Before the first launch
+the runtime reserves two regions of device memory:
 
-* the **feature map** region: model inputs, outputs and everything between them, each at an offset the compiler planned;
+* the **feature map** region: model inputs, outputs and everything between them, each at an offset the
+  compiler planned;
 * the **weight** region: the constants, copied once from the file.
 
-An address is always region base + offset; the bases are attributes of the model. Nothing in this module knows about files, protobuf or
-IR: `writer.py` and `reader.py` turn an `OmModel` into bytes and back, `dialects/om.py` into IR and back, and both ways are lossless.
+An address is always region base + offset; the bases are attributes of the model. Nothing in this module
+knows about files, protobuf or IR: `writer.py` and `reader.py` turn an `OmModel` into bytes and back,
+`dialects/om.py` into IR and back, and both ways are lossless.
 """
 
 from __future__ import annotations
@@ -21,18 +24,25 @@ Region: TypeAlias = Literal["feature_map", "weights"]
 Bytes: TypeAlias = bytes | bytearray | memoryview
 Scalar: TypeAlias = bool | int | float | str | bytes
 AttrValue: TypeAlias = Scalar | tuple[Scalar, ...] | tuple[tuple[int, ...], ...]
-"""An attribute: a scalar, a list of one kind of scalar, or a list of integer lists. `bytes` is for what is not text."""
+"""An attribute: a scalar, a list of one kind of scalar, or a list of integer lists. `bytes` is for what is
+not text."""
 
 ALIGNMENT: Final = 512
-"""Every weight (and every tensor in the feature map) starts at a multiple of this; the weight region starts with as much unused space,
-because a weight offset of 0 means "the bytes stand in the graph itself"."""
+"""Every weight (and every tensor in the feature map) starts at a multiple of this; the weight region starts
+with as much unused space, because a weight offset of 0 means "the bytes stand in the graph itself"."""
+
+SPARE: Final = 32
+"""Bytes kept free after the last weight: a DMA moves whole 32-byte units and may read past the end of a
+tensor."""
 
 FEATURE_MAP_BASE: Final = 0x0000_0010_0000_0000
 WEIGHT_BASE: Final = 0x0000_0100_0000_0000
-"""Default region bases. Far apart and far from zero, so that a wrong address never lands in the other region by accident."""
+"""Default region bases. Far apart and far from zero, so that a wrong address never lands in the other region
+by accident."""
 
 MACHINE_CODE: Final = "ascend-mlir.isa.1"
-"""Name of the encoding the kernel images hold (our own: the chip's is not public). Stored in the file; a loader refuses another."""
+"""Name of the encoding the kernel images hold (our own: the chip's is not public). Stored in the file; a
+loader refuses another."""
 
 KERNEL_TYPE_AI_CORE: Final = 2
 KERNEL_TYPE_AI_CPU: Final = 6
@@ -55,8 +65,8 @@ Arg: TypeAlias = Address | int
 class OmTensor:
     """A model input or output as the caller sees it, and where the session copies it.
 
-    `size` is the number of bytes the caller hands over (dense, logical shape). `source` is "producer:output" in the graph for an output
-    and empty for an input.
+    `size` is the number of bytes the caller hands over (dense, logical shape). `source` is
+    "producer:output" in the graph for an output and empty for an input.
     """
 
     name: str
@@ -70,7 +80,8 @@ class OmTensor:
 
 @dataclass(frozen=True)
 class OmDesc:
-    """A tensor on an edge of the graph. `shape` is logical, `storage_shape` is what lies in memory in format `format`."""
+    """A tensor on an edge of the graph. `shape` is logical, `storage_shape` is what lies in memory in format
+    `format`."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -82,7 +93,8 @@ class OmDesc:
 
 @dataclass(frozen=True)
 class WeightPayload:
-    """The bytes of a weight, not yet there: how many, their sha256 in hex, and a function that makes them (pure; called once per write)."""
+    """The bytes of a weight, not yet there: how many, their sha256 in hex, and a function that makes them
+    (pure; called once per write)."""
 
     size: int
     digest: str
@@ -102,7 +114,8 @@ class WeightPayload:
 
 @dataclass(frozen=True)
 class OmWeight:
-    """A constant in the weight region. `size` is `payload.size` and the product of `storage_shape` times the element size."""
+    """A constant in the weight region. `size` is `payload.size` and the product of `storage_shape` times the
+    element size."""
 
     name: str
     dtype: str
@@ -131,9 +144,9 @@ class OmKernel:
 class OmTask:
     """One launch. `args` are addresses first, then sizes.
 
-    `op_index` is the position in `OmModel.graph` of the operator it computes. `sources[i]` are the nodes of the source model that
-    op i of the kernel's body stands for. An AI CPU task (`kernel_type` 6) names a library kernel and carries its attributes,
-    a serialized operator definition, in `kernel_ext_info`.
+    `op_index` is the position in `OmModel.graph` of the operator it computes. `sources[i]` are the nodes of
+    the source model that op i of the kernel's body stands for. An AI CPU task (`kernel_type` 6) names a
+    library kernel and carries its attributes, a serialized operator definition, in `kernel_ext_info`.
     """
 
     kernel: str
@@ -153,8 +166,9 @@ class OmTask:
 
 @dataclass(frozen=True)
 class OmGraphOp:
-    """An operator for people and tools that read the graph. `inputs` are "producer:output", where a producer is a model input, a weight
-    or another operator by name; "" is an absent optional input. Data, Const and NetOutput nodes are made by the writer."""
+    """An operator for people and tools that read the graph. `inputs` are "producer:output", where a
+    producer is a model input, a weight or another operator by name; "" is an absent optional input. Data,
+    Const and NetOutput nodes are made by the writer."""
 
     name: str
     type: str
@@ -170,8 +184,9 @@ class OmGraphOp:
 
 @dataclass(frozen=True)
 class OmModel:
-    """A whole offline model. `attrs` are further model attributes (atc_cmdline, atc_version, framework_type, …); those the container
-    derives (sizes, bases, soc_version, output names) are fields here and are not repeated in `attrs`."""
+    """A whole offline model. `attrs` are further model attributes (atc_cmdline, atc_version,
+    framework_type, …); those the container derives (sizes, bases, soc_version, output names) are fields
+    here and are not repeated in `attrs`."""
 
     name: str
     soc: str
@@ -189,10 +204,11 @@ class OmModel:
 
     @property
     def weight_size(self) -> int:
-        """Bytes of the weight region: the unused head, the weights, then padding to a whole number of 512-byte units."""
+        """Bytes of the weight region: the unused head, the weights, then padding to a whole number of
+        512-byte units."""
         if not self.weights:
             return 0
-        return align_up(max(w.offset + w.size for w in self.weights))
+        return align_up(max(w.offset + w.size for w in self.weights) + SPARE)
 
     @property
     def stream_num(self) -> int:
@@ -210,7 +226,8 @@ class OmModel:
         return tuple(self.word(arg) for arg in task.args)
 
     def address(self, word: int) -> Address | None:
-        """The region and offset a device address points into, or None. One past the end of a region still belongs to it."""
+        """The region and offset a device address points into, or None. One past the end of a region still
+        belongs to it."""
         if 0 <= word - self.feature_map_base <= self.memory_size:
             return Address("feature_map", word - self.feature_map_base)
         if 0 <= word - self.weight_base <= self.weight_size:
@@ -228,7 +245,8 @@ def align_up(size: int, unit: int = ALIGNMENT) -> int:
 
 
 def place_weights(weights: Iterable[OmWeight]) -> tuple[OmWeight, ...]:
-    """Give every weight its offset: in order, each at a multiple of 512, from 512 on; equal bytes share one offset.
+    """Give every weight its offset: in order, each at a multiple of 512, from 512 on; equal bytes share one
+    offset.
 
     Call it before tasks are made, since their arguments hold weight addresses.
     """
@@ -239,7 +257,7 @@ def place_weights(weights: Iterable[OmWeight]) -> tuple[OmWeight, ...]:
         key = (weight.size, weight.payload.digest)
         if key not in offsets:
             offsets[key] = end
-            end = align_up(end + weight.size)
+            end = align_up(end + max(weight.size, 1))
         placed.append(replace(weight, offset=offsets[key]))
     return tuple(placed)
 

@@ -1,0 +1,51 @@
+"""Errors that a user of the compiler sees: a code, what was wrong, what was expected and what to do. Never
+a traceback.
+
+Codes follow the public numbering of the Ascend tool chain where it has one for the situation (E10016: a
+named input is not in the model), so that what a user already knows, and has searched for, still applies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class AscendError(Exception):
+    """Something the user can understand and change."""
+
+    def __init__(self, code: str, message: str, *, expected: str = "", hint: str = "") -> None:
+        super().__init__(code, message, expected, hint)
+        self.code = code
+        self.message = message
+        self.expected = expected
+        self.hint = hint
+
+    def __str__(self) -> str:
+        parts = [f"{self.code}: {self.message}"]
+        if self.expected:
+            parts.append(f"expected: {self.expected}")
+        if self.hint:
+            parts.append(f"hint: {self.hint}")
+        return "\n".join(parts)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One node that cannot be compiled: its name, operator, the requirement it misses and what was found
+    instead."""
+
+    node: str
+    op: str
+    requirement: str
+    actual: str
+
+
+class UnsupportedOpError(AscendError):
+    """The model holds nodes that cannot be compiled; all of them are listed at once."""
+
+    def __init__(self, items: Sequence[Refusal], *, code: str = "E13010") -> None:
+        self.items = tuple(items)
+        lines = [f"{item.op} node {item.node!r}: {item.actual}; {item.requirement}" for item in self.items]
+        count = f"{len(self.items)} node{'s' if len(self.items) != 1 else ''} cannot be compiled"
+        super().__init__(code, "\n  ".join([count, *lines]))

@@ -1,0 +1,200 @@
+"""Layout of the `.om` container: the one description that writer and reader share.
+
+A file is a 256-byte header, a table of partitions and the partitions back to back. All integers are
+little-endian. Current files use a table of 64-bit rows (header field `model_length`), old ones of 32-bit
+rows (`length`); stored offsets count from the first byte after the table. Real loaders ignore the offsets
+and walk the sizes, viewers seek by offset: only a file without gaps serves both.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from ..errors import AscendError
+
+MAGIC: Final = 0x444F4D49  # "IMOD" on disk
+HEADER_SIZE: Final = 256
+VERSION_1: Final = 0x10000000
+VERSION_2: Final = 0x20000000
+IR_VERSION: Final = 2
+PLATFORM_VERSION: Final = "1.0.0.0"
+NAME_BYTES: Final = 31
+
+HEADER: Final = struct.Struct("<3I64sI4B32sI32s2I20sB3xQBB62s")
+"""magic headsize version | checksum | length | is_encrypt is_checksum modeltype genmode | name | ops |
+userdefineinfo | om_ir_version model_num | platform_version | platform_type | model_length |
+need_check_os_cpu_info is_unknow_model | reserved"""
+assert HEADER.size == HEADER_SIZE
+
+TABLE_HEAD_64: Final = struct.Struct("<I4x")
+TABLE_ROW_64: Final = struct.Struct("<I4xQQ")
+TABLE_HEAD_32: Final = struct.Struct("<I")
+TABLE_ROW_32: Final = struct.Struct("<III")
+MAX_PARTITIONS: Final = 8
+
+KERNEL_MAGIC: Final = 0x5D776EFD
+KERNEL_ITEM: Final = struct.Struct("<III")  # magic, name length, code length
+
+TLV: Final = struct.Struct("<II")  # type, length
+TLV_INPUTS: Final = 0
+TLV_OUTPUTS: Final = 1
+COUNT: Final = struct.Struct("<I")
+IO_RECORD: Final = struct.Struct(
+    "<QiiIIII"
+)  # bytes, format, dtype, then lengths in bytes of name, dims, dims again, ranges
+
+WORD_BYTES: Final = 8
+TASK_KERNEL: Final = 0
+MAX_UINT32: Final = (1 << 32) - 1
+MAX_UINT64: Final = (1 << 64) - 1
+
+
+class Partition(IntEnum):
+    """What a partition holds. Readers find partitions by this number and skip those they do not know."""
+
+    MODEL_DEF = 0
+    WEIGHTS_DATA = 1
+    TASK_INFO = 2
+    TBE_KERNELS = 3
+    CUST_AICPU_KERNELS = 4
+    SO_BINS = 5
+    MODEL_INOUT_INFO = 8
+    TILING_DATA = 12
+    CUSTOM_OPS = 26
+
+
+MAY_EXCEED_4_GIB: Final = frozenset(
+    {Partition.WEIGHTS_DATA, Partition.TBE_KERNELS, Partition.CUST_AICPU_KERNELS}
+)
+
+
+@dataclass(frozen=True)
+class ElementType:
+    """One element type under its two public numbers: `proto` in the graph, `runtime` everywhere else."""
+
+    name: str
+    proto: int
+    runtime: int
+    size: int
+    public: str
+
+
+ELEMENT_TYPES: Final = (
+    ElementType("f32", 1, 0, 4, "DT_FLOAT"),
+    ElementType("f16", 2, 1, 2, "DT_FLOAT16"),
+    ElementType("i8", 3, 2, 1, "DT_INT8"),
+    ElementType("u8", 4, 4, 1, "DT_UINT8"),
+    ElementType("i16", 5, 6, 2, "DT_INT16"),
+    ElementType("u16", 6, 7, 2, "DT_UINT16"),
+    ElementType("i32", 7, 3, 4, "DT_INT32"),
+    ElementType("i64", 8, 9, 8, "DT_INT64"),
+    ElementType("u32", 9, 8, 4, "DT_UINT32"),
+    ElementType("u64", 10, 10, 8, "DT_UINT64"),
+    ElementType("bool", 11, 12, 1, "DT_BOOL"),
+    ElementType("f64", 12, 11, 8, "DT_DOUBLE"),
+    ElementType("bf16", 27, 27, 2, "DT_BFLOAT16"),
+)
+BY_NAME: Final = {element.name: element for element in ELEMENT_TYPES}
+BY_PROTO: Final = {element.proto: element for element in ELEMENT_TYPES}
+BY_RUNTIME: Final = {element.runtime: element for element in ELEMENT_TYPES}
+
+FORMATS: Final = {
+    "NCHW": 0,
+    "NHWC": 1,
+    "ND": 2,
+    "NC1HWC0": 3,
+    "FRACTAL_Z": 4,
+    "C1HWNC0": 9,
+    "NC1HWC0_C04": 12,
+    "FRACTAL_Z_C04": 13,
+    "CHWN": 14,
+    "HWCN": 16,
+    "C1HWNCoC0": 25,
+    "NDHWC": 27,
+    "FRACTAL_NZ": 29,
+    "NCDHW": 30,
+    "DHWCN": 31,
+    "NDC1HWC0": 32,
+    "FRACTAL_Z_3D": 33,
+}
+FORMAT_NAMES: Final = {number: name for name, number in FORMATS.items()}
+
+
+def format_word(name: str) -> int:
+    """The 32-bit format number of "NAME" or "NAME:sub" (sub = convolution groups for FRACTAL_Z)."""
+    primary, _, sub = name.partition(":")
+    return FORMATS[primary] | (int(sub) << 8 if sub else 0)
+
+
+def format_name(word: int) -> str | None:
+    """The text form of a 32-bit format number, or None for an unknown one."""
+    primary = FORMAT_NAMES.get(word & 0xFF)
+    sub = (word >> 8) & 0xFFFF
+    return f"{primary}:{sub}" if primary is not None and sub else primary
+
+
+# Attributes with a meaning for the container.
+ATTR_MEMORY_SIZE: Final = "memory_size"
+ATTR_WEIGHT_SIZE: Final = "weight_size"
+ATTR_STREAM_NUM: Final = "stream_num"
+ATTR_EVENT_NUM: Final = "event_num"
+ATTR_LABEL_NUM: Final = "label_num"
+ATTR_FEATURE_MAP_BASE: Final = "task_gen_base_addr"
+ATTR_WEIGHT_BASE: Final = "task_gen_weight_addr"
+ATTR_SOC: Final = "soc_version"
+ATTR_OUT_NAMES: Final = "attr_model_out_nodes_name"
+ATTR_SIZES: Final = "om_info_list"
+ATTR_MACHINE_CODE: Final = "_ascend_mlir_machine_code"
+DERIVED_ATTRS: Final = frozenset(
+    {
+        ATTR_MEMORY_SIZE,
+        ATTR_WEIGHT_SIZE,
+        ATTR_STREAM_NUM,
+        ATTR_EVENT_NUM,
+        ATTR_LABEL_NUM,
+        ATTR_FEATURE_MAP_BASE,
+        ATTR_WEIGHT_BASE,
+        ATTR_SOC,
+        ATTR_OUT_NAMES,
+        ATTR_SIZES,
+        ATTR_MACHINE_CODE,
+    }
+)
+"""Model attributes that are fields of `OmModel`; the writer makes them, the reader takes them back."""
+
+ATTR_INDEX: Final = "index"
+ATTR_VALUE: Final = "value"
+ATTR_ORIGIN_FORMAT: Final = "origin_format"
+ATTR_ORIGIN_FORMAT_INT: Final = "origin_format_for_int"
+ATTR_FORMAT_INT: Final = "format_for_int"
+ATTR_ORIGIN_SHAPE: Final = "origin_shape"
+ATTR_ORIGIN_SHAPE_SET: Final = "origin_shape_initialized"
+ATTR_ORIGIN_TYPE: Final = "origin_data_type"
+ATTR_STORAGE_SHAPE: Final = "storage_shape"
+OP_DATA: Final = "Data"
+OP_CONST: Final = "Const"
+OP_OUTPUT: Final = "NetOutput"
+
+
+class OmError(AscendError):
+    """A damaged or foreign offline model: which partition, which byte, and what was expected there."""
+
+    def __init__(
+        self, message: str, *, partition: str = "header", offset: int = 0, expected: str = ""
+    ) -> None:
+        super().__init__(
+            "E10001",
+            f"invalid om file: {message} (partition {partition}, byte {offset})",
+            expected=expected,
+            hint="convert the model again; the file is damaged or was not written by a supported tool",
+        )
+        self.partition = partition
+        self.offset = offset
+
+
+def partition_name(number: int) -> str:
+    """A partition's public name, or its number."""
+    return next((known.name for known in Partition if known == number), str(number))
