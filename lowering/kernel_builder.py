@@ -1,0 +1,275 @@
+"""Builds a `davinci.kernel`: what all kernel generators share.
+
+Generators write plain loops over tiles with byte buffers and linear offsets; rings, on-chip addresses, flags, state
+registers and machine registers come later, from passes.  The builder folds constants, keeps one `arith.constant` per
+value at the top of the kernel, and declares the byte extents of operands whose sizes are only known at run time
+(`limits` gives the largest value of each such field).
+
+    kb = KernelBuilder("relu_3f", soc, gm_args=2, blocks=8)
+    x, y = kb.args
+    first, count = kb.partition(granules)            # granules of this block (decision D6)
+    with kb.loop(kb.ceil_div(count, 4)) as i:
+        tile = kb.alloc("ub", 4096, depth=2)         # a fresh instance each iteration
+        rows = kb.min(4, kb.sub(count, kb.mul(i, 4)))
+        kb.op("copy_gm_to_ubuf", "", tile, x + kb.linear(0, (first, 1024), (i, 4096)), bursts=1, length=kb.mul(rows, 32), limits={"length": 128})
+        ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from xdsl.dialects import arith, scf
+from xdsl.dialects.builtin import IntegerAttr, i64
+from xdsl.ir import Block, Operation, Region, SSAValue
+
+from ..dialects.davinci import AllocOp, BlockIdxOp, GmType, KernelOp, OffsetOp, index
+from ..dialects.davinci_instruction import InstructionOp, value_specs
+from ..dialects.davinci_isa import OP_BY_MNEMONIC
+from ..runtime.isa.extents import extents as table_extents
+from ..runtime.isa.table import TABLE
+from ..runtime.soc import Soc
+
+Index = int | SSAValue
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A byte offset: constant + Σ value · scale (decision D2)."""
+
+    constant: int = 0
+    terms: tuple[tuple[SSAValue, int], ...] = ()
+
+    def __add__(self, other: Linear | int) -> Linear:
+        if isinstance(other, int):
+            return Linear(self.constant + other, self.terms)
+        merged = dict(self.terms)
+        for value, scale in other.terms:
+            merged[value] = merged.get(value, 0) + scale
+        return Linear(self.constant + other.constant, tuple((v, s) for v, s in merged.items() if s))
+
+    def scaled(self, factor: int) -> Linear:
+        return Linear(self.constant * factor, tuple((v, s * factor) for v, s in self.terms if s * factor))
+
+
+@dataclass(frozen=True)
+class Ref:
+    """An address operand: a buffer or kernel argument and a byte offset into it."""
+
+    base: SSAValue
+    offset: Linear = Linear()
+
+    def __add__(self, other: Linear | int) -> Ref:
+        return Ref(self.base, self.offset + other)
+
+
+class KernelBuilder:
+    """Appends ops to one kernel; see the module docstring."""
+
+    def __init__(self, name: str, soc: Soc, gm_args: int, blocks: int) -> None:
+        self.soc = soc
+        self.kernel = KernelOp(name, [GmType()] * gm_args, blocks)
+        self.blocks = blocks
+        self._top = self.kernel.body.block
+        self._block = self._top
+        self._constants: dict[int, SSAValue] = {}
+        self._last_constant: Operation | None = None
+        self._offsets: dict[Block, dict[Linear, SSAValue]] = {}
+        self._block_idx: SSAValue | None = None
+        self.body_op: int | None = None  # number of the group's op that the next instructions stand for (D18)
+
+    @property
+    def args(self) -> list[Ref]:
+        """The GM arguments: inputs, weights, outputs, workspace."""
+        return [Ref(argument) for argument in self._top.args]
+
+    # ------------------------------------------------------------------ scalars
+    def constant(self, value: int) -> SSAValue:
+        """The `index` constant `value`, one op per value at the top of the kernel."""
+        found = self._constants.get(value)
+        if found is not None:
+            return found
+        op = arith.ConstantOp(IntegerAttr(value, index))
+        if self._last_constant is None:
+            first = self._top.first_op
+            self._top.add_op(op) if first is None else self._top.insert_op_before(op, first)
+        else:
+            self._top.insert_op_after(op, self._last_constant)
+        self._last_constant = op
+        self._constants[value] = op.result
+        return op.result
+
+    def value(self, operand: Index) -> SSAValue:
+        return self.constant(operand) if isinstance(operand, int) else operand
+
+    @property
+    def block_idx(self) -> Index:
+        """Index of this block; the constant 0 when there is one block."""
+        if self.blocks == 1:
+            return 0
+        if self._block_idx is None:
+            op = BlockIdxOp()
+            if self._last_constant is not None:
+                self._top.insert_op_after(op, self._last_constant)
+            elif self._top.first_op is not None:
+                self._top.insert_op_before(op, self._top.first_op)
+            else:
+                self._top.add_op(op)
+            self._block_idx = op.result
+        return self._block_idx
+
+    def _binary(self, kind: type[arith.SignlessIntegerBinaryOperation], a: Index, b: Index) -> SSAValue:
+        op = kind(self.value(a), self.value(b))
+        self._block.add_op(op)
+        return op.result
+
+    def add(self, a: Index, b: Index) -> Index:
+        if isinstance(a, int) and isinstance(b, int):
+            return a + b
+        if a == 0 or b == 0:
+            return b if isinstance(a, int) else a
+        return self._binary(arith.AddiOp, a, b)
+
+    def sub(self, a: Index, b: Index) -> Index:
+        if isinstance(a, int) and isinstance(b, int):
+            return a - b
+        return a if isinstance(b, int) and b == 0 else self._binary(arith.SubiOp, a, b)
+
+    def mul(self, a: Index, b: Index) -> Index:
+        if isinstance(a, int) and isinstance(b, int):
+            return a * b
+        for one, other in ((a, b), (b, a)):
+            if isinstance(one, int) and one in (0, 1):
+                return other if one else 0
+        return self._binary(arith.MuliOp, a, b)
+
+    def div(self, a: Index, b: Index) -> Index:
+        """Floor quotient of non-negative values."""
+        if isinstance(a, int) and isinstance(b, int):
+            return a // b
+        return a if isinstance(b, int) and b == 1 else self._binary(arith.DivUIOp, a, b)
+
+    def rem(self, a: Index, b: Index) -> Index:
+        """Remainder of non-negative values."""
+        if isinstance(a, int) and isinstance(b, int):
+            return a % b
+        return 0 if isinstance(b, int) and b == 1 else self._binary(arith.RemUIOp, a, b)
+
+    def min(self, a: Index, b: Index) -> Index:
+        if isinstance(a, int) and isinstance(b, int):
+            return min(a, b)
+        return self._binary(arith.MinSIOp, a, b)
+
+    def max(self, a: Index, b: Index) -> Index:
+        if isinstance(a, int) and isinstance(b, int):
+            return max(a, b)
+        return self._binary(arith.MaxSIOp, a, b)
+
+    def ceil_div(self, a: Index, b: int) -> Index:
+        return self.div(self.add(a, b - 1), b)
+
+    def less(self, a: Index, b: Index) -> SSAValue:
+        """a < b as i1 (signed)."""
+        op = arith.CmpiOp(self.value(a), self.value(b), "slt")
+        self._block.add_op(op)
+        return op.result
+
+    def equal(self, a: Index, b: Index) -> SSAValue:
+        op = arith.CmpiOp(self.value(a), self.value(b), "eq")
+        self._block.add_op(op)
+        return op.result
+
+    def select(self, condition: SSAValue, yes: Index, no: Index) -> SSAValue:
+        op = arith.SelectOp(condition, self.value(yes), self.value(no))
+        self._block.add_op(op)
+        return op.result
+
+    def partition(self, granules: Index) -> tuple[Index, Index]:
+        """(first, count) of this block's granules: [b·G//B, (b+1)·G//B) (decision D6)."""
+        if self.blocks == 1:
+            return 0, granules
+        b = self.block_idx
+        first = self.div(self.mul(b, granules), self.blocks)
+        last = self.div(self.mul(self.add(b, 1), granules), self.blocks)
+        return first, self.sub(last, first)
+
+    # ------------------------------------------------------------------ structure
+    @contextmanager
+    def loop(self, trip: Index) -> Generator[Index]:
+        """`for i in range(trip)`; a constant trip count of 1 makes no loop and gives i = 0."""
+        if isinstance(trip, int) and trip == 1:
+            yield 0
+            return
+        zero, one, bound = self.constant(0), self.constant(1), self.value(trip)
+        body = Block(arg_types=[index])
+        outer = self._block
+        self._block = body
+        yield body.args[0]
+        body.add_op(scf.YieldOp())
+        self._block = outer
+        outer.add_op(scf.ForOp(zero, bound, one, [], Region(body)))
+
+    @contextmanager
+    def when(self, condition: SSAValue) -> Generator[None]:
+        """`scf.if` without else."""
+        body = Block()
+        outer = self._block
+        self._block = body
+        yield
+        body.add_op(scf.YieldOp())
+        self._block = outer
+        outer.add_op(scf.IfOp(condition, [], Region(body)))
+
+    def alloc(self, space: str, size: int, depth: int = 1) -> Ref:
+        """A buffer whose fresh instance begins here, each time the enclosing block runs; `depth` instances rotate."""
+        align = self.soc.core.buffers[space].align
+        op = AllocOp(space, -(-size // align) * align, depth)
+        self._block.add_op(op)
+        return Ref(op.result)
+
+    # ------------------------------------------------------------------ addresses and instructions
+    def linear(self, constant: Index, *terms: tuple[Index, int]) -> Linear:
+        """constant + Σ value · scale, folding what is constant."""
+        total = Linear(constant) if isinstance(constant, int) else Linear(0, ((constant, 1),))
+        for value, scale in terms:
+            total += Linear(value * scale) if isinstance(value, int) else Linear(0, ((value, scale),) if scale else ())
+        return total
+
+    def _offset(self, linear: Linear) -> Index:
+        if not linear.terms:
+            return linear.constant
+        known = self._offsets.setdefault(self._block, {})
+        if linear not in known:
+            op = OffsetOp(linear.constant, linear.terms)
+            self._block.add_op(op)
+            known[linear] = op.result
+        return known[linear]
+
+    def op(
+        self,
+        mnemonic: str,
+        dtype: str,
+        *addresses: Ref,
+        limits: Mapping[str, int] | None = None,
+        extents: Sequence[int] | None = None,
+        **values: Index,
+    ) -> InstructionOp:
+        """Emits one instruction.
+
+        Args:
+            limits: the largest value of each operand that is not a constant (for the byte extents).
+            extents: the byte extents themselves, where the table cannot know them.
+        """
+        row = TABLE[mnemonic]
+        if extents is None and row.addresses and any(not isinstance(v, int) for v in values.values()):
+            bound = {spec.name: spec.default for spec in value_specs(row)}
+            bound |= {k: v for k, v in values.items() if isinstance(v, int)} | dict(limits or {})
+            extents = table_extents(row, dtype, {k: v for k, v in bound.items() if v is not None})
+        operands = [(ref.base, self._offset(ref.offset)) for ref in addresses]
+        op = OP_BY_MNEMONIC[mnemonic](dtype, operands, values, extents)
+        if self.body_op is not None:
+            op.attributes["body_op"] = IntegerAttr(self.body_op, i64)
+        self._block.add_op(op)
+        return op
