@@ -175,7 +175,7 @@ class OmGraphOp:
     inputs: tuple[str, ...] = ()
     input_descs: tuple[OmDesc, ...] = ()
     output_descs: tuple[OmDesc, ...] = ()
-    attrs: Mapping[str, AttrValue] = field(default_factory=dict[str, AttrValue])
+    attrs: Mapping[str, AttrValue] = field(default_factory=dict[str, AttrValue], hash=False)
     input_offsets: tuple[int, ...] = ()
     output_offsets: tuple[int, ...] = ()
     workspace_offsets: tuple[int, ...] = ()
@@ -197,7 +197,7 @@ class OmModel:
     kernels: tuple[OmKernel, ...] = ()
     tasks: tuple[OmTask, ...] = ()
     graph: tuple[OmGraphOp, ...] = ()
-    attrs: Mapping[str, AttrValue] = field(default_factory=dict[str, AttrValue])
+    attrs: Mapping[str, AttrValue] = field(default_factory=dict[str, AttrValue], hash=False)
     feature_map_base: int = FEATURE_MAP_BASE
     weight_base: int = WEIGHT_BASE
     machine_code: str = MACHINE_CODE
