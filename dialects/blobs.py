@@ -212,16 +212,18 @@ def _infer_axis0(inputs: Sequence[Blob], args: Args) -> Typed:
     return inputs[0].shape, inputs[0].dtype
 
 
-def _rows(scale: Array, like: Array) -> Array:
-    return scale.reshape(-1, *(1,) * (like.ndim - 1))
+def _scale_rows(weight: Array, scale: Array) -> Array:
+    return weight * scale.reshape(-1, *(1,) * (weight.ndim - 1))
 
 
 def _slices(args: Args) -> tuple[slice, ...]:
     starts, sizes, steps = (_ints(arg) for arg in args)
-    return tuple(
-        slice(start, end if (end := start + size * step) >= 0 else None, step)
-        for start, size, step in zip(starts, sizes, steps, strict=True)
-    )
+    return tuple(_slice(*bounds) for bounds in zip(starts, sizes, steps, strict=True))
+
+
+def _slice(start: int, size: int, step: int) -> slice:
+    end = start + size * step
+    return slice(start, end, step) if end >= 0 else slice(start, None, step)
 
 
 def _pad(array: Array, args: Args) -> Array:
@@ -292,7 +294,7 @@ BLOB_OPS: dict[str, BlobOp] = {
     "max": _binary(np.maximum),
     "min": _binary(np.minimum),
     "pow": _binary(np.power),
-    "mul0": BlobOp(_infer_axis0, lambda arrays, args: in_single(lambda w, k: w * _rows(k, w), arrays)),
+    "mul0": BlobOp(_infer_axis0, lambda arrays, args: in_single(_scale_rows, arrays)),
     "neg": _unary(np.negative),
     "abs": _unary(np.abs),
     "exp": _unary(np.exp),

@@ -14,13 +14,15 @@ from __future__ import annotations
 import math
 from abc import ABC
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self, TypeAlias, cast
+from typing import ClassVar, Literal, Self, TypeAlias
 
 from xdsl.dialects.builtin import (
     ArrayAttr,
     DenseArrayBase,
+    Float64Type,
     FloatAttr,
     IntegerAttr,
+    IntegerType,
     StringAttr,
     TensorType,
     UnitAttr,
@@ -102,14 +104,16 @@ def to_python(attribute: Attribute) -> PyAttr:
         return attribute.value.data
     if isa(attribute, FloatAttr):
         return attribute.value.data
-    if isa(attribute, DenseArrayBase):
-        return attribute.get_values()
+    if isa(attribute, DenseArrayBase[IntegerType]):
+        return tuple(attribute.get_values())
+    if isa(attribute, DenseArrayBase[Float64Type]):
+        return tuple(attribute.get_values())
     raise TypeError(f"not a property of nn: {attribute}")
 
 
-def ints(attribute: DenseArrayBase) -> tuple[int, ...]:
+def ints(attribute: DenseArrayBase[IntegerType]) -> tuple[int, ...]:
     """The integers of a list property (`ints(op.strides)`)."""
-    return cast(tuple[int, ...], attribute.get_values())
+    return tuple(attribute.get_values())
 
 
 # ------------------------------------------------------------------------------------------------------------- blob
@@ -203,7 +207,7 @@ class NNOp(IRDLOperation, ABC):
     WORDS: ClassVar[Mapping[str, Sequence[str]]] = {}
     """Allowed words of string properties."""
 
-    def build(
+    def _setup(
         self,
         operands: Sequence[SSAValue | Operation | Sequence[SSAValue] | None],
         properties: Mapping[str, PyAttr | None] | None = None,
@@ -373,7 +377,7 @@ def _property_kinds(cls: type[IRDLOperation]) -> dict[str, str]:
     return _KINDS[cls]
 
 
-def _kind(constraint: Any) -> str:
+def _kind(constraint: AttrConstraint[Attribute]) -> str:
     bases = constraint.get_bases() or set()
     if constraint == FLOATS:
         return "floats"

@@ -36,7 +36,7 @@ class UnaryOp(NNOp, ABC):
     traits = traits_def(Pure())
 
     def __init__(self, input: Value) -> None:
-        self.build([input])
+        self._setup([input])
 
 
 class BinaryOp(NNOp, ABC):
@@ -49,7 +49,7 @@ class BinaryOp(NNOp, ABC):
     traits = traits_def(Pure())
 
     def __init__(self, lhs: Value, rhs: Value) -> None:
-        self.build([lhs, rhs])
+        self._setup([lhs, rhs])
 
 
 class CommutativeOp(BinaryOp, ABC):
@@ -220,7 +220,7 @@ class LeakyReluOp(UnaryOp):
     alpha = prop_def(FLOAT)
 
     def __init__(self, input: Value, alpha: float) -> None:
-        self.build([input], {"alpha": float(alpha)})
+        self._setup([input], {"alpha": float(alpha)})
 
 
 @irdl_op_definition
@@ -231,7 +231,7 @@ class EluOp(UnaryOp):
     alpha = prop_def(FLOAT)
 
     def __init__(self, input: Value, alpha: float) -> None:
-        self.build([input], {"alpha": float(alpha)})
+        self._setup([input], {"alpha": float(alpha)})
 
 
 @irdl_op_definition
@@ -242,7 +242,7 @@ class CeluOp(UnaryOp):
     alpha = prop_def(FLOAT)
 
     def __init__(self, input: Value, alpha: float) -> None:
-        self.build([input], {"alpha": float(alpha)})
+        self._setup([input], {"alpha": float(alpha)})
 
 
 @irdl_op_definition
@@ -254,7 +254,7 @@ class SeluOp(UnaryOp):
     gamma = prop_def(FLOAT)
 
     def __init__(self, input: Value, alpha: float, gamma: float) -> None:
-        self.build([input], {"alpha": float(alpha), "gamma": float(gamma)})
+        self._setup([input], {"alpha": float(alpha), "gamma": float(gamma)})
 
 
 @irdl_op_definition
@@ -266,7 +266,7 @@ class HardSigmoidOp(UnaryOp):
     beta = prop_def(FLOAT)
 
     def __init__(self, input: Value, alpha: float, beta: float) -> None:
-        self.build([input], {"alpha": float(alpha), "beta": float(beta)})
+        self._setup([input], {"alpha": float(alpha), "beta": float(beta)})
 
 
 @irdl_op_definition
@@ -278,7 +278,7 @@ class ClipOp(UnaryOp):
     max: FloatAttr | None = opt_prop_def(FLOAT)
 
     def __init__(self, input: Value, min: float | None = None, max: float | None = None) -> None:
-        self.build(
+        self._setup(
             [input],
             {"min": None if min is None else float(min), "max": None if max is None else float(max)},
         )
@@ -293,7 +293,7 @@ class GeluOp(UnaryOp):
     approximate = prop_def(StringAttr)
 
     def __init__(self, input: Value, approximate: str = "none") -> None:
-        self.build([input], {"approximate": approximate})
+        self._setup([input], {"approximate": approximate})
 
 
 @irdl_op_definition
@@ -304,7 +304,7 @@ class CastOp(UnaryOp):
     ELEMENT_RULE: ClassVar = "any"
 
     def __init__(self, input: Value, dtype: str) -> None:
-        self.build([input], dtype=dtype)
+        self._setup([input], dtype=dtype)
 
 
 @irdl_op_definition
@@ -365,7 +365,7 @@ class ModOp(BinaryOp):
     fmod: UnitAttr | None = opt_prop_def(UnitAttr)
 
     def __init__(self, lhs: Value, rhs: Value, fmod: bool = False) -> None:
-        self.build([lhs, rhs], {"fmod": fmod})
+        self._setup([lhs, rhs], {"fmod": fmod})
 
 
 @irdl_op_definition
@@ -446,7 +446,7 @@ class WhereOp(NNOp):
     traits = traits_def(Pure())
 
     def __init__(self, condition: Value, on_true: Value, on_false: Value) -> None:
-        self.build([condition, on_true, on_false])
+        self._setup([condition, on_true, on_false])
 
 
 ELEMENTWISE_OPS: tuple[type[NNOp], ...] = (

@@ -45,7 +45,7 @@ class ReshapeOp(UnaryOp):
     RESULT_SHAPE_IS_FREE: ClassVar = True
 
     def __init__(self, input: Value, shape: Sequence[int]) -> None:
-        self.build([input], shape=shape)
+        self._setup([input], shape=shape)
 
 
 @irdl_op_definition
@@ -57,7 +57,7 @@ class TransposeOp(UnaryOp):
     perm = prop_def(INTS)
 
     def __init__(self, input: Value, perm: Sequence[int]) -> None:
-        self.build([input], {"perm": tuple(perm)})
+        self._setup([input], {"perm": tuple(perm)})
 
 
 @irdl_op_definition
@@ -74,7 +74,7 @@ class SliceOp(UnaryOp):
         self, input: Value, starts: Sequence[int], sizes: Sequence[int], steps: Sequence[int] | None = None
     ) -> None:
         strides = (1,) * len(starts) if steps is None else tuple(steps)
-        self.build([input], {"starts": tuple(starts), "sizes": tuple(sizes), "steps": strides})
+        self._setup([input], {"starts": tuple(starts), "sizes": tuple(sizes), "steps": strides})
 
 
 @irdl_op_definition
@@ -89,7 +89,7 @@ class ConcatOp(NNOp):
     traits = traits_def(Pure())
 
     def __init__(self, inputs: Sequence[SSAValue], axis: int) -> None:
-        self.build([inputs], {"axis": axis})
+        self._setup([inputs], {"axis": axis})
 
 
 @irdl_op_definition
@@ -105,7 +105,7 @@ class PadOp(UnaryOp):
 
     def __init__(self, input: Value, pads: Sequence[int], mode: str = "constant", value: float = 0.0) -> None:
         fill = float(value) if mode == "constant" else None
-        self.build([input], {"pads": tuple(pads), "mode": mode, "value": fill})
+        self._setup([input], {"pads": tuple(pads), "mode": mode, "value": fill})
 
 
 @irdl_op_definition
@@ -145,7 +145,7 @@ class ResizeOp(UnaryOp):
         exclude_outside: bool = False,
         antialias: bool = False,
     ) -> None:
-        self.build(
+        self._setup(
             [input],
             {
                 "mode": mode,
@@ -173,7 +173,7 @@ class DepthToSpaceOp(UnaryOp):
     mode = prop_def(StringAttr)
 
     def __init__(self, input: Value, blocksize: int, mode: str = "DCR") -> None:
-        self.build([input], {"blocksize": blocksize, "mode": mode})
+        self._setup([input], {"blocksize": blocksize, "mode": mode})
 
 
 @irdl_op_definition
@@ -185,7 +185,7 @@ class SpaceToDepthOp(UnaryOp):
     blocksize = prop_def(INT)
 
     def __init__(self, input: Value, blocksize: int) -> None:
-        self.build([input], {"blocksize": blocksize})
+        self._setup([input], {"blocksize": blocksize})
 
 
 @irdl_op_definition
@@ -202,7 +202,7 @@ class GatherOp(NNOp):
     traits = traits_def(Pure())
 
     def __init__(self, input: Value, indices: Value, axis: int = 0) -> None:
-        self.build([input, indices], {"axis": axis})
+        self._setup([input, indices], {"axis": axis})
 
 
 @irdl_op_definition
@@ -214,7 +214,7 @@ class ExpandOp(UnaryOp):
     RESULT_SHAPE_IS_FREE: ClassVar = True
 
     def __init__(self, input: Value, shape: Sequence[int]) -> None:
-        self.build([input], shape=shape)
+        self._setup([input], shape=shape)
 
 
 @irdl_op_definition
@@ -226,7 +226,7 @@ class TileOp(UnaryOp):
     repeats = prop_def(INTS)
 
     def __init__(self, input: Value, repeats: Sequence[int]) -> None:
-        self.build([input], {"repeats": tuple(repeats)})
+        self._setup([input], {"repeats": tuple(repeats)})
 
 
 MOVE_OPS: tuple[type[NNOp], ...] = (

@@ -56,7 +56,7 @@ class ConvOp(NNOp):
         dilations: Sequence[int] = (1, 1),
         group: int = 1,
     ) -> None:
-        self.build(
+        self._setup(
             [input, weight, bias],
             {"strides": tuple(strides), "pads": tuple(pads), "dilations": tuple(dilations), "group": group},
         )
@@ -91,7 +91,7 @@ class ConvTransposeOp(NNOp):
         output_padding: Sequence[int] = (0, 0),
         group: int = 1,
     ) -> None:
-        self.build(
+        self._setup(
             [input, weight, bias],
             {
                 "strides": tuple(strides),
@@ -126,7 +126,7 @@ class MatMulOp(NNOp):
         trans_a: bool = False,
         trans_b: bool = False,
     ) -> None:
-        self.build([lhs, rhs, bias], {"trans_a": trans_a, "trans_b": trans_b})
+        self._setup([lhs, rhs, bias], {"trans_a": trans_a, "trans_b": trans_b})
 
 
 @irdl_op_definition
@@ -149,7 +149,7 @@ class MaxPoolOp(UnaryOp):
         pads: Sequence[int] = (0, 0, 0, 0),
         dilations: Sequence[int] = (1, 1),
     ) -> None:
-        self.build(
+        self._setup(
             [input],
             {
                 "kernel": tuple(kernel),
@@ -162,18 +162,18 @@ class MaxPoolOp(UnaryOp):
 
 @irdl_op_definition
 class AvgPoolOp(UnaryOp):
-    """Mean over a window: of its positions within the input, or with `count_include_pad` within input and `pads`.
+    """Mean over a window, of its positions within the input or, with `count_include_pad`, of all.
 
-    `extra` is what ceil mode adds at the bottom and right end: the window may reach there, but these positions never count.
+    What ceil mode adds at the end never counts, so an importer writes such a pool as `nn.pad` and a pool
+    without the flag.
     """
 
     name = "nn.avg_pool"
-    SHAPE = staticmethod(nn_shapes.avg_pool)
+    SHAPE = staticmethod(nn_shapes.pool)
     kernel = prop_def(INTS)
     strides = prop_def(INTS)
     pads = prop_def(INTS)
     dilations = prop_def(INTS)
-    extra = prop_def(INTS)
     count_include_pad: UnitAttr | None = opt_prop_def(UnitAttr)
 
     def __init__(
@@ -184,17 +184,15 @@ class AvgPoolOp(UnaryOp):
         strides: Sequence[int],
         pads: Sequence[int] = (0, 0, 0, 0),
         dilations: Sequence[int] = (1, 1),
-        extra: Sequence[int] = (0, 0),
         count_include_pad: bool = False,
     ) -> None:
-        self.build(
+        self._setup(
             [input],
             {
                 "kernel": tuple(kernel),
                 "strides": tuple(strides),
                 "pads": tuple(pads),
                 "dilations": tuple(dilations),
-                "extra": tuple(extra),
                 "count_include_pad": count_include_pad,
             },
         )
@@ -212,7 +210,7 @@ class ReduceOp(UnaryOp):
     keepdims: UnitAttr | None = opt_prop_def(UnitAttr)
 
     def __init__(self, input: Value, kind: str, axes: Sequence[int], keepdims: bool = False) -> None:
-        self.build([input], {"kind": kind, "axes": tuple(axes), "keepdims": keepdims})
+        self._setup([input], {"kind": kind, "axes": tuple(axes), "keepdims": keepdims})
 
 
 @irdl_op_definition
@@ -231,7 +229,7 @@ class ArgReduceOp(UnaryOp):
     def __init__(
         self, input: Value, kind: str, axis: int, keepdims: bool = False, last: bool = False
     ) -> None:
-        self.build([input], {"kind": kind, "axis": axis, "keepdims": keepdims, "last": last}, dtype="i64")
+        self._setup([input], {"kind": kind, "axis": axis, "keepdims": keepdims, "last": last}, dtype="i64")
 
 
 class _AlongAxisOp(UnaryOp):
@@ -241,7 +239,7 @@ class _AlongAxisOp(UnaryOp):
     axis = prop_def(INT)
 
     def __init__(self, input: Value, axis: int) -> None:
-        self.build([input], {"axis": axis})
+        self._setup([input], {"axis": axis})
 
 
 @irdl_op_definition
@@ -275,7 +273,7 @@ class LayerNormOp(NNOp):
     def __init__(
         self, input: Value, scale: Value, bias: Value | None = None, *, axis: int, epsilon: float = 1e-5
     ) -> None:
-        self.build([input, scale, bias], {"axis": axis, "epsilon": float(epsilon)})
+        self._setup([input, scale, bias], {"axis": axis, "epsilon": float(epsilon)})
 
 
 @irdl_op_definition
@@ -292,7 +290,7 @@ class InstanceNormOp(NNOp):
     traits = traits_def(Pure())
 
     def __init__(self, input: Value, scale: Value, bias: Value, *, epsilon: float = 1e-5) -> None:
-        self.build([input, scale, bias], {"epsilon": float(epsilon)})
+        self._setup([input, scale, bias], {"epsilon": float(epsilon)})
 
 
 @irdl_op_definition
@@ -314,7 +312,7 @@ class BatchNormOp(NNOp):
     def __init__(
         self, input: Value, scale: Value, bias: Value, mean: Value, variance: Value, *, epsilon: float = 1e-5
     ) -> None:
-        self.build([input, scale, bias, mean, variance], {"epsilon": float(epsilon)})
+        self._setup([input, scale, bias, mean, variance], {"epsilon": float(epsilon)})
 
 
 @irdl_op_definition
@@ -328,7 +326,7 @@ class LRNOp(UnaryOp):
     bias = prop_def(FLOAT)
 
     def __init__(self, input: Value, *, size: int, alpha: float, beta: float, bias: float) -> None:
-        self.build([input], {"size": size, "alpha": float(alpha), "beta": float(beta), "bias": float(bias)})
+        self._setup([input], {"size": size, "alpha": float(alpha), "beta": float(beta), "bias": float(bias)})
 
 
 ROOT_OPS: tuple[type[NNOp], ...] = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -45,7 +45,7 @@ def normalize_axis(axis: int, rank: int) -> int:
     return axis + rank if axis < 0 else axis
 
 
-# ---------------------------------------------------------------------------------------------------------------- elementwise
+# ------------------------------------------------------------------------------------------------ elementwise
 
 
 def same(x: Shape, **_: object) -> Shape:
@@ -81,7 +81,7 @@ def prelu(x: Shape, slope: Shape) -> Shape:
     return x
 
 
-# ---------------------------------------------------------------------------------------------------------------- windows
+# ---------------------------------------------------------------------------------------------------- windows
 
 
 def window_extent(size: int, kernel: int, stride: int, before: int, after: int, dilation: int) -> int:
@@ -194,21 +194,7 @@ def pool(
     return (*x[:2], *_slide(x[2:], kernel, strides, pads, dilations))
 
 
-def avg_pool(
-    x: Shape,
-    *,
-    pads: Sequence[int],
-    extra: Sequence[int] = (0, 0),
-    count_include_pad: bool = False,
-    **window: Any,
-) -> Shape:
-    """Like `pool` over pads plus the extra extent that ceil mode adds at the end."""
-    _expect(len(extra) == 2, f"expected two extra extents, got {list(extra)}")
-    _expect(len(pads) == 4, f"expected pads as [top, left, bottom, right], got {list(pads)}")
-    return pool(x, pads=(pads[0], pads[1], pads[2] + extra[0], pads[3] + extra[1]), **window)
-
-
-# ---------------------------------------------------------------------------------------------------------------- contractions
+# ----------------------------------------------------------------------------------------------- contractions
 
 
 def matmul(
@@ -219,8 +205,8 @@ def matmul(
         len(lhs) >= 2 and len(rhs) >= 2,
         f"expected operands of rank 2 or more, got {list(lhs)} and {list(rhs)}",
     )
-    m, k = (lhs[-1], lhs[-2]) if trans_a else (lhs[-2], lhs[-1])
-    k2, n = (rhs[-1], rhs[-2]) if trans_b else (rhs[-2], rhs[-1])
+    m, k = _transposed(lhs[-2:], trans_a)
+    k2, n = _transposed(rhs[-2:], trans_b)
     _same_dim("contracted dimensions", k, k2)
     result = (*broadcast(lhs[:-2], rhs[:-2]), m, n)
     if bias is not None:
@@ -229,6 +215,11 @@ def matmul(
             f"expected bias that broadcasts to {list(result)}, got {list(bias)}",
         )
     return result
+
+
+def _transposed(matrix: Shape, flip: bool) -> tuple[int, int]:
+    rows, columns = matrix
+    return (columns, rows) if flip else (rows, columns)
 
 
 def reduce(x: Shape, *, axes: Sequence[int], keepdims: bool = False, **_: object) -> Shape:
@@ -273,7 +264,7 @@ def per_channel(x: Shape, *parameters: Shape, **_: object) -> Shape:
     return x
 
 
-# ---------------------------------------------------------------------------------------------------------------- shape and move
+# --------------------------------------------------------------------------------------------- shape and move
 
 
 def reshape(x: Shape, result: Shape) -> Shape:
