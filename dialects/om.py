@@ -160,7 +160,7 @@ class BytesAttr(Data[bytes]):
 
 @irdl_attr_definition
 class FileAttr(Data[str]):
-    """`#om.file<"model.om">`: the bytes stand in the weight region of that file, at the offset of the weight."""
+    """`#om.file<"model.om">`: the bytes stand in the weight region of that file, at the same offset."""
 
     name = "om.file"
 
