@@ -1,0 +1,112 @@
+"""A kernel as a tree: what the translators (function, timing, hazards) walk.
+
+Machine code is flat, with structured control flow (decision D3); here `loop … end_loop` and
+`if … else … end_if` are nodes with bodies.  A body is a tuple of `Node`: a `Decoded` instruction (`break_if`
+included), a `Loop` or an `If`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ..isa.decode import Image, decode_image
+from ..isa.record import Decoded, Operand, Reg
+
+
+@dataclass(frozen=True)
+class Loop:
+    """`trip` times `body`; register `index` counts from 0 and keeps its last value behind the loop."""
+
+    record: Decoded
+    end: Decoded
+    body: tuple[Node, ...]
+
+    @property
+    def index(self) -> int:
+        operand = self.record.scalars[0]
+        assert isinstance(operand, Reg)  # the decoder checked it
+        return operand.number
+
+    @property
+    def trip(self) -> Operand:
+        return self.record.scalars[1]
+
+
+@dataclass(frozen=True)
+class If:
+    """`then` when the condition is not 0, else `otherwise` (empty when there is no else)."""
+
+    record: Decoded
+    then: tuple[Node, ...]
+    otherwise: tuple[Node, ...]
+
+    @property
+    def condition(self) -> Operand:
+        return self.record.scalars[0]
+
+
+Node: TypeAlias = Decoded | Loop | If
+
+
+@dataclass(frozen=True)
+class Program:
+    """A validated kernel and its tree.  `digest` identifies the bytes: translations are cached by it."""
+
+    image: Image
+    body: tuple[Node, ...]
+    digest: str
+
+    @property
+    def records(self) -> tuple[Decoded, ...]:
+        return self.image.records
+
+    @property
+    def reads_data(self) -> bool:
+        """Whether scalars come from memory: control flow may depend on data then, so timing needs function."""
+        return any(record.mnemonic == "load_scalar" for record in self.records)
+
+
+def load_program(image: bytes) -> Program:
+    """Decode, validate and structure a kernel image."""
+    decoded = decode_image(image)
+    body, last = _block(decoded.records, 0)
+    assert last == len(decoded.records) - 1  # `end`, says the decoder
+    return Program(decoded, body, hashlib.sha256(image).hexdigest())
+
+
+def walk(body: tuple[Node, ...]) -> Iterator[Decoded]:
+    """All instructions below `body` that are not loop, if, else or their ends, in program order."""
+    for node in body:
+        if isinstance(node, Loop):
+            yield from walk(node.body)
+        elif isinstance(node, If):
+            yield from walk(node.then)
+            yield from walk(node.otherwise)
+        else:
+            yield node
+
+
+def _block(records: tuple[Decoded, ...], at: int) -> tuple[tuple[Node, ...], int]:
+    """Nodes from `at` up to the record that closes the block, and that record's number."""
+    nodes: list[Node] = []
+    while True:
+        record = records[at]
+        match record.mnemonic:
+            case "end" | "end_loop" | "end_if" | "else":
+                return tuple(nodes), at
+            case "loop":
+                body, close = _block(records, at + 1)
+                nodes.append(Loop(record, records[close], body))
+            case "if":
+                then, close = _block(records, at + 1)
+                otherwise: tuple[Node, ...] = ()
+                if records[close].mnemonic == "else":
+                    otherwise, close = _block(records, close + 1)
+                nodes.append(If(record, then, otherwise))
+            case _:
+                nodes.append(record)
+                close = at
+        at = close + 1
