@@ -6,8 +6,11 @@ from __future__ import annotations
 from typing import Final
 
 PASSES: Final[dict[str, tuple[str, str]]] = {
-    "nn-fold-batch-norm": ("nn_fold_batch_norm", "NNFoldBatchNormPass"),
-    "nn-fold-constants": ("nn_fold_constants", "NNFoldConstantsPass"),
     "nn-infer-shapes": ("nn_infer_shapes", "NNInferShapesPass"),
+    "nn-fold-constants": ("nn_fold_constants", "NNFoldConstantsPass"),
+    "nn-fold-batch-norm": ("nn_fold_batch_norm", "NNFoldBatchNormPass"),
     "nn-simplify": ("nn_simplify", "NNSimplifyPass"),
+    "nn-decompose": ("nn_decompose", "NNDecomposePass"),
+    "nn-convert-precision": ("nn_convert_precision", "NNConvertPrecisionPass"),
+    "nn-fuse-groups": ("nn_fuse_groups", "NNFuseGroupsPass"),
 }

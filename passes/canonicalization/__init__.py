@@ -1,0 +1,1 @@
+"""Rewrite rules by subject; a pass chooses which of them it applies."""

@@ -1,0 +1,338 @@
+"""Rules of nn-decompose: composites into elementwise ops and reductions, and the normal form of what is left.
+
+A normalisation's sums and the exponentials of a softmax lose too much in f16; the ops that compute them are
+marked `precise` (a unit attribute) and nn-convert-precision keeps them in f32 where the chip has f32 vector
+instructions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+
+from xdsl.dialects.builtin import UnitAttr
+from xdsl.ir import Operation, SSAValue
+
+from ...dialects import nn
+from ...dialects.blobs import Blob
+from ..rewriting import Builder, Rule, constant_of, users
+from .nn_movement import rebuild
+
+PRECISE = "precise"
+
+
+class Precise:
+    """Builds ops that are marked to be computed in f32."""
+
+    def __init__(self, build: Builder):
+        self.build = build
+
+    def __call__(self, op: Operation) -> SSAValue:
+        op.attributes[PRECISE] = UnitAttr()
+        return self.build(op)
+
+
+def _scalar(build: Builder, value: float, like: SSAValue) -> SSAValue:
+    return build.scalar(value, nn.dtype_of(like))
+
+
+def _aligned(build: Builder, value: SSAValue, shape: Sequence[int]) -> SSAValue:
+    """A value under another shape of the same size; a constant becomes a constant."""
+    if nn.shape_of(value) == tuple(shape):
+        return value
+    blob = constant_of(value)
+    if blob is not None:
+        return build.constant(blob.apply("reshape", tuple(shape)))
+    return build(nn.ReshapeOp(value, shape))
+
+
+def _with_axis_last(
+    op: nn.UnaryOp, axis: int, build: Builder, kind: Callable[[SSAValue, int], Operation]
+) -> SSAValue:
+    """The op along the last axis, between two transpositions."""
+    rank = len(nn.shape_of(op.input))
+    perm = [i for i in range(rank) if i != axis] + [axis]
+    inner = build(kind(build(nn.TransposeOp(op.input, perm)), rank - 1))
+    return build(nn.TransposeOp(inner, [perm.index(i) for i in range(rank)]))
+
+
+def softmax(op: Operation, build: Builder) -> SSAValue | None:
+    """e^(x - max) / sum; logarithm: (x - max) - log(sum)."""
+    if not isinstance(op, nn.SoftmaxOp | nn.LogSoftmaxOp):
+        return None
+    axis, shape = op.axis.value.data, nn.shape_of(op.input)
+    if any(s != 1 for s in shape[axis + 1 :]):
+        return _with_axis_last(op, axis, build, type(op))
+    precise = Precise(build)
+    largest = precise(nn.ReduceOp(op.input, "max", [axis], keepdims=True))
+    shifted = precise(nn.SubOp(op.input, largest))
+    powers = precise(nn.ExpOp(shifted))
+    total = precise(nn.ReduceOp(powers, "sum", [axis], keepdims=True))
+    if isinstance(op, nn.SoftmaxOp):
+        return precise(nn.DivOp(powers, total))
+    return precise(nn.SubOp(shifted, precise(nn.LogOp(total))))
+
+
+def _normalised(x: SSAValue, axes: Sequence[int], epsilon: float, build: Builder) -> SSAValue:
+    """(x - mean) / sqrt(variance + epsilon), the variance from the differences (no cancellation)."""
+    precise = Precise(build)
+    mean = precise(nn.ReduceOp(x, "mean", axes, keepdims=True))
+    centred = precise(nn.SubOp(x, mean))
+    square = precise(nn.MulOp(centred, centred))
+    variance = precise(nn.ReduceOp(square, "mean", axes, keepdims=True))
+    shifted = precise(nn.AddOp(variance, _scalar(build, epsilon, x)))
+    return precise(nn.MulOp(centred, precise(nn.RsqrtOp(shifted))))
+
+
+def layer_norm(op: Operation, build: Builder) -> SSAValue | None:
+    """Statistics over the last dims, then scale and bias, all in f32."""
+    if not isinstance(op, nn.LayerNormOp):
+        return None
+    rank = len(nn.shape_of(op.input))
+    precise = Precise(build)
+    result = _normalised(op.input, range(op.axis.value.data, rank), op.epsilon.value.data, build)
+    result = precise(nn.MulOp(result, op.scale))
+    return result if op.bias is None else precise(nn.AddOp(result, op.bias))
+
+
+def instance_norm(op: Operation, build: Builder) -> SSAValue | None:
+    """Statistics over the positions of a channel, then scale and bias per channel."""
+    if not isinstance(op, nn.InstanceNormOp):
+        return None
+    shape = nn.shape_of(op.input)
+    per_channel = (1, shape[1], *(1,) * (len(shape) - 2))
+    precise = Precise(build)
+    result = _normalised(op.input, range(2, len(shape)), op.epsilon.value.data, build)
+    result = precise(nn.MulOp(result, _aligned(build, op.scale, per_channel)))
+    return precise(nn.AddOp(result, _aligned(build, op.bias, per_channel)))
+
+
+def batch_norm(op: Operation, build: Builder) -> SSAValue | None:
+    """With parameters that are computed: nothing to fold."""
+    if not isinstance(op, nn.BatchNormOp):
+        return None
+    shape = nn.shape_of(op.input)
+    per_channel = (1, shape[1], *(1,) * (len(shape) - 2))
+    scale, bias, mean, variance = (
+        _aligned(build, v, per_channel) for v in (op.scale, op.bias, op.mean, op.variance)
+    )
+    shifted = build(nn.AddOp(variance, _scalar(build, op.epsilon.value.data, variance)))
+    factor = build(nn.MulOp(scale, build(nn.RsqrtOp(shifted))))
+    return build(nn.AddOp(build(nn.MulOp(build(nn.SubOp(op.input, mean)), factor)), bias))
+
+
+def lrn(op: Operation, build: Builder) -> SSAValue | None:
+    """The sum over neighbouring channels is an average pool over [N·1, C, H·W] as an image."""
+    if not isinstance(op, nn.LRNOp):
+        return None
+    shape, size = nn.shape_of(op.input), op.size.value.data
+    if -1 in shape or len(shape) < 3:
+        return None
+    alpha, beta, bias = (a.value.data for a in (op.alpha, op.beta, op.bias))
+    # x is scaled before it is squared: f16 ends at 65504.
+    scaled = build(nn.MulOp(op.input, _scalar(build, alpha**0.5, op.input)))
+    image = build(nn.ReshapeOp(build(nn.MulOp(scaled, scaled)), (shape[0], 1, shape[1], prod(shape[2:]))))
+    before = (size - 1) // 2
+    pads = (before, 0, size - 1 - before, 0)
+    window = nn.AvgPoolOp(image, kernel=(size, 1), strides=(1, 1), pads=pads, count_include_pad=True)
+    mean = build(nn.ReshapeOp(build(window), shape))
+    base = build(nn.AddOp(mean, _scalar(build, bias, mean)))
+    exponent = build(nn.MulOp(build(nn.LogOp(base)), _scalar(build, -beta, base)))
+    return build(nn.MulOp(op.input, build(nn.ExpOp(exponent))))
+
+
+def activations(op: Operation, build: Builder) -> SSAValue | None:
+    """Piecewise functions as the few vector instructions they are."""
+    handler = _ACTIVATIONS.get(type(op))
+    return None if handler is None or not isinstance(op, nn.UnaryOp) else handler(op, op.input, build)
+
+
+def _hard_sigmoid(op: Operation, x: SSAValue, build: Builder) -> SSAValue:
+    assert isinstance(op, nn.HardSigmoidOp)
+    line = build(nn.MulOp(x, _scalar(build, op.alpha.value.data, x)))
+    return build(nn.ClipOp(build(nn.AddOp(line, _scalar(build, op.beta.value.data, x))), 0.0, 1.0))
+
+
+def _hard_swish(op: Operation, x: SSAValue, build: Builder) -> SSAValue:
+    gate = build(nn.ClipOp(build(nn.AddOp(x, _scalar(build, 3.0, x))), 0.0, 6.0))
+    return build(nn.MulOp(build(nn.MulOp(x, _scalar(build, 1 / 6, x))), gate))
+
+
+def _exponential(x: SSAValue, alpha: float, rate: float, build: Builder) -> SSAValue:
+    """max(x, 0) + alpha · (e^(rate · min(x, 0)) - 1)"""
+    below = build(nn.ClipOp(x, None, 0.0))
+    if rate != 1.0:
+        below = build(nn.MulOp(below, _scalar(build, rate, x)))
+    curve = build(nn.AddOp(build(nn.ExpOp(below)), _scalar(build, -1.0, x)))
+    if alpha != 1.0:
+        curve = build(nn.MulOp(curve, _scalar(build, alpha, x)))
+    return build(nn.AddOp(build(nn.ReluOp(x)), curve))
+
+
+def _elu(op: Operation, x: SSAValue, build: Builder) -> SSAValue:
+    assert isinstance(op, nn.EluOp)
+    return _exponential(x, op.alpha.value.data, 1.0, build)
+
+
+def _celu(op: Operation, x: SSAValue, build: Builder) -> SSAValue:
+    assert isinstance(op, nn.CeluOp)
+    return _exponential(x, op.alpha.value.data, 1.0 / op.alpha.value.data, build)
+
+
+def _selu(op: Operation, x: SSAValue, build: Builder) -> SSAValue:
+    assert isinstance(op, nn.SeluOp)
+    curve = _exponential(x, op.alpha.value.data, 1.0, build)
+    return build(nn.MulOp(curve, _scalar(build, op.gamma.value.data, x)))
+
+
+def _softplus(op: Operation, x: SSAValue, build: Builder) -> SSAValue:
+    """max(x, 0) + log(1 + e^-|x|): no overflow."""
+    decay = build(nn.ExpOp(build(nn.NegOp(build(nn.AbsOp(x))))))
+    tail = build(nn.LogOp(build(nn.AddOp(decay, _scalar(build, 1.0, x)))))
+    return build(nn.AddOp(build(nn.ReluOp(x)), tail))
+
+
+_ACTIVATIONS: dict[type[Operation], Callable[[Operation, SSAValue, Builder], SSAValue]] = {
+    nn.HardSigmoidOp: _hard_sigmoid,
+    nn.HardSwishOp: _hard_swish,
+    nn.EluOp: _elu,
+    nn.CeluOp: _celu,
+    nn.SeluOp: _selu,
+    nn.SoftplusOp: _softplus,
+}
+
+
+def reduce_kinds(op: Operation, build: Builder) -> SSAValue | None:
+    """Kinds that are a plain reduction of something elementwise."""
+    if not isinstance(op, nn.ReduceOp):
+        return None
+    kind, axes, keep = op.kind.data, nn.ints(op.axes), op.keepdims is not None
+    if kind in ("sum", "mean", "max", "min", "prod"):
+        return None
+    precise, x = Precise(build), op.input
+    if kind in ("sum_square", "l2"):
+        total = precise(nn.ReduceOp(precise(nn.MulOp(x, x)), "sum", axes, keepdims=keep))
+        return total if kind == "sum_square" else precise(nn.SqrtOp(total))
+    if kind == "l1":
+        return precise(nn.ReduceOp(build(nn.AbsOp(x)), "sum", axes, keepdims=keep))
+    if kind == "log_sum":
+        return precise(nn.LogOp(precise(nn.ReduceOp(x, "sum", axes, keepdims=keep))))
+    largest = precise(nn.ReduceOp(x, "max", axes, keepdims=True))
+    powers = precise(nn.ExpOp(precise(nn.SubOp(x, largest))))
+    total = precise(nn.LogOp(precise(nn.ReduceOp(powers, "sum", axes, keepdims=True))))
+    result = precise(nn.AddOp(total, largest))
+    return result if keep else build(nn.ReshapeOp(result, nn.shape_of(op.output)))
+
+
+# ------------------------------------------------------------------------------------------------ normal form
+
+
+def keep_dims(op: Operation, build: Builder) -> SSAValue | None:
+    """A reduction keeps its dims as 1: producer and consumer in one group then have one iteration space."""
+    if not isinstance(op, nn.ReduceOp) or op.keepdims is not None:
+        return None
+    kept = nn.ReduceOp(op.input, op.kind.data, nn.ints(op.axes), keepdims=True)
+    kept.attributes.update(op.attributes)
+    return build(nn.ReshapeOp(build(kept), nn.shape_of(op.output)))
+
+
+def suffix_axes(op: Operation, build: Builder) -> SSAValue | None:
+    """A reduction over other dims than the last ones (or H and W) is one over the last after a
+    transposition."""
+    if not isinstance(op, nn.ReduceOp) or op.keepdims is None:
+        return None
+    axes, shape = nn.ints(op.axes), nn.shape_of(op.input)
+    rank = len(shape)
+    real = [a for a in axes if shape[a] != 1]
+    rest = [i for i in range(rank) if i not in axes and shape[i] != 1]
+    if not real or not rest or max(rest) < min(real) or (rank == 4 and set(real) <= {2, 3}):
+        return None
+    perm = [i for i in range(rank) if i not in axes] + list(axes)
+    moved = build(nn.TransposeOp(op.input, perm))
+    reduced = nn.ReduceOp(moved, op.kind.data, range(rank - len(axes), rank), keepdims=True)
+    reduced.attributes.update(op.attributes)
+    return build(nn.ReshapeOp(build(reduced), nn.shape_of(op.output)))
+
+
+def equal_rank(op: Operation, build: Builder) -> SSAValue | None:
+    """Operands of elementwise ops get leading 1 dims; constants of one value become rank 0."""
+    if not isinstance(op, nn.BinaryOp | nn.WhereOp):
+        return None
+    rank = len(nn.shape_of(op.results[0]))
+    operands: list[SSAValue] = []
+    for value in op.operands:
+        shape, blob = nn.shape_of(value), constant_of(value)
+        if blob is not None and shape and blob.is_splat and _others_give_shape(op, value):
+            operands.append(build.constant(Blob.splat(blob.values[0], (), blob.dtype)))
+        elif blob is not None and not shape:
+            operands.append(value)
+        else:
+            operands.append(_aligned(build, value, (1,) * (rank - len(shape)) + shape))
+    return None if operands == list(op.operands) else build(rebuild(op, operands))
+
+
+def _others_give_shape(op: Operation, value: SSAValue) -> bool:
+    """Some other operand alone has the result's shape."""
+    return any(v is not value and nn.shape_of(v) == nn.shape_of(op.results[0]) for v in op.operands)
+
+
+def one_row(op: Operation, build: Builder) -> SSAValue | None:
+    """[1, K] × constant [K, N] is a 1×1 convolution of one pixel: its NC1HWC0 bytes are the dense row, no
+    TransData."""
+    if not isinstance(op, nn.MatMulOp) or op.trans_a is not None or op.trans_b is not None:
+        return None
+    weight = constant_of(op.rhs)
+    a, b = nn.shape_of(op.lhs), nn.shape_of(op.rhs)
+    if weight is None or len(b) != 2 or prod(a[:-1]) != 1:
+        return None
+    if op.bias is not None and nn.shape_of(op.bias) != (b[1],):
+        return None
+    pixel = build(nn.ReshapeOp(op.lhs, (1, b[0], 1, 1)))
+    kernel = build.constant(weight.apply("transpose", (1, 0)).apply("reshape", (b[1], b[0], 1, 1)))
+    return build(nn.ReshapeOp(build(nn.ConvOp(pixel, kernel, op.bias)), nn.shape_of(op.output)))
+
+
+def reshape_through_unary(op: Operation, build: Builder) -> SSAValue | None:
+    """unary(reshape(x)) computes on x when x's producer could take it into its group: reshape moves
+    behind."""
+    if (
+        not isinstance(op, nn.UnaryOp)
+        or type(op) not in _POINTWISE
+        or not isinstance(op.input.owner, nn.ReshapeOp)
+    ):
+        return None
+    inner = op.input.owner
+    producer = inner.input.owner
+    if len(users(op.input)) != 1 or len(users(inner.input)) != 1:
+        return None
+    if not isinstance(producer, nn.ConvOp | nn.MatMulOp | nn.UnaryOp | nn.BinaryOp):
+        return None
+    new = type(op).create(
+        operands=[inner.input],
+        properties=dict(op.properties),
+        attributes=dict(op.attributes),
+        result_types=[nn.tensor_type(nn.shape_of(inner.input), nn.dtype_of(op.output))],
+    )
+    return build(nn.ReshapeOp(build(new), nn.shape_of(op.output)))
+
+
+_POINTWISE: frozenset[type[Operation]] = frozenset(
+    {
+        nn.ReluOp, nn.SigmoidOp, nn.TanhOp, nn.ClipOp, nn.GeluOp, nn.LeakyReluOp, nn.ExpOp, nn.NegOp, nn.AbsOp,
+        nn.ErfOp, nn.SqrtOp, nn.RsqrtOp, nn.LogOp, nn.ReciprocalOp,
+    }
+)  # fmt: skip
+
+RULES: list[Rule] = [
+    softmax,
+    layer_norm,
+    instance_norm,
+    batch_norm,
+    lrn,
+    activations,
+    reduce_kinds,
+]
+"""Composites into parts."""
+
+NORMAL_FORM: list[Rule] = [keep_dims, suffix_axes, equal_rank, one_row, reshape_through_unary]
+"""What every later pass may rely on."""

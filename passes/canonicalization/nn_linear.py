@@ -1,0 +1,111 @@
+"""Rules around convolutions and matmuls: constant factors and terms go into weight and bias, transposes into
+flags."""
+
+from __future__ import annotations
+
+from xdsl.ir import Operation, SSAValue
+
+from ...dialects import nn
+from ...dialects.blobs import Blob
+from ..nn_fold_batch_norm import scale_linear
+from ..rewriting import Builder, Rule, channel_vector, constant_of, only_use, scalar_of
+
+
+def affine_into_linear(op: Operation, build: Builder) -> SSAValue | None:
+    """conv(x) · k, conv(x) + c with constants per channel (or one number); a matmul's channels are its
+    columns."""
+    if not isinstance(op, nn.AddOp | nn.MulOp) or op.lhs.type != op.output.type or not only_use(op.lhs):
+        return None
+    linear = op.lhs.owner
+    if not isinstance(linear, nn.ConvOp | nn.ConvTransposeOp | nn.MatMulOp):
+        return None
+    shape = nn.shape_of(op.output)
+    axis = len(shape) - 1 if isinstance(linear, nn.MatMulOp) else 1
+    vector = _vector(op.rhs, len(shape), axis, shape[axis])
+    if vector is None:
+        return None
+    factor, offset = (vector, None) if isinstance(op, nn.MulOp) else (None, vector)
+    return scale_linear(linear, factor, offset, op, build)
+
+
+def _vector(value: SSAValue, rank: int, axis: int, channels: int) -> Blob | None:
+    number, blob = scalar_of(value), constant_of(value)
+    if blob is None:
+        return None
+    if number is not None:
+        return Blob.splat(number, (channels,), blob.dtype)
+    vector = channel_vector(value, rank, axis)
+    return vector if vector is not None and vector.shape == (channels,) else None
+
+
+def matmul_bias(op: Operation, build: Builder) -> SSAValue | None:
+    """A bias that is no constant vector [N] is an addition of its own; [1, N] is [N]."""
+    if not isinstance(op, nn.MatMulOp) or op.bias is None:
+        return None
+    columns = nn.shape_of(op.output)[-1]
+    blob = constant_of(op.bias)
+    if blob is not None and blob.shape == (columns,):
+        return None
+    build.absorb(op)
+    vector = _vector(op.bias, len(nn.shape_of(op.output)), len(nn.shape_of(op.output)) - 1, columns)
+    if vector is not None:
+        return build(_matmul(op, op.lhs, op.rhs, build.constant(vector)))
+    return build(nn.AddOp(build(_matmul(op, op.lhs, op.rhs, None)), op.bias))
+
+
+def _matmul(
+    op: nn.MatMulOp, lhs: SSAValue, rhs: SSAValue, bias: SSAValue | None, **flags: bool
+) -> nn.MatMulOp:
+    trans_a = flags.get("trans_a", op.trans_a is not None)
+    trans_b = flags.get("trans_b", op.trans_b is not None)
+    return nn.MatMulOp(lhs, rhs, bias, trans_a=trans_a, trans_b=trans_b)
+
+
+def _swaps_last_two(value: SSAValue) -> SSAValue | None:
+    """The operand of a transposition of the last two dims."""
+    owner = value.owner
+    if not isinstance(owner, nn.TransposeOp):
+        return None
+    perm = list(nn.ints(owner.perm))
+    rank = len(perm)
+    return owner.input if rank >= 2 and perm == [*range(rank - 2), rank - 1, rank - 2] else None
+
+
+def transposed_operand(op: Operation, build: Builder) -> SSAValue | None:
+    """matmul(a, transpose b) reads b as it is stored; a constant is stored the way it is read."""
+    if not isinstance(op, nn.MatMulOp):
+        return None
+    trans_a, trans_b = op.trans_a is not None, op.trans_b is not None
+    for value, is_lhs in ((op.lhs, True), (op.rhs, False)):
+        flag = trans_a if is_lhs else trans_b
+        blob = constant_of(value)
+        if blob is not None and flag:
+            rank = len(blob.shape)
+            swapped = build.constant(blob.apply("transpose", (*range(rank - 2), rank - 1, rank - 2)))
+            lhs, rhs = (swapped, op.rhs) if is_lhs else (op.lhs, swapped)
+            off = {"trans_a": False} if is_lhs else {"trans_b": False}
+            return build(_matmul(op, lhs, rhs, op.bias, **off))
+        source = _swaps_last_two(value)
+        if blob is None and source is not None:
+            lhs, rhs = (source, op.rhs) if is_lhs else (op.lhs, source)
+            on = {"trans_a": not flag} if is_lhs else {"trans_b": not flag}
+            return build(_matmul(op, lhs, rhs, op.bias, **on))
+    return None
+
+
+def flat_matmul(op: Operation, build: Builder) -> SSAValue | None:
+    """A batch of rows times one constant matrix is one matrix product: the leading dims of lhs are rows."""
+    if not isinstance(op, nn.MatMulOp) or op.trans_a is not None:
+        return None
+    a, b = nn.shape_of(op.lhs), nn.shape_of(op.rhs)
+    if constant_of(op.rhs) is None or len(a) < 3 or len(b) != 2 or -1 in a:
+        return None
+    rows = 1
+    for s in a[:-1]:
+        rows *= s
+    flat = build(nn.ReshapeOp(op.lhs, (rows, a[-1])))
+    product = build(_matmul(op, flat, op.rhs, op.bias))
+    return build(nn.ReshapeOp(product, nn.shape_of(op.output)))
+
+
+RULES: list[Rule] = [matmul_bias, transposed_operand, affine_into_linear, flat_matmul]

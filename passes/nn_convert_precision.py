@@ -1,0 +1,247 @@
+"""Pass nn-convert-precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import isfinite, prod
+
+import numpy as np
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.func import ReturnOp
+from xdsl.ir import Block, Operation, SSAValue
+from xdsl.passes import ModulePass
+
+from ..dialects import nn
+from ..dialects.blobs import Blob
+from .canonicalization.nn_composites import PRECISE
+from .provenance import node_names
+from .rewriting import constant_of, main_block, remove_dead, simplify_blob
+
+F16_MAX = 65504.0
+F16_TINY = 2.0**-14
+"""Smallest normal f16: what an epsilon becomes that would vanish."""
+_INTEGER = frozenset({"i64", "i32", "i16", "i8", "u8", "u16", "u32", "u64", "bool"})
+
+
+@dataclass(frozen=True)
+class NNConvertPrecisionPass(ModulePass):
+    """Compute an f32 model in f16: the cube of 310, 310P and 910 multiplies f16 only and a f16 tensor is half
+    the traffic.
+
+    before  %y = nn.conv %x, %w, %b … : (tensor<1x3x8x8xf32>, tensor<4x3x3x3xf32>, tensor<4xf32>) ->
+    tensor<1x4x6x6xf32> after   %0 = nn.cast %x : (tensor<1x3x8x8xf32>) -> tensor<1x3x8x8xf16> %w1 =
+    nn.constant #nn.blob<"w" : tensor<4x3x3x3xf32> | cast f16> %1 = nn.conv %0, %w1, %b … : (…f16, …f16,
+    tensor<4xf32>) -> tensor<1x4x6x6xf16> %y = nn.cast %1 : (tensor<1x4x6x6xf16>) -> tensor<1x4x6x6xf32>
+
+    The function keeps its types. Biases of convolutions and matmuls stay f32: they are loaded into the f32
+    accumulator. Ops marked `precise` (sums of normalisations, softmax) and all sums stay in f32 inside their
+    group if the chip has f32 vector instructions. A mean becomes a sum and a multiplication; without f32 the
+    multiplication comes first, as an f16 sum ends at 65504.
+    """
+
+    name = "nn-convert-precision"
+
+    compute: str = "f16"
+    """Type that f32 becomes; f32 leaves the types alone."""
+    f32_ops: bool = True
+    """The chip has f32 vector arithmetic (310P, 910; not 310)."""
+    keep: tuple[str, ...] = ()
+    """Source node names that stay in f32."""
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        block = main_block(op)
+        Converter(block, self.compute, self.f32_ops, frozenset(self.keep)).run()
+        remove_dead(block)
+
+
+@dataclass
+class Converter:
+    """One sweep; a value may exist in several types, each made once, right behind its definition."""
+
+    block: Block
+    compute: str
+    f32_ops: bool
+    keep: frozenset[str]
+    versions: dict[tuple[SSAValue, str], SSAValue] = field(
+        default_factory=dict[tuple[SSAValue, str], SSAValue]
+    )
+
+    def run(self) -> None:
+        for op in list(self.block.ops):
+            if isinstance(op, nn.ConstantOp):
+                continue
+            if isinstance(op, ReturnOp):
+                self._return(op)
+            elif isinstance(op, nn.GatherOp):
+                self._narrow_indices(op)
+                self._convert(op)
+            elif isinstance(op, nn.NNOp):
+                self._convert(op)
+
+    def target(self, op: Operation) -> str:
+        """The type in which an op that the model states in f32 is computed."""
+        if self.keep and self.keep & set(node_names(op)):
+            return "f32"
+        summed = isinstance(op, nn.ReduceOp) and op.kind.data in ("sum", "mean", "prod")
+        if self.f32_ops and (PRECISE in op.attributes or summed):
+            return "f32"
+        return self.compute
+
+    def _convert(self, op: nn.NNOp) -> None:
+        precise = op.attributes.pop(PRECISE, None)
+        if precise is not None:
+            op.attributes[PRECISE] = precise
+        dtype = self.target(op)
+        op.attributes.pop(PRECISE, None)
+        if isinstance(op, nn.CastOp):
+            self._cast(op)
+            return
+        floats = [nn.dtype_of(v) == "f32" for v in op.operands]
+        result = op.results[0]
+        is_float = nn.dtype_of(result) == "f32"
+        if not any(floats) and not is_float:
+            return
+        if dtype != "f32":
+            self._rebuild(op, floats, is_float, dtype)
+        else:
+            for i, (value, single) in enumerate(zip(list(op.operands), floats, strict=True)):
+                if single:
+                    op.operands[i] = self.get(value, "f32", op)
+        self._mean(self._current(result, dtype))
+
+    def _rebuild(self, op: nn.NNOp, floats: list[bool], is_float: bool, dtype: str) -> None:
+        operands: list[SSAValue] = []
+        for i, (value, single) in enumerate(zip(op.operands, floats, strict=True)):
+            is_bias = i == 2 and isinstance(op, nn.ConvOp | nn.ConvTransposeOp | nn.MatMulOp)
+            stays = not single or (is_bias and constant_of(value) is not None)
+            operands.append(value if stays else self.get(value, dtype, op))
+        result = op.results[0]
+        result_type = nn.tensor_type(nn.shape_of(result), dtype) if is_float else result.type
+        new = type(op).create(
+            operands=operands,
+            properties=dict(op.properties),
+            attributes=dict(op.attributes),
+            result_types=[result_type],
+        )
+        new.location = op.location
+        self.block.insert_op_before(new, op)
+        if result.name_hint is not None:
+            new.results[0].name_hint = result.name_hint
+        if is_float:
+            self.versions[result, dtype] = new.results[0]
+        else:
+            result.replace_all_uses_with(new.results[0])
+
+    def _current(self, result: SSAValue, dtype: str) -> SSAValue:
+        return self.versions.get((result, dtype), result)
+
+    def _cast(self, op: nn.CastOp) -> None:
+        """From f32: read what there is. To f32: integers keep f32 (f16 is exact to 2048 only)."""
+        source, target = nn.dtype_of(op.input), nn.dtype_of(op.output)
+        if source == "f32" and (op.input, self.compute) in self.versions:
+            op.operands[0] = self.versions[op.input, self.compute]
+        if target == "f32" and source in _INTEGER and not self.f32_ops and self.compute != "f32":
+            new = nn.CastOp(op.input, self.compute)
+            new.location = op.location
+            self.block.insert_op_before(new, op)
+            self.versions[op.output, self.compute] = new.output
+        if nn.dtype_of(op.operands[0]) == target:
+            self.versions[op.output, target] = op.operands[0]
+
+    def get(self, value: SSAValue, dtype: str, user: Operation) -> SSAValue:
+        """A value in a type: as it is, already made, or converted behind its definition."""
+        made = self.versions.get((value, dtype))
+        if made is not None:
+            return made
+        blob = constant_of(value)
+        others = [d for (v, d) in self.versions if v is value] if blob is None else []
+        if blob is None and nn.dtype_of(value) == dtype and not others:
+            return value
+        if blob is not None:
+            clamp = not isinstance(user, nn.ConvOp | nn.ConvTransposeOp | nn.MatMulOp)
+            new: Operation = nn.ConstantOp(half_blob(blob, dtype, clamp=clamp))
+            source = value
+        else:
+            source = self.versions[value, others[0]] if others else value
+            new = nn.CastOp(source, dtype)
+        self._insert_behind(new, source)
+        self.versions[value, dtype] = new.results[0]
+        return new.results[0]
+
+    def _insert_behind(self, new: Operation, value: SSAValue) -> None:
+        owner = value.owner
+        if isinstance(owner, Operation):
+            new.location = owner.location
+            self.block.insert_op_after(new, owner)
+            return
+        first = self.block.first_op
+        assert first is not None
+        self.block.insert_op_before(new, first)
+
+    def _return(self, op: ReturnOp) -> None:
+        for i, value in enumerate(list(op.operands)):
+            if nn.dtype_of(value) == "f32":
+                op.operands[i] = self.get(value, "f32", op)
+
+    def _mean(self, value: SSAValue) -> None:
+        op = value.owner
+        if not isinstance(op, nn.ReduceOp) or op.kind.data != "mean":
+            return
+        dtype = nn.dtype_of(value)
+        shape = nn.shape_of(op.input)
+        count = prod(shape[a] for a in nn.ints(op.axes))
+        factor = nn.ConstantOp(Blob.splat(1.0 / count, (), dtype))
+        keep = op.keepdims is not None
+        axes = nn.ints(op.axes)
+        if dtype == "f32":
+            total = nn.ReduceOp(op.input, "sum", axes, keepdims=keep)
+            ops: list[Operation] = [factor, total, nn.MulOp(total, factor)]
+        else:
+            scaled = nn.MulOp(op.input, factor)
+            ops = [factor, scaled, nn.ReduceOp(scaled, "sum", axes, keepdims=keep)]
+        for new in ops:
+            new.location = op.location
+            self.block.insert_op_before(new, op)
+        for key, made in list(self.versions.items()):
+            if made is value:
+                self.versions[key] = ops[-1].results[0]
+        value.replace_all_uses_with(ops[-1].results[0])
+        if value not in [k[0] for k in self.versions]:
+            self.versions[value, dtype] = ops[-1].results[0]
+
+    def _narrow_indices(self, op: nn.GatherOp) -> None:
+        """Indices lie inside an axis, so 32 bits hold them (decision D13)."""
+        if nn.dtype_of(op.indices) != "i64":
+            return
+        blob = constant_of(op.indices)
+        if blob is not None:
+            new: Operation = nn.ConstantOp(simplify_blob(blob.apply("cast", "i32")))
+        else:
+            new = nn.CastOp(op.indices, "i32")
+        new.location = op.location
+        self.block.insert_op_before(new, op)
+        op.operands[1] = new.results[0]
+
+
+def half_blob(blob: Blob, dtype: str, *, clamp: bool) -> Blob:
+    """A constant in another float type. For f16, finite numbers stay finite (masks of -3.4e38) and an epsilon
+    stays positive."""
+    if dtype != "f16" or blob.dtype == dtype:
+        return simplify_blob(blob.apply("cast", dtype))
+    if blob.op in ("splat", "dense"):
+        values = np.array([_half(float(v)) for v in blob.values], np.float32)
+        if blob.op == "splat":
+            return Blob.splat(float(values[0]), blob.shape, dtype)
+        return Blob.dense(values.astype(np.float16).reshape(blob.shape))
+    if clamp:
+        low, high = (Blob.splat(v, (), blob.dtype) for v in (-F16_MAX, F16_MAX))
+        blob = blob.apply("max", low).apply("min", high)
+    return simplify_blob(blob.apply("cast", dtype))
+
+
+def _half(value: float) -> float:
+    if not isfinite(value) or value == 0.0:
+        return value
+    bounded = min(max(value, -F16_MAX), F16_MAX)
+    return np.copysign(F16_TINY, value).item() if np.float16(bounded) == 0 else bounded
