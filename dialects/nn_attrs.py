@@ -201,9 +201,9 @@ class NNOp(IRDLOperation, ABC):
     """From `nn_shapes`: operand shapes by position, properties by name."""
     RESULT_SHAPE_IS_FREE: ClassVar[bool] = False
     """The result shape is chosen, not computed (reshape, expand, resize): it is the shape function's last operand."""
-    ELEMENT_RULE: ClassVar[Literal["same", "bool", "where", "first", "any"]] = "same"
+    ELEMENT_RULE: ClassVar[Literal["same", "bool", "where", "first", "bias", "any"]] = "same"
     """same: one element type; bool: one for operands, i1 for the result; where: i1, then one; first: the result has the first
-    operand's; any: not tied."""
+    operand's; bias: like same, but a third operand may be f32 (it is added to the f32 accumulator); any: not tied."""
     WORDS: ClassVar[Mapping[str, Sequence[str]]] = {}
     """Allowed words of string properties."""
 
@@ -273,7 +273,9 @@ class NNOp(IRDLOperation, ABC):
         rule = self.ELEMENT_RULE
         if rule == "where" and operands[0] != "bool":
             raise VerifyException(f"expected a condition of element type bool, got {operands[0]}")
-        tied = operands[1:] if rule == "where" else operands[:1] if rule == "first" else operands
+        tied = {"where": operands[1:], "first": operands[:1], "bias": operands[:2]}.get(rule, operands)
+        if rule == "bias" and operands[2:] not in ([], tied[:1], ["f32"]):
+            raise VerifyException(f"expected bias of element type {tied[0]} or f32, got {operands[2]}")
         if rule != "any" and len(set(tied)) > 1:
             raise VerifyException(f"expected operands of one element type, got {', '.join(tied)}")
         expected = "bool" if rule == "bool" else tied[0] if tied else result

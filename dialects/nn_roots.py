@@ -35,6 +35,7 @@ class ConvOp(NNOp):
 
     name = "nn.conv"
     SHAPE = staticmethod(nn_shapes.conv)
+    ELEMENT_RULE: ClassVar = "bias"
     input = operand_def(TensorType)
     weight = operand_def(TensorType)
     bias = opt_operand_def(TensorType)
@@ -68,6 +69,7 @@ class ConvTransposeOp(NNOp):
 
     name = "nn.conv_transpose"
     SHAPE = staticmethod(nn_shapes.conv_transpose)
+    ELEMENT_RULE: ClassVar = "bias"
     input = operand_def(TensorType)
     weight = operand_def(TensorType)
     bias = opt_operand_def(TensorType)
@@ -109,6 +111,7 @@ class MatMulOp(NNOp):
 
     name = "nn.matmul"
     SHAPE = staticmethod(nn_shapes.matmul)
+    ELEMENT_RULE: ClassVar = "bias"
     lhs = operand_def(TensorType)
     rhs = operand_def(TensorType)
     bias = opt_operand_def(TensorType)

@@ -1,7 +1,7 @@
 """Where an op came from (D18): the names of the model's nodes, in `op.location`.
 
-The importer writes them, fused ops carry several, and `KEEP_LOCATION` hands them on when a pattern replaces an op; xDSL's rewriter
-alone would drop them at the first rewrite.
+The importer writes them, fused ops carry several, and `KEEP_LOCATION` hands them on when a pattern replaces
+an op; xDSL's rewriter alone would drop them at the first rewrite.
 """
 
 from __future__ import annotations

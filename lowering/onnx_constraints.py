@@ -1,0 +1,132 @@
+"""What this compiler asks of an ONNX node: named constraints.
+
+Each constraint is one small function: its docstring is the requirement a user reads, its result says whether the node meets it and what
+it has instead. A handler calls `require(constraint, …)`; the importer collects every refusal of the model before it reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ParamSpec, TypeAlias
+
+from ..dialects.nn_shapes import Shape
+
+P = ParamSpec("P")
+Verdict: TypeAlias = tuple[bool, str]
+
+
+class RefusedError(Exception):
+    """A node that cannot be imported; becomes a `Refusal` with the node's name."""
+
+    def __init__(self, requirement: str, actual: str) -> None:
+        super().__init__(requirement, actual)
+        self.requirement = requirement
+        self.actual = actual
+
+
+def require(constraint: Callable[P, Verdict], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Raises the refusal if the constraint does not hold."""
+    valid, actual = constraint(*args, **kwargs)
+    if not valid:
+        raise RefusedError(requirement_of(constraint), actual)
+
+
+def requirement_of(constraint: Callable[..., Verdict]) -> str:
+    """The user-facing sentence."""
+    return " ".join((constraint.__doc__ or constraint.__name__).split()).rstrip(".")
+
+
+def operator_is_known(domain: str, op_type: str, opset: int) -> Verdict:
+    """The operator must have a handler or an ONNX function body."""
+    return False, f"no parser is registered for {domain or 'ai.onnx'}::{opset}::{op_type}"
+
+
+def input_is_present(index: int, count: int) -> Verdict:
+    """All required inputs must be given."""
+    return False, f"input {index} of {count} is missing"
+
+
+def attribute_is_present(name: str) -> Verdict:
+    """All required attributes must be given."""
+    return False, f"attribute {name} is missing"
+
+
+def value_is_known(what: str, name: str) -> Verdict:
+    """Shapes, axes and similar operands must be computable at compile time."""
+    return False, f"{what} {name!r} depends on the data of the model's inputs"
+
+
+def element_type_is_known(what: str, code: int) -> Verdict:
+    """Element types are f16, f32, f64, bf16, integers of 8 to 64 bits and bool."""
+    return False, f"{what} has ONNX element type {code}"
+
+
+def spatial_rank(shape: Shape) -> Verdict:
+    """Spatial operators take 1-D and 2-D images (input rank 3 or 4)."""
+    return len(shape) in (3, 4), f"input of shape {list(shape)}"
+
+
+def image_rank(shape: Shape) -> Verdict:
+    """The operator takes an image of rank 4."""
+    return len(shape) == 4, f"input of shape {list(shape)}"
+
+
+def spatial_list(name: str, values: Sequence[int], count: int) -> Verdict:
+    """Spatial attributes have one entry per spatial axis (two for pads)."""
+    return len(values) == count, f"{name} {list(values)} where {count} are expected"
+
+
+def kernel_matches(kernel: Sequence[int], weight: Shape) -> Verdict:
+    """kernel_shape must agree with the weight."""
+    return tuple(kernel) == tuple(weight[2:]), f"kernel_shape {list(kernel)} with weight {list(weight)}"
+
+
+def padding_mode(mode: str) -> Verdict:
+    """auto_pad is one of NOTSET, VALID, SAME_UPPER, SAME_LOWER."""
+    return mode in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"), f"auto_pad {mode}"
+
+
+def output_is_unused(name: str, used: bool) -> Verdict:
+    """Secondary outputs (indices, statistics, masks) must not be used."""
+    return not used, f"output {name} is used"
+
+
+def inference_only(training: bool) -> Verdict:
+    """Only inference is compiled, not training mode."""
+    return not training, "the node is in training mode"
+
+
+def per_channel_statistics(spatial: int) -> Verdict:
+    """BatchNormalization keeps statistics per channel (spatial = 1)."""
+    return spatial == 1, f"spatial = {spatial}"
+
+
+def word_is_known(name: str, word: str, allowed: Sequence[str]) -> Verdict:
+    """Attribute words must be among those of the ONNX standard."""
+    return word in allowed, f"{name} = {word} (known: {', '.join(allowed)})"
+
+
+def tensors_only(attribute: str) -> Verdict:
+    """Values must be dense tensors, not strings, sequences, maps or sparse tensors."""
+    return False, f"{attribute} is not a dense tensor"
+
+
+def divides(what: str, value: int, by: int) -> Verdict:
+    """Groups and parts must divide their dimension."""
+    return by > 0 and value % by == 0, f"{what} {value} in {by} parts"
+
+
+def fits(message: str) -> Verdict:
+    """Operands and attributes must fit each other."""
+    return False, message
+
+
+def groups_share_axes(axes: Sequence[int], rank: int) -> Verdict:
+    """Axes must lie within the operand's rank, each once."""
+    inside = all(0 <= axis < rank for axis in axes) and len(set(axes)) == len(axes)
+    return inside, f"axes {list(axes)} of rank {rank}"
+
+
+def loop_free(op_type: str) -> Verdict:
+    """Control flow must be decided at compile time."""
+    return False, f"{op_type} depends on the data of the model's inputs"

@@ -1,0 +1,85 @@
+"""Operators that are functions: bodies from the ONNX standard, attribute references of model-local ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import onnx
+from onnx import AttributeProto, FunctionProto, NodeProto, TypeProto, helper
+
+from ..dialects import dtypes
+from .onnx_node import Value
+
+
+def standard_function(
+    node: NodeProto, domain: str, opset: int, operands: Sequence[Value | None]
+) -> FunctionProto | None:
+    """The body that ONNX gives an operator as of this opset, None if it is a primitive."""
+    if not onnx.defs.has(node.op_type, opset, domain):
+        return None
+    schema = onnx.defs.get_schema(node.op_type, opset, domain)
+    if schema.has_function:
+        versions = [v for v in schema.function_opset_versions if v <= opset] or schema.function_opset_versions
+        return _parsed(schema.get_function_with_opset_version(max(versions)), schema)
+    if schema.has_context_dependent_function:
+        known = schema.context_dependent_function_opset_versions
+        versions = [v for v in known if v <= opset] or known
+        types = [_type_of(operand).SerializeToString() for operand in operands]
+        body = schema.get_context_dependent_function_with_opset_version(
+            max(versions), node.SerializeToString(), types
+        )
+        return _parsed(body, schema)
+    return None
+
+
+def _parsed(body: bytes, schema: onnx.defs.OpSchema) -> FunctionProto | None:
+    function = FunctionProto.FromString(body)
+    if not function.node:
+        return None
+    named = {attribute.name for attribute in function.attribute_proto}
+    for name, attribute in schema.attributes.items():
+        if name not in named and attribute.default_value.name:
+            function.attribute_proto.append(attribute.default_value)
+    return function
+
+
+def _type_of(operand: Value | None) -> TypeProto:
+    if operand is None:
+        return TypeProto()
+    return helper.make_tensor_type_proto(dtypes.DTYPES[operand.dtype].onnx, operand.shape)
+
+
+def bound_body(function: FunctionProto, attributes: Mapping[str, AttributeProto]) -> list[NodeProto]:
+    """The body with references to the caller's attributes replaced by their values."""
+    values = {attribute.name: attribute for attribute in function.attribute_proto}
+    values.update(attributes)
+    return [_bound(node, values) for node in function.node]
+
+
+def _bound(node: NodeProto, values: Mapping[str, AttributeProto]) -> NodeProto:
+    has_graph = any(attribute.HasField("g") for attribute in node.attribute)
+    if not has_graph and not any(attribute.ref_attr_name for attribute in node.attribute):
+        return node
+    copy = NodeProto()
+    copy.CopyFrom(node)
+    del copy.attribute[:]
+    for attribute in node.attribute:
+        if not attribute.ref_attr_name:
+            copy.attribute.append(_bound_graph(attribute, values))
+        elif attribute.ref_attr_name in values:
+            value = AttributeProto()
+            value.CopyFrom(values[attribute.ref_attr_name])
+            value.name = attribute.name
+            copy.attribute.append(value)
+    return copy
+
+
+def _bound_graph(attribute: AttributeProto, values: Mapping[str, AttributeProto]) -> AttributeProto:
+    if not attribute.HasField("g"):
+        return attribute
+    copy = AttributeProto()
+    copy.CopyFrom(attribute)
+    nodes = [_bound(node, values) for node in attribute.g.node]
+    del copy.g.node[:]
+    copy.g.node.extend(nodes)
+    return copy

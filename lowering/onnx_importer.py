@@ -1,0 +1,414 @@
+"""ONNX model → `nn` module.
+
+The walk goes once over the nodes that the wanted outputs need. Each becomes `nn` ops through its handler (`onnx_ops.py`), through the
+model's own function of that name, or through the body that ONNX itself gives the operator. Every op carries the name of its node.
+Whatever cannot be imported is collected, and all of it is reported at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from onnx import FunctionProto, GraphProto, NodeProto
+from xdsl.dialects.builtin import FunctionType, ModuleOp
+from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+
+from ..dialects import nn
+from ..dialects.blobs import Blob
+from ..dialects.dtypes import Array
+from ..dialects.nn_attrs import name_list
+from ..dialects.nn_shapes import ShapeError
+from ..passes.provenance import location_of
+from ..runtime.errors import AscendError, Refusal, UnsupportedOpError
+from ..runtime.weights import Source, WeightStore
+from . import onnx_constraints as constraints
+from .onnx_constraints import RefusedError, requirement_of
+from .onnx_file import ModelFile, read_model
+from .onnx_functions import bound_body, standard_function
+from .onnx_inputs import InputType, model_inputs
+from .onnx_node import Node, Value, may_be_known
+from .onnx_ops import find_handler
+from .onnx_tensors import array_of, source_of, sparse_array
+from .onnx_types import InferredTypes
+
+OLDEST_OPSET = 7
+MAX_FUNCTION_DEPTH = 32
+"""Functions that call each other deeper than this are taken for a cycle."""
+
+
+@dataclass(frozen=True)
+class ImportedModel:
+    """An `nn` module with what is needed to run it."""
+
+    module: ModuleOp
+    weights: WeightStore
+    inputs: tuple[InputType, ...]
+    output_names: tuple[str, ...]
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        return tuple(item.name for item in self.inputs)
+
+
+def import_onnx(
+    model: onnx.ModelProto | Path | str,
+    *,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    output_names: Sequence[str] | None = None,
+) -> ImportedModel:
+    """Imports a model with all sizes fixed; anything wrong with it or with the arguments is an AscendError.
+
+    `output_names` may name any tensors of the graph (or `node:index`) to cut the model there.
+    """
+    file = ModelFile(model) if isinstance(model, onnx.ModelProto) else read_model(Path(model))
+    opsets = _opsets(file.model)
+    _check_graph(file.model)
+    inputs = model_inputs(file.model.graph, input_shapes or {})
+    importer = _Importer(file, opsets, inputs)
+    return importer.run(_wanted(file.model.graph, output_names))
+
+
+def _opsets(model: onnx.ModelProto) -> dict[str, int]:
+    opsets = {("" if item.domain == "ai.onnx" else item.domain): item.version for item in model.opset_import}
+    opset = opsets.setdefault("", 1 if not opsets else onnx.defs.onnx_opset_version())
+    if opset < OLDEST_OPSET:
+        raise AscendError(
+            "E10041",
+            f"the model uses ONNX opset {opset}",
+            expected=f"opset {OLDEST_OPSET} or newer",
+            hint="convert it with onnx.version_converter or export it again",
+        )
+    return opsets
+
+
+def _check_graph(model: onnx.ModelProto) -> None:
+    if not model.HasField("graph"):
+        raise AscendError("E16004", "the model holds no graph", expected="an ONNX model with a graph")
+    if not model.graph.output:
+        raise AscendError("E16001", "the model has no outputs", expected="at least one output")
+
+
+def _wanted(graph: GraphProto, names: Sequence[str] | None) -> list[str]:
+    if not names:
+        return [output.name for output in graph.output]
+    by_node = {
+        f"{node_name(node, i)}:{k}": output
+        for i, node in enumerate(graph.node)
+        for k, output in enumerate(node.output)
+    }
+    known = {output for node in graph.node for output in node.output if output}
+    known |= {value.name for value in graph.input}
+    unknown = [name for name in names if name not in known and name not in by_node]
+    if unknown:
+        raise AscendError(
+            "E10016",
+            f"output {unknown[0]!r} is not in the model",
+            expected=f"a tensor or node:index, such as {', '.join(output.name for output in graph.output)}",
+        )
+    return [name if name in known else by_node[name] for name in names]
+
+
+def node_name(node: NodeProto, index: int) -> str:
+    """A node's own name, or its operator and position."""
+    return node.name or f"{node.op_type}_{index}"
+
+
+@dataclass
+class _Scope:
+    """Names visible while a graph or function body is walked."""
+
+    values: dict[str, Value]
+    opsets: Mapping[str, int]
+    outer: _Scope | None = None
+    prefix: str = ""
+    caller: str = ""
+    """Set in bodies of ONNX's own functions: their nodes carry the name of the node they stand for."""
+    depth: int = 0
+
+    def find(self, name: str) -> Value | None:
+        scope: _Scope | None = self
+        while scope is not None:
+            if name in scope.values:
+                return scope.values[name]
+            scope = scope.outer
+        return None
+
+
+class _Importer:
+    """State of one import; the `Builder` of its nodes."""
+
+    def __init__(self, file: ModelFile, opsets: Mapping[str, int], inputs: Sequence[InputType]) -> None:
+        self.file = file
+        self.graph = file.model.graph
+        self.inputs = tuple(inputs)
+        self.store = WeightStore()
+        self.block = Block(arg_types=[nn.tensor_type(item.shape, item.dtype) for item in inputs])
+        self.refusals: list[Refusal] = []
+        self.functions = {(f.domain, f.name, f.overload): f for f in file.model.functions}
+        self.inferred = InferredTypes(file.model, inputs)
+        self.scope = _Scope({}, opsets)
+        for item, argument in zip(inputs, self.block.args, strict=True):
+            argument.name_hint = _hint(item.name)
+            self.scope.values[item.name] = Value(item.name, item.shape, item.dtype, ssa=argument)
+
+    def run(self, wanted: Sequence[str]) -> ImportedModel:
+        self._walk_graph(self.graph, self.scope, wanted)
+        results = [self.scope.find(name) for name in wanted]
+        if self.refusals:
+            raise UnsupportedOpError(self.refusals)
+        values: list[SSAValue] = []
+        for name, result in zip(wanted, results, strict=True):
+            if result is None:
+                raise AscendError(
+                    "E10041", f"no node computes the output {name!r}", expected="a complete graph"
+                )
+            values.append(self.ssa(result))
+        self.block.add_op(ReturnOp(*values))
+        signature = FunctionType.from_lists(
+            [argument.type for argument in self.block.args], [value.type for value in values]
+        )
+        main = FuncOp("main", signature, Region(self.block))
+        main.attributes["input_names"] = name_list([item.name for item in self.inputs])
+        main.attributes["output_names"] = name_list(wanted)
+        return ImportedModel(ModuleOp([main]), self.store, self.inputs, tuple(wanted))
+
+    # ------------------------------------------------------------------------------------------ graphs
+
+    def _walk_graph(self, graph: GraphProto, scope: _Scope, wanted: Sequence[str]) -> None:
+        self._bind_initializers(graph, scope)
+        self._walk(list(graph.node), scope, wanted)
+
+    def _bind_initializers(self, graph: GraphProto, scope: _Scope) -> None:
+        is_main = graph is self.graph
+        raw = self.file.raw if is_main else {}
+        for tensor in graph.initializer:
+            try:
+                source = source_of(tensor, self.file.path, raw)
+            except RefusedError as error:
+                self._refuse(tensor.name, "initializer", error)
+                scope.values[tensor.name] = Value(tensor.name, (), "f32", missing=True)
+                continue
+            scope.values[tensor.name] = self._weight(scope.prefix + tensor.name, source)
+        for sparse in graph.sparse_initializer:
+            array = sparse_array(sparse)
+            scope.values[sparse.values.name] = self.constant(scope.prefix + sparse.values.name, array)
+
+    def _weight(self, key: str, source: Source) -> Value:
+        value = Value(key, source.shape, source.dtype)
+        if may_be_known(source.shape, source.dtype):
+            value.array = source.load()
+        if value.array is not None and (not value.is_float or value.array.size == 1):
+            return self.constant(key, value.array)
+        value.blob = Blob.source(key, source.shape, source.dtype)
+        if key not in self.store:
+            self.store.bind(key, source)
+        return value
+
+    def _walk(self, nodes: Sequence[NodeProto], scope: _Scope, wanted: Sequence[str]) -> None:
+        needed = set(wanted)
+        live: list[tuple[int, NodeProto]] = []
+        for index, node in reversed(list(enumerate(nodes))):
+            if needed.isdisjoint(node.output):
+                continue
+            live.append((index, node))
+            needed.update(_reads(node))
+        used = frozenset(needed)
+        for index, node in reversed(live):
+            self._import_node(node, self._name(node, index, scope), scope, used)
+
+    def _name(self, node: NodeProto, index: int, scope: _Scope) -> str:
+        return scope.caller or scope.prefix + node_name(node, index)
+
+    # ------------------------------------------------------------------------------------------ nodes
+
+    def _import_node(self, proto: NodeProto, name: str, scope: _Scope, used: frozenset[str]) -> None:
+        domain = "" if proto.domain == "ai.onnx" else proto.domain
+        opset = scope.opsets.get(domain, 1)
+        try:
+            operands = [self._operand(operand, scope) for operand in proto.input]
+            attributes = {attribute.name: attribute for attribute in proto.attribute}
+            node = Node(proto, name, opset, operands, _NodeBuilder(self, scope, name), used, attributes)
+            outputs = self._outputs(node, domain, scope)
+            if outputs is None:
+                return self._skip(proto, scope)
+        except RefusedError as error:
+            self._refuse(name, proto.op_type, error)
+            return self._skip(proto, scope)
+        except (ShapeError, ValueError, IndexError, KeyError, TypeError, ZeroDivisionError) as error:
+            self._refuse(name, proto.op_type, RefusedError(requirement_of(constraints.fits), str(error)))
+            return self._skip(proto, scope)
+        for output, value in zip(proto.output, outputs, strict=False):
+            if output:
+                self._bind(output, value, scope)
+        return None
+
+    def _outputs(self, node: Node, domain: str, scope: _Scope) -> Sequence[Value] | None:
+        """The node's values; None where an operand is already missing."""
+        proto, opset = node.proto, node.opset
+        is_blind = any(operand is not None and operand.missing for operand in node.operands)
+        local = self.functions.get((proto.domain, proto.op_type, proto.overload))
+        if local is not None:
+            return None if is_blind else self._call(node, local, scope, f"{node.name}/", "")
+        handler = find_handler(domain, proto.op_type, opset)
+        if handler is not None:
+            if is_blind:
+                return None
+            result = handler(node)
+            return [result] if isinstance(result, Value) else result
+        function = standard_function(proto, domain, opset, node.operands)
+        if function is None:
+            raise RefusedError(
+                requirement_of(constraints.operator_is_known),
+                constraints.operator_is_known(domain, proto.op_type, opset)[1],
+            )
+        return None if is_blind else self._call(node, function, scope, scope.prefix, node.name)
+
+    def _operand(self, name: str, scope: _Scope) -> Value | None:
+        if not name:
+            return None
+        value = scope.find(name)
+        if value is None:
+            raise RefusedError("every operand must be computed before it is used", f"operand {name!r} is not")
+        return value
+
+    def _bind(self, output: str, value: Value, scope: _Scope) -> None:
+        ssa = value.ssa
+        if ssa is not None and ssa.name_hint is None:
+            ssa.name_hint = _hint(output)
+        scope.values[output] = value
+
+    def _refuse(self, name: str, op_type: str, error: RefusedError) -> None:
+        refusal = Refusal(name, op_type, error.requirement, error.actual)
+        if refusal not in self.refusals:
+            self.refusals.append(refusal)
+
+    def _skip(self, proto: NodeProto, scope: _Scope) -> None:
+        """Goes on with typed placeholders, so that later nodes are checked too."""
+        for output in proto.output:
+            if output:
+                scope.values[output] = self.inferred.placeholder(output, scope.outer is None)
+
+    # ------------------------------------------------------------------------------------------ functions
+
+    def _call(
+        self, node: Node, function: FunctionProto, scope: _Scope, prefix: str, caller: str
+    ) -> list[Value]:
+        if scope.depth >= MAX_FUNCTION_DEPTH:
+            raise RefusedError("functions must not call themselves", f"{function.name} calls itself")
+        body = bound_body(function, node.attributes)
+        values = {
+            name: value
+            for name, value in zip(function.input, node.operands, strict=False)
+            if value is not None
+        }
+        opsets = {("" if o.domain == "ai.onnx" else o.domain): o.version for o in function.opset_import}
+        inner = _Scope(values, {**scope.opsets, **opsets}, None, prefix, caller, scope.depth + 1)
+        for name in list(function.input)[len(node.operands) :]:
+            body = [_without_operand(item, name) for item in body]
+        before = len(self.refusals)
+        self._walk(body, inner, list(function.output))
+        results = [inner.find(name) for name in function.output]
+        if len(self.refusals) > before:
+            return [self.inferred.placeholder(name, scope.outer is None) for name in node.proto.output]
+        return [value for value in results if value is not None]
+
+    def subgraph(self, graph: GraphProto, scope: _Scope, name: str) -> list[Value]:
+        """The branch of an If that is taken."""
+        inner = _Scope({}, scope.opsets, scope, f"{name}/", scope.caller, scope.depth + 1)
+        wanted = [output.name for output in graph.output]
+        self._walk_graph(graph, inner, wanted)
+        results = [inner.find(output) for output in wanted]
+        return [value for value in results if value is not None]
+
+    # ------------------------------------------------------------------------------------------ values
+
+    def ssa(self, value: Value) -> SSAValue:
+        """The value in the IR; a constant becomes an op when first used."""
+        if value.ssa is None:
+            assert value.blob is not None
+            op = nn.ConstantOp(value.blob)
+            op.location = location_of([value.name])
+            op.output.name_hint = _hint(value.name)
+            self.block.add_op(op)
+            value.ssa = op.output
+        return value.ssa
+
+    def insert(self, op: Operation, name: str) -> Value:
+        op.location = location_of([name])
+        self.block.add_op(op)
+        result = op.results[0]
+        return Value(name, nn.shape_of(result), nn.dtype_of(result), ssa=result)
+
+    def constant(self, name: str, array: Array) -> Value:
+        """A computed constant; small ones stay known."""
+        blob = self.store.add(name, array)
+        value = Value(name, blob.shape, blob.dtype, blob=blob)
+        value.array = array if may_be_known(blob.shape, blob.dtype) else None
+        return value
+
+    def expression(self, name: str, blob: Blob) -> Value:
+        value = Value(name, blob.shape, blob.dtype, blob=blob)
+        if blob.is_splat and may_be_known(blob.shape, blob.dtype):
+            value.array = self.store.evaluate(blob)
+        return value
+
+
+@dataclass(frozen=True)
+class _NodeBuilder:
+    """The importer as one node sees it."""
+
+    importer: _Importer
+    scope: _Scope
+    name: str
+
+    def ssa(self, value: Value) -> SSAValue:
+        return self.importer.ssa(value)
+
+    def insert(self, op: nn.NNOp, name: str) -> Value:
+        return self.importer.insert(op, name)
+
+    def constant(self, name: str, array: Array) -> Value:
+        return self.importer.constant(name, array)
+
+    def expression(self, name: str, blob: Blob) -> Value:
+        return self.importer.expression(name, blob)
+
+    def subgraph(self, graph: GraphProto) -> list[Value]:
+        return self.importer.subgraph(graph, self.scope, self.name)
+
+
+def _reads(node: NodeProto) -> set[str]:
+    """Names a node reads, those captured by its branches included."""
+    names = set(node.input)
+    for attribute in node.attribute:
+        for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+            inner = {output.name for output in graph.output}
+            for item in graph.node:
+                inner |= _reads(item)
+            names |= inner
+    return names
+
+
+def _without_operand(node: NodeProto, name: str) -> NodeProto:
+    """In a function body, an operand that the call leaves out is an empty name."""
+    if name not in node.input:
+        return node
+    copy = NodeProto()
+    copy.CopyFrom(node)
+    operands = ["" if operand == name else operand for operand in node.input]
+    del copy.input[:]
+    copy.input.extend(operands)
+    return copy
+
+
+def _hint(name: str) -> str | None:
+    """An ONNX name as an SSA name, so that a dump can be read beside the model."""
+    cleaned = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_")
+    if not cleaned:
+        return None
+    return cleaned if not cleaned[0].isdigit() else f"v{cleaned}"

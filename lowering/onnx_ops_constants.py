@@ -1,0 +1,42 @@
+"""ONNX constants and control flow that is decided at import."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from . import onnx_constraints as constraints
+from .onnx_constraints import require
+from .onnx_node import Node, Value
+from .onnx_ops import onnx_op
+from .onnx_tensors import array_of, sparse_array
+
+
+@onnx_op("Constant")
+def constant(node: Node) -> Value:
+    attributes = node.attributes
+    if "value" in attributes:
+        return node.constant(array_of(attributes["value"].t))
+    if "value_float" in attributes:
+        return node.constant(np.array(attributes["value_float"].f, np.float32))
+    if "value_floats" in attributes:
+        return node.constant(np.array(attributes["value_floats"].floats, np.float32))
+    if "value_int" in attributes:
+        return node.constant(np.array(attributes["value_int"].i, np.int64))
+    if "value_ints" in attributes:
+        return node.constant(np.array(attributes["value_ints"].ints, np.int64))
+    if "sparse_value" in attributes:
+        return node.constant(sparse_array(attributes["sparse_value"].sparse_tensor))
+    require(constraints.tensors_only, ", ".join(attributes) or "value")
+    raise AssertionError
+
+
+@onnx_op("If")
+def if_(node: Node) -> Sequence[Value]:
+    condition = node.input(0)
+    if condition.array is None:
+        require(constraints.loop_free, "If")
+        raise AssertionError
+    branch = "then_branch" if bool(condition.array.reshape(-1)[0]) else "else_branch"
+    return node.builder.subgraph(node.attributes[branch].g)

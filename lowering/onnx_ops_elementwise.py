@@ -1,0 +1,226 @@
+"""ONNX elementwise operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce as fold_left
+
+import numpy as np
+
+from ..dialects import dtypes, nn
+from . import onnx_constraints as constraints
+from .onnx_constraints import require
+from .onnx_node import Node, Value
+from .onnx_ops import HANDLERS, Handler, onnx_op
+
+_UNARY: dict[str, Callable[..., nn.NNOp]] = {
+    "Relu": nn.ReluOp,
+    "Neg": nn.NegOp,
+    "Abs": nn.AbsOp,
+    "Exp": nn.ExpOp,
+    "Log": nn.LogOp,
+    "Sqrt": nn.SqrtOp,
+    "Reciprocal": nn.ReciprocalOp,
+    "Sigmoid": nn.SigmoidOp,
+    "Tanh": nn.TanhOp,
+    "Erf": nn.ErfOp,
+    "Floor": nn.FloorOp,
+    "Ceil": nn.CeilOp,
+    "Round": nn.RoundOp,
+    "Sign": nn.SignOp,
+    "Sin": nn.SinOp,
+    "Cos": nn.CosOp,
+    "Softplus": nn.SoftplusOp,
+    "HardSwish": nn.HardSwishOp,
+    "Not": nn.NotOp,
+    "IsNaN": nn.IsNanOp,
+}
+_BINARY: dict[str, Callable[..., nn.NNOp]] = {
+    "Add": nn.AddOp,
+    "Sub": nn.SubOp,
+    "Mul": nn.MulOp,
+    "Div": nn.DivOp,
+    "Pow": nn.PowOp,
+    "Equal": nn.EqualOp,
+    "Less": nn.LessOp,
+    "LessOrEqual": nn.LessEqualOp,
+    "Greater": nn.GreaterOp,
+    "GreaterOrEqual": nn.GreaterEqualOp,
+    "And": nn.AndOp,
+    "Or": nn.OrOp,
+    "Xor": nn.XorOp,
+    "PRelu": nn.PreluOp,
+}
+_VARIADIC: dict[str, Callable[..., nn.NNOp]] = {
+    "Max": nn.MaxOp,
+    "Min": nn.MinOp,
+    "Sum": nn.AddOp,
+    "Mean": nn.AddOp,
+}
+_WITH_FLOATS: dict[str, tuple[Callable[..., nn.NNOp], dict[str, float]]] = {
+    "LeakyRelu": (nn.LeakyReluOp, {"alpha": 0.01}),
+    "Elu": (nn.EluOp, {"alpha": 1.0}),
+    "Celu": (nn.CeluOp, {"alpha": 1.0}),
+    "Selu": (nn.SeluOp, {"alpha": 1.67326319217681884765625, "gamma": 1.05070102214813232421875}),
+    "HardSigmoid": (nn.HardSigmoidOp, {"alpha": 0.2, "beta": 0.5}),
+}
+
+
+def _unary(make: Callable[..., nn.NNOp]) -> Handler:
+    return lambda node: node.emit(make, node.input(0))
+
+
+def _binary(make: Callable[..., nn.NNOp]) -> Handler:
+    return lambda node: node.emit(make, node.input(0), node.input(1))
+
+
+def _variadic(make: Callable[..., nn.NNOp]) -> Handler:
+    return lambda node: fold_left(lambda a, b: node.emit(make, a, b), node.inputs())
+
+
+def _with_floats(make: Callable[..., nn.NNOp], defaults: dict[str, float]) -> Handler:
+    return lambda node: node.emit(
+        make, node.input(0), **{name: node.float(name, default) for name, default in defaults.items()}
+    )
+
+
+HANDLERS.update({("", name, 1): _unary(make) for name, make in _UNARY.items()})
+HANDLERS.update({("", name, 7): _binary(make) for name, make in _BINARY.items()})
+HANDLERS.update({("", name, 1): _variadic(make) for name, make in _VARIADIC.items()})
+HANDLERS.update({("", name, 1): _with_floats(*row) for name, row in _WITH_FLOATS.items()})
+
+
+@onnx_op("Mean")
+def mean(node: Node) -> Value:
+    operands = node.inputs()
+    total = fold_left(lambda a, b: node.emit(nn.AddOp, a, b), operands)
+    return node.emit(nn.MulOp, total, node.scalar(1 / len(operands), total))
+
+
+@onnx_op("Mod")
+def mod(node: Node) -> Value:
+    return node.emit(nn.ModOp, node.input(0), node.input(1), fmod=bool(node.int("fmod", 0)))
+
+
+@onnx_op("Gelu")
+def gelu(node: Node) -> Value:
+    return node.emit(nn.GeluOp, node.input(0), node.word("approximate", "none", ("none", "tanh")))
+
+
+@onnx_op("Clip")
+def clip_attributes(node: Node) -> Value:
+    low = node.float("min", 0.0) if node.has("min") else None
+    high = node.float("max", 0.0) if node.has("max") else None
+    return _clip(node, low, high)
+
+
+def _clip(node: Node, low: float | None, high: float | None) -> Value:
+    # exporters write the largest float for "no bound"
+    limit = float(np.finfo(np.float32).max)
+    low = None if low is not None and low <= -limit else low
+    high = None if high is not None and high >= limit else high
+    if low is None and high is None:
+        return node.input(0)
+    return node.emit(nn.ClipOp, node.input(0), min=low, max=high)
+
+
+@onnx_op("Clip", since=11)
+def clip(node: Node) -> Value:
+    bounds = node.get(1), node.get(2)
+    if all(bound is None or bound.array is not None for bound in bounds):
+        low, high = (None if b is None or b.array is None else _shortest(b.array) for b in bounds)
+        return _clip(node, low, high)
+    value = node.input(0)
+    for bound, make in zip(bounds, (nn.MaxOp, nn.MinOp), strict=True):
+        value = value if bound is None else node.emit(make, value, bound)
+    return value
+
+
+def _shortest(array: np.ndarray) -> float:  # type: ignore[type-arg]
+    """A scalar as the decimal its author wrote."""
+    return float(str(array.reshape(-1)[0]))
+
+
+@onnx_op("Mish")
+def mish(node: Node) -> Value:
+    x = node.input(0)
+    return node.emit(nn.MulOp, x, node.emit(nn.TanhOp, node.emit(nn.SoftplusOp, x)))
+
+
+@onnx_op("Softsign")
+def softsign(node: Node) -> Value:
+    x = node.input(0)
+    denominator = node.emit(nn.AddOp, node.emit(nn.AbsOp, x), node.scalar(1.0, x))
+    return node.emit(nn.DivOp, x, denominator)
+
+
+@onnx_op("ThresholdedRelu")
+def thresholded_relu(node: Node) -> Value:
+    x = node.input(0)
+    above = node.emit(nn.GreaterOp, x, node.scalar(node.float("alpha", 1.0), x))
+    return node.emit(nn.WhereOp, above, x, node.scalar(0.0, x))
+
+
+@onnx_op("Swish")
+def swish(node: Node) -> Value:
+    x = node.input(0)
+    alpha = node.float("alpha", 1.0)
+    scaled = x if alpha == 1.0 else node.emit(nn.MulOp, x, node.scalar(alpha, x))
+    return node.emit(nn.MulOp, x, node.emit(nn.SigmoidOp, scaled))
+
+
+@onnx_op("Where")
+def where(node: Node) -> Value:
+    return node.emit(nn.WhereOp, node.input(0), node.input(1), node.input(2))
+
+
+def element_type(code: int, what: str) -> str:
+    """ONNX type code → name, refused where there is none."""
+    name = dtypes.name_of_onnx(code)
+    if name is None:
+        require(constraints.element_type_is_known, what, code)
+        raise AssertionError
+    return name
+
+
+@onnx_op("Cast")
+def cast(node: Node) -> Value:
+    return node.cast(node.input(0), element_type(node.int("to"), "the result"))
+
+
+@onnx_op("CastLike")
+def cast_like(node: Node) -> Value:
+    return node.cast(node.input(0), node.input(1).dtype)
+
+
+@onnx_op("Identity")
+def identity(node: Node) -> Value:
+    return node.input(0)
+
+
+@onnx_op("Dropout")
+def dropout(node: Node) -> list[Value]:
+    training = node.get(2)
+    is_training = training is not None and (training.array is None or bool(training.array.any()))
+    require(constraints.inference_only, is_training)
+    x = node.input(0)
+    keeps_all = node.expression(nn.Blob.splat(1, x.shape, "bool"))
+    return [x, keeps_all]
+
+
+@onnx_op("Affine")
+def affine(node: Node) -> Value:
+    """alpha · x + beta (experimental, gone since opset 10; still in old models)."""
+    x = node.input(0)
+    scaled = node.emit(nn.MulOp, x, node.scalar(node.float("alpha", 1.0), x))
+    return node.emit(nn.AddOp, scaled, node.scalar(node.float("beta", 0.0), x))
+
+
+@onnx_op("ImageScaler")
+def image_scaler(node: Node) -> Value:
+    """scale · x + bias[channel] (experimental, gone since opset 10)."""
+    x = node.input(0)
+    require(constraints.image_rank, x.shape)
+    bias = np.asarray(node.floats("bias", ()), dtypes.numpy_dtype(x.dtype)).reshape(-1, 1, 1)
+    scaled = node.emit(nn.MulOp, x, node.scalar(node.float("scale", 1.0), x))
+    return node.emit(nn.AddOp, scaled, node.constant(bias)) if bias.size else scaled
