@@ -4,7 +4,8 @@
     ascend-opt a.mlir -p 'nn-fold-constants,canonicalize'
     ascend-opt a.mlir --pipeline=ascend-to-davinci     a named part of the compiler
 
-It is xDSL's driver with our dialects and passes (they come by the entry point `xdsl.universe`), so all flags of `xdsl-opt` work too.
+It is xDSL's driver with our dialects and passes (they come by the entry point `xdsl.universe`), so all
+flags of `xdsl-opt` work too.
 """
 
 from __future__ import annotations
@@ -36,10 +37,18 @@ class AscendOptMain(xDSLOptMain):
         super().register_all_arguments(arg_parser)
         chosen = arg_parser.add_mutually_exclusive_group()
         chosen.add_argument("--compile-to", choices=LEVELS, help="run the compiler up to this level")
-        chosen.add_argument("--pipeline", metavar="NAME", help="run a named pipeline (a wrong name lists them)")
-        arg_parser.add_argument("--soc", default="Ascend310P3", help="target of --compile-to (default: %(default)s)")
-        arg_parser.add_argument("--weights", metavar="FILE", help=".npz, .onnx or .om file that binds weight keys")
-        arg_parser.add_argument("--input-shape", metavar="NAME:DIMS;…", help="sizes of a model's inputs, as for atc")
+        chosen.add_argument(
+            "--pipeline", metavar="NAME", help="run a named pipeline (a wrong name lists them)"
+        )
+        arg_parser.add_argument(
+            "--soc", default="Ascend310P3", help="target of --compile-to (default: %(default)s)"
+        )
+        arg_parser.add_argument(
+            "--weights", metavar="FILE", help=".npz, .onnx or .om file that binds weight keys"
+        )
+        arg_parser.add_argument(
+            "--input-shape", metavar="NAME:DIMS;…", help="sizes of a model's inputs, as for atc"
+        )
 
     def setup_pipeline(self) -> None:
         before = self._named_passes()

@@ -1,4 +1,5 @@
-"""What a user sees when something goes wrong: a code, a message, what was expected, what to do. Never a traceback.
+"""What a user sees when something goes wrong: a code, a message, what was expected, what to do. Never a
+traceback.
 
 `ASCEND_TRACEBACK=1` shows where an error came from all the same: for those who work on the compiler.
 """
@@ -45,7 +46,9 @@ def as_user_error(error: Exception) -> AscendError:
         case VerifyException() | DiagnosticException():
             return AscendError("E10041", f"the IR is not valid: {_with_notes(error)}")
         case OSError():
-            return AscendError("E13001", f"{error.filename or 'file'}: {error.strerror or error}", hint="check the path")
+            return AscendError(
+                "E13001", f"{error.filename or 'file'}: {error.strerror or error}", hint="check the path"
+            )
         case MemoryError():
             return AscendError("E10044", "out of memory", hint="free memory, or use a smaller model or batch")
         case _:

@@ -1,1 +1,74 @@
-"""ascend-mlir: an open compiler for Ascend NPUs and an instruction-level simulator of the DaVinci AI Core."""
+"""ascend-mlir: an open compiler for Ascend NPUs and an instruction-level simulator of the DaVinci AI Core.
+
+    import ascend_mlir
+
+    ascend_mlir.compile("resnet18.onnx", soc_version="Ascend310P3", output="resnet18.om")
+    session = ascend_mlir.InferenceSession("resnet18.om")
+    (scores,) = session.run(None, {"image": image})
+
+Nothing heavy is imported before it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from .lowering.pipelines import CompiledModel
+    from .runtime.errors import AscendError, UnsupportedOpError
+    from .runtime.session import InferenceSession
+
+__all__ = ["AscendError", "InferenceSession", "UnsupportedOpError", "compile"]
+
+_LAZY = {
+    "AscendError": "errors",
+    "InferenceSession": "session",
+    "UnsupportedOpError": "errors",
+}
+
+
+def compile(
+    model: str | PathLike[str] | bytes | ModelProto,
+    soc_version: str = "Ascend310P3",
+    *,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    output: str | PathLike[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    precision: str = "force_fp16",
+) -> CompiledModel:
+    """Compile an ONNX model (path, bytes or message). With `output` the `.om` is written to that path too.
+
+    `input_shapes` gives sizes to inputs that the model leaves open. The result's `.om` describes the offline
+    model and `.write(path)` writes it.
+    """
+    from .lowering.pipelines import CompileOptions, compile_model
+
+    shapes = (
+        {name: tuple(shape) for name, shape in input_shapes.items()} if input_shapes is not None else None
+    )
+    options = CompileOptions(
+        soc=soc_version,
+        input_shapes=shapes,
+        output_names=tuple(output_names) if output_names is not None else None,
+        precision=precision,
+    )
+    compiled = compile_model(model, options)
+    if output is not None:
+        compiled.write(output)
+    return compiled
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("ascend-mlir")
+    if name in _LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(f"{__name__}.runtime.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,138 @@
+"""`onnx.backend` for this compiler: every run goes model → compiler → bytes of an `.om` → simulator.
+
+A prepared model is compiled for the input shapes it is given, at its first run with them, and the session
+is kept per set of shapes. `ASCEND_SOC` and `ASCEND_SANITIZE=1` choose the chip and the hazard check; so do
+the class attributes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto
+from onnx.backend.base import Backend, BackendRep, namedtupledict
+
+from .errors import AscendError
+from .om.writer import om_bytes
+from .session import InferenceSession
+
+Array: TypeAlias = NDArray[Any]
+_Shapes: TypeAlias = tuple[tuple[int, ...], ...]
+
+
+class PreparedModel(BackendRep):
+    """One model, compiled once per set of input shapes."""
+
+    def __init__(self, model: ModelProto, soc: str, sanitize: bool) -> None:
+        self._model = model
+        self._soc = soc
+        self._sanitize = sanitize
+        self._sessions: dict[_Shapes, InferenceSession] = {}
+        initialized = {tensor.name for tensor in model.graph.initializer}
+        self._inputs = [value.name for value in model.graph.input if value.name not in initialized]
+        self._outputs = [value.name for value in model.graph.output]
+        self.engine_counts: dict[str, int] = {"aicore": 0, "aicpu": 0}
+
+    def run(self, inputs: Any, **kwargs: Any) -> tuple[Array, ...]:
+        """Outputs in graph order; `inputs` are arrays by position (or by name)."""
+        feed = self._feed(inputs)
+        session = self._session(feed)
+        known = {argument.name for argument in session.get_inputs()}  # an unused input may be gone
+        outputs = session.run(self._outputs, {name: array for name, array in feed.items() if name in known})
+        return namedtupledict("Outputs", self._outputs)(*outputs)
+
+    def session(self, shapes: Mapping[str, tuple[int, ...]]) -> InferenceSession:
+        """The session for these input shapes, compiled when it is asked for the first time."""
+        key = tuple(shapes[name] for name in self._inputs)
+        if key not in self._sessions:
+            from ..lowering.pipelines import CompileOptions, compile_model
+
+            compiled = compile_model(self._model, CompileOptions(soc=self._soc, input_shapes=dict(shapes)))
+            self._sessions[key] = InferenceSession(om_bytes(compiled.om), sanitize=self._sanitize)
+            self.engine_counts = self._sessions[key].engine_counts
+        return self._sessions[key]
+
+    def _session(self, feed: Mapping[str, Array]) -> InferenceSession:
+        return self.session({name: feed[name].shape for name in self._inputs})
+
+    def _feed(self, inputs: Any) -> dict[str, Array]:
+        if isinstance(inputs, Mapping):
+            return {str(name): np.asarray(array) for name, array in inputs.items()}
+        arrays: Sequence[Any] = inputs if isinstance(inputs, list | tuple) else [inputs]
+        if len(arrays) > len(self._inputs):
+            raise AscendError(
+                "EH0001",
+                f"{len(arrays)} arrays for {len(self._inputs)} inputs",
+                expected=", ".join(self._inputs),
+            )
+        return {name: np.asarray(array) for name, array in zip(self._inputs, arrays, strict=False)}
+
+
+class AscendBackend(Backend):
+    """The backend class that conformance programs drive."""
+
+    soc: ClassVar[str] = "Ascend310P3"
+    sanitize: ClassVar[bool] = False
+
+    @classmethod
+    def prepare(cls, model: ModelProto, device: str = "NPU", **kwargs: Any) -> PreparedModel:
+        """A model ready to run. It is compiled at once when its input shapes are known, so that what cannot
+        be compiled is refused here."""
+        soc = os.environ.get("ASCEND_SOC", cls.soc)
+        sanitize = os.environ.get("ASCEND_SANITIZE", "1" if cls.sanitize else "0") not in ("", "0")
+        return PreparedModel(model, soc, sanitize)
+
+    @classmethod
+    def run_model(
+        cls, model: ModelProto, inputs: Any, device: str = "NPU", **kwargs: Any
+    ) -> tuple[Array, ...]:
+        """Prepare and run once."""
+        return cls.prepare(model, device, **kwargs).run(inputs)
+
+    @classmethod
+    def run_node(
+        cls,
+        node: NodeProto,
+        inputs: Any,
+        device: str = "NPU",
+        outputs_info: Sequence[tuple[Any, tuple[int, ...]]] | None = None,
+        **kwargs: Any,
+    ) -> tuple[Array, ...]:
+        """One node as a model of its own; the inputs' shapes and types are those of the arrays."""
+        from onnx import helper
+
+        arrays = [np.asarray(array) for array in inputs]
+        names = [name for name in node.input if name]
+        described = [
+            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+            for name, array in zip(names, arrays, strict=True)
+        ]
+        outputs = (
+            [
+                helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape)
+                for name, (dtype, shape) in zip(node.output, outputs_info, strict=True)
+            ]
+            if outputs_info is not None
+            else [
+                helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None)
+                for name in node.output
+                if name
+            ]
+        )
+        graph = helper.make_graph([node], "node", described, outputs)
+        return cls.run_model(helper.make_model(graph, **kwargs), arrays, device)
+
+    @classmethod
+    def supports_device(cls, device: str) -> bool:
+        """The conformance programs ask for CPU; the simulated NPU answers to both names."""
+        return device.split(":")[0] in ("CPU", "NPU")
+
+
+prepare = AscendBackend.prepare
+run_model = AscendBackend.run_model
+run_node = AscendBackend.run_node
+supports_device = AscendBackend.supports_device

@@ -1,0 +1,194 @@
+"""Run an offline model on the simulated device, with the interface of onnxruntime's `InferenceSession`.
+
+    session = InferenceSession("resnet18.om")
+    (scores,) = session.run(None, {"image": image})
+    print(session.report.microseconds)
+
+The session does what the real runtime does around a launch: it copies the caller's arrays into the model's
+inputs in device memory, lets the tasks run, and copies the outputs back. It starts from the bytes of the
+file and knows nothing about the compiler.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import AscendError
+from .om.model import MACHINE_CODE, OmModel, OmTensor
+from .om.reader import Source, read_om
+
+Array: TypeAlias = NDArray[Any]
+
+NUMPY: Final[Mapping[str, type[np.generic]]] = {
+    "f16": np.float16,
+    "f32": np.float32,
+    "f64": np.float64,
+    "i8": np.int8,
+    "u8": np.uint8,
+    "i16": np.int16,
+    "u16": np.uint16,
+    "i32": np.int32,
+    "u32": np.uint32,
+    "i64": np.int64,
+    "u64": np.uint64,
+    "bool": np.bool_,
+}
+ONNX_TYPES: Final[Mapping[str, str]] = {
+    "f16": "float16",
+    "f32": "float",
+    "f64": "double",
+    "i8": "int8",
+    "u8": "uint8",
+    "i16": "int16",
+    "u16": "uint16",
+    "i32": "int32",
+    "u32": "uint32",
+    "i64": "int64",
+    "u64": "uint64",
+    "bool": "bool",
+}
+
+
+class Report(Protocol):
+    """What the simulator says about one run."""
+
+    @property
+    def cycles(self) -> int:
+        """Length of the run in core cycles."""
+        ...
+
+    @property
+    def microseconds(self) -> float:
+        """Predicted latency."""
+        ...
+
+    def pipe_shares(self) -> Mapping[str, float]:
+        """Share of the run each pipe was busy, averaged over the cores in use."""
+        ...
+
+    def write_trace(self, path: Path) -> None:
+        """A Chrome/Perfetto trace."""
+        ...
+
+    def write_op_summary(self, path: Path) -> None:
+        """A CSV table, one row per task, with the columns that Ascend profilers print."""
+        ...
+
+
+@dataclass(frozen=True)
+class NodeArg:
+    """Name, shape and type of a model input or output, as onnxruntime describes it."""
+
+    name: str
+    shape: list[int]
+    type: str
+
+
+class InferenceSession:
+    """A loaded model. `sanitize` checks every run for hazards; `trace` names a file for the trace of each
+    run."""
+
+    def __init__(
+        self,
+        model: Source | OmModel,
+        *,
+        sanitize: bool = False,
+        trace: str | os.PathLike[str] | None = None,
+    ) -> None:
+        from .sim.device import Device
+
+        self._om = model if isinstance(model, OmModel) else read_om(model, digests=False)
+        if self._om.machine_code != MACHINE_CODE:
+            raise AscendError(
+                "E10001",
+                f"the kernels of model {self._om.name!r} are encoded as {self._om.machine_code or 'unknown'!r}",
+                expected=MACHINE_CODE,
+                hint="convert the model with this version; kernels of the vendor's tools cannot be simulated",
+            )
+        self._trace = trace
+        self._model = Device(self._om.soc, sanitize=sanitize).load(self._om)
+        self._report: Report | None = None
+
+    @property
+    def om(self) -> OmModel:
+        """The offline model."""
+        return self._om
+
+    @property
+    def report(self) -> Report:
+        """Cycles, latency and tables of the last run."""
+        if self._report is None:
+            raise AscendError("EH0001", "there is no report before the first run", hint="call run() first")
+        return self._report
+
+    @property
+    def engine_counts(self) -> dict[str, int]:
+        """How many tasks run where."""
+        on_cpu = sum(task.is_ai_cpu for task in self._om.tasks)
+        return {"aicore": len(self._om.tasks) - on_cpu, "aicpu": on_cpu}
+
+    def get_inputs(self) -> list[NodeArg]:
+        """The model's inputs."""
+        return [_node_arg(tensor) for tensor in self._om.inputs]
+
+    def get_outputs(self) -> list[NodeArg]:
+        """The model's outputs."""
+        return [_node_arg(tensor) for tensor in self._om.outputs]
+
+    def run(
+        self, output_names: Sequence[str] | None, feed: Mapping[str, Array], run_options: object = None
+    ) -> list[Array]:
+        """Outputs by name (all of them for None), in the order asked for. Input types and shapes must fit
+        exactly."""
+        wanted = self._output_positions(output_names)
+        unknown = sorted(set(feed) - {tensor.name for tensor in self._om.inputs})
+        if unknown:
+            raise AscendError(
+                "EH0001",
+                f"the model has no input named {', '.join(map(repr, unknown))}",
+                expected=", ".join(tensor.name for tensor in self._om.inputs) or "no inputs",
+            )
+        result = self._model.run([_checked(tensor, feed) for tensor in self._om.inputs])
+        self._report = result.report
+        if self._trace is not None:
+            result.report.write_trace(Path(self._trace))
+        return [result.outputs[position] for position in wanted]
+
+    def _output_positions(self, names: Sequence[str] | None) -> list[int]:
+        known = {tensor.name: position for position, tensor in enumerate(self._om.outputs)}
+        for name in names or ():
+            if name not in known:
+                raise AscendError(
+                    "EH0001", f"the model has no output named {name!r}", expected=f"one of {', '.join(known)}"
+                )
+        return [known[name] for name in names] if names is not None else list(known.values())
+
+
+def _node_arg(tensor: OmTensor) -> NodeArg:
+    return NodeArg(tensor.name, list(tensor.shape), f"tensor({ONNX_TYPES[tensor.dtype]})")
+
+
+def _checked(tensor: OmTensor, feed: Mapping[str, Array]) -> Array:
+    if tensor.name not in feed:
+        raise AscendError("EH0001", f"input {tensor.name!r} is missing", expected=describe(tensor))
+    array = np.asarray(feed[tensor.name])
+    if array.shape != tensor.shape or array.dtype != np.dtype(NUMPY[tensor.dtype]):
+        raise AscendError(
+            "EH0001",
+            f"input {tensor.name!r} is {array.dtype.name}{list(array.shape)}",
+            expected=describe(tensor),
+            hint="compile the model for this shape, or convert the array",
+        )
+    return np.ascontiguousarray(array).reshape(tensor.shape)
+
+
+def describe(tensor: OmTensor) -> str:
+    """`float32[1, 3, 224, 224]`"""
+    return f"{np.dtype(NUMPY[tensor.dtype]).name}{list(tensor.shape)}"

@@ -1,0 +1,169 @@
+"""`atc run`: run an offline model on the simulator and say how long it would have taken.
+
+Inputs are files: one `.npz` with an array per input (by name, or in order as `arr_0`, `arr_1`, …), or one
+file per input, in the order of the model's inputs or as `name=file`. `.npy` holds an array, anything else
+raw bytes in the input's own type. No `--input` means zeros.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+
+from ..runtime.errors import AscendError
+from .atc_flags import UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..runtime.om.model import OmTensor
+    from ..runtime.session import InferenceSession
+
+    Array: TypeAlias = NDArray[Any]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+
+def _arguments(words: Sequence[str]) -> argparse.Namespace:
+    parser = _Parser(prog="atc run", description="Run an offline model on the simulator.")
+    parser.add_argument("--model", "--om", required=True, help="offline model (.om)")
+    parser.add_argument(
+        "--input", action="append", default=[], help=".npz, or [name=]FILE[,…] (.npy or raw bytes)"
+    )
+    parser.add_argument("--output", help=".npz, or .npy or raw .bin when there is one output")
+    parser.add_argument("--trace", help="Chrome/Perfetto trace (.json)")
+    parser.add_argument("--profile", help="table of operators (.csv)")
+    parser.add_argument("--sanitize", action="store_true", help="check the run for hazards")
+    return parser.parse_args(words)
+
+
+def run_command(words: Sequence[str]) -> int:
+    """The sub-command; errors go to the caller."""
+    arguments = _arguments(words)
+    model = Path(arguments.model)
+    if not model.is_file():
+        raise AscendError("E13000", f"--model={model} does not exist", expected="an offline model (.om)")
+    for path in (arguments.output, arguments.trace, arguments.profile):
+        _check_writable(path)
+
+    from ..runtime.session import InferenceSession
+
+    session = InferenceSession(model, sanitize=arguments.sanitize, trace=arguments.trace)
+    feed = read_inputs(session.om.inputs, [part for word in arguments.input for part in word.split(",")])
+    outputs = session.run(None, feed)
+    if arguments.output:
+        write_outputs(Path(arguments.output), session.om.outputs, outputs)
+    if arguments.profile:
+        session.report.write_op_summary(Path(arguments.profile))
+    _summary(session, outputs, bool(arguments.input))
+    return 0
+
+
+def _check_writable(text: str | None) -> None:
+    if text and not Path(text).parent.is_dir():
+        raise AscendError("E13004", f"cannot write {text!r}", expected="a path in a folder that exists")
+
+
+def read_inputs(inputs: Sequence[OmTensor], words: Sequence[str]) -> dict[str, Array]:
+    """Arrays by input name."""
+    import numpy as np
+
+    from ..runtime.session import NUMPY
+
+    if not words:
+        return {tensor.name: np.zeros(tensor.shape, NUMPY[tensor.dtype]) for tensor in inputs}
+    if len(words) == 1 and words[0].endswith(".npz"):
+        return _from_npz(inputs, _existing(words[0]))
+    by_name = {tensor.name: tensor for tensor in inputs}
+    if len(words) > len(inputs):
+        raise AscendError("EH0001", f"{len(words)} input files for {len(inputs)} inputs")
+    feed: dict[str, Array] = {}
+    for position, word in enumerate(words):
+        name, equals, path = word.rpartition("=")
+        if equals and name not in by_name:
+            raise AscendError("EH0001", f"the model has no input named {name!r}", expected=", ".join(by_name))
+        tensor = by_name[name] if equals else inputs[position]
+        feed[tensor.name] = _from_file(tensor, _existing(path))
+    return feed
+
+
+def _existing(text: str) -> Path:
+    path = Path(text)
+    if not path.is_file():
+        raise AscendError("E13000", f"input file {text} does not exist")
+    return path
+
+
+def _from_npz(inputs: Sequence[OmTensor], path: Path) -> dict[str, Array]:
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise AscendError("E13005", f"{path} is not an .npz file: {error}") from error
+    return {
+        tensor.name: arrays[key]
+        for position, tensor in enumerate(inputs)
+        for key in [tensor.name if tensor.name in arrays else f"arr_{position}"]
+        if key in arrays
+    }
+
+
+def _from_file(tensor: OmTensor, path: Path) -> Array:
+    import numpy as np
+
+    from ..runtime.session import NUMPY, describe
+
+    if path.suffix == ".npy":
+        try:
+            return np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise AscendError("E13005", f"{path} is not an .npy file: {error}") from error
+    data = path.read_bytes()
+    if len(data) != tensor.size:
+        raise AscendError(
+            "EH0001",
+            f"{path} has {len(data)} bytes for input {tensor.name!r}",
+            expected=f"{tensor.size} bytes, {describe(tensor)}",
+        )
+    return np.frombuffer(data, NUMPY[tensor.dtype]).reshape(tensor.shape)
+
+
+def write_outputs(path: Path, outputs: Sequence[OmTensor], arrays: Sequence[Array]) -> None:
+    """All outputs as `.npz`, or a single one as `.npy` or raw bytes."""
+    import numpy as np
+
+    if path.suffix != ".npz" and len(arrays) != 1:
+        raise AscendError(
+            "EH0001", f"{len(arrays)} outputs do not fit in {path}", expected="a path ending in .npz"
+        )
+    try:
+        if path.suffix == ".npz":
+            named: dict[str, Any] = {
+                tensor.name: array for tensor, array in zip(outputs, arrays, strict=True)
+            }
+            np.savez(path, allow_pickle=False, **named)
+        elif path.suffix == ".npy":
+            np.save(path, arrays[0], allow_pickle=False)
+        else:
+            path.write_bytes(arrays[0].tobytes())
+    except OSError as error:
+        raise AscendError("E13004", f"cannot write {str(path)!r}: {error.strerror or error}") from error
+
+
+def _summary(session: InferenceSession, outputs: Sequence[Array], given: bool) -> None:
+    if not given:
+        print("note: no --input, zeros were used", file=sys.stderr)
+    for tensor, array in zip(session.om.outputs, outputs, strict=True):
+        print(f"output {tensor.name}: {array.dtype.name}{list(array.shape)}")
+    report = session.report
+    counts = session.engine_counts
+    print(f"{session.om.soc}: {report.cycles} cycles, {report.microseconds:.1f} us predicted")
+    print(f"tasks: {counts['aicore']} on the AI Core, {counts['aicpu']} on the AI CPU")
