@@ -32,7 +32,6 @@ from ..runtime.isa.extents import extents as table_extents
 from ..runtime.isa.table import TABLE
 from ..runtime.soc import Soc
 
-Index = int | SSAValue
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,27 @@ class Linear:
 
     def scaled(self, factor: int) -> Linear:
         return Linear(self.constant * factor, tuple((v, s * factor) for v, s in self.terms if s * factor))
+
+
+Index = int | SSAValue | Linear
+"""An index value: a constant, a value, or a linear form of values that becomes arithmetic only where a field needs it.
+
+Keeping sums and constant multiples symbolic lets every address stay linear in loop variables (decision D2)."""
+
+
+def _linear(value: Index) -> Linear:
+    if isinstance(value, int):
+        return Linear(value)
+    return value if isinstance(value, Linear) else Linear(0, ((value, 1),))
+
+
+def _simple(linear: Linear) -> Index:
+    """The plainest form of a linear value."""
+    if not linear.terms:
+        return linear.constant
+    if linear.constant == 0 and len(linear.terms) == 1 and linear.terms[0][1] == 1:
+        return linear.terms[0][0]
+    return linear
 
 
 @dataclass(frozen=True)
@@ -74,9 +94,11 @@ class KernelBuilder:
         self.blocks = blocks
         self._top = self.kernel.body.block
         self._block = self._top
+        self._scopes = [self._top]  # the current block and those around it
         self._constants: dict[int, SSAValue] = {}
         self._last_constant: Operation | None = None
         self._offsets: dict[Block, dict[Linear, SSAValue]] = {}
+        self._materialized: dict[Block, dict[Linear, SSAValue]] = {}
         self._block_idx: SSAValue | None = None
         self.body_op: int | None = None  # number of the group's op that the next instructions stand for (D18)
 
@@ -102,7 +124,25 @@ class KernelBuilder:
         return op.result
 
     def value(self, operand: Index) -> SSAValue:
-        return self.constant(operand) if isinstance(operand, int) else operand
+        """`operand` as an SSA value; a linear form becomes multiplications and additions in the current block."""
+        if isinstance(operand, int):
+            return self.constant(operand)
+        if not isinstance(operand, Linear):
+            return operand
+        for block in self._scopes:
+            found = self._materialized.get(block, {}).get(operand)
+            if found is not None:
+                return found
+        found = self._materialized.setdefault(self._block, {})[operand] = self._materialize(operand)
+        return found
+
+    def _materialize(self, linear: Linear) -> SSAValue:
+        total: SSAValue | None = None
+        for term, scale in linear.terms:
+            part = term if scale == 1 else self._binary(arith.MuliOp, term, scale)
+            total = part if total is None else self._binary(arith.AddiOp, total, part)
+        assert total is not None, "a linear form without terms is an int"
+        return total if linear.constant == 0 else self._binary(arith.AddiOp, total, linear.constant)
 
     @property
     def block_idx(self) -> Index:
@@ -126,23 +166,16 @@ class KernelBuilder:
         return op.result
 
     def add(self, a: Index, b: Index) -> Index:
-        if isinstance(a, int) and isinstance(b, int):
-            return a + b
-        if a == 0 or b == 0:
-            return b if isinstance(a, int) else a
-        return self._binary(arith.AddiOp, a, b)
+        return _simple(_linear(a) + _linear(b))
 
     def sub(self, a: Index, b: Index) -> Index:
-        if isinstance(a, int) and isinstance(b, int):
-            return a - b
-        return a if isinstance(b, int) and b == 0 else self._binary(arith.SubiOp, a, b)
+        return _simple(_linear(a) + _linear(b).scaled(-1))
 
     def mul(self, a: Index, b: Index) -> Index:
-        if isinstance(a, int) and isinstance(b, int):
-            return a * b
-        for one, other in ((a, b), (b, a)):
-            if isinstance(one, int) and one in (0, 1):
-                return other if one else 0
+        if isinstance(b, int):
+            return _simple(_linear(a).scaled(b))
+        if isinstance(a, int):
+            return _simple(_linear(b).scaled(a))
         return self._binary(arith.MuliOp, a, b)
 
     def div(self, a: Index, b: Index) -> Index:
@@ -188,11 +221,16 @@ class KernelBuilder:
 
     def partition(self, granules: Index) -> tuple[Index, Index]:
         """(first, count) of this block's granules: [b·G//B, (b+1)·G//B) (decision D6)."""
-        if self.blocks == 1:
+        return self.share(granules, self.block_idx, self.blocks)
+
+    def share(self, granules: Index, part: Index, parts: int) -> tuple[Index, Index]:
+        """(first, count) of part `part` of `parts`; an even split has a constant count."""
+        if parts == 1:
             return 0, granules
-        b = self.block_idx
-        first = self.div(self.mul(b, granules), self.blocks)
-        last = self.div(self.mul(self.add(b, 1), granules), self.blocks)
+        if isinstance(granules, int) and granules % parts == 0:
+            return self.mul(part, granules // parts), granules // parts
+        first = self.div(self.mul(part, granules), parts)
+        last = self.div(self.mul(self.add(part, 1), granules), parts)
         return first, self.sub(last, first)
 
     # ------------------------------------------------------------------ structure
@@ -204,23 +242,30 @@ class KernelBuilder:
             return
         zero, one, bound = self.constant(0), self.constant(1), self.value(trip)
         body = Block(arg_types=[index])
-        outer = self._block
-        self._block = body
+        outer = self._enter(body)
         yield body.args[0]
-        body.add_op(scf.YieldOp())
-        self._block = outer
+        self._leave(outer)
         outer.add_op(scf.ForOp(zero, bound, one, [], Region(body)))
 
     @contextmanager
     def when(self, condition: SSAValue) -> Generator[None]:
         """`scf.if` without else."""
         body = Block()
+        outer = self._enter(body)
+        yield
+        self._leave(outer)
+        outer.add_op(scf.IfOp(condition, [], Region(body)))
+
+    def _enter(self, body: Block) -> Block:
         outer = self._block
         self._block = body
-        yield
-        body.add_op(scf.YieldOp())
+        self._scopes.append(body)
+        return outer
+
+    def _leave(self, outer: Block) -> None:
+        self._block.add_op(scf.YieldOp())
+        self._scopes.pop()
         self._block = outer
-        outer.add_op(scf.IfOp(condition, [], Region(body)))
 
     def alloc(self, space: str, size: int, depth: int = 1) -> Ref:
         """A buffer whose fresh instance begins here, each time the enclosing block runs; `depth` instances rotate."""
@@ -232,12 +277,12 @@ class KernelBuilder:
     # ------------------------------------------------------------------ addresses and instructions
     def linear(self, constant: Index, *terms: tuple[Index, int]) -> Linear:
         """constant + Σ value · scale, folding what is constant."""
-        total = Linear(constant) if isinstance(constant, int) else Linear(0, ((constant, 1),))
+        total = _linear(constant)
         for value, scale in terms:
-            total += Linear(value * scale) if isinstance(value, int) else Linear(0, ((value, scale),) if scale else ())
+            total += _linear(value).scaled(scale)
         return total
 
-    def _offset(self, linear: Linear) -> Index:
+    def _offset(self, linear: Linear) -> int | SSAValue:
         if not linear.terms:
             return linear.constant
         known = self._offsets.setdefault(self._block, {})
@@ -268,7 +313,8 @@ class KernelBuilder:
             bound |= {k: v for k, v in values.items() if isinstance(v, int)} | dict(limits or {})
             extents = table_extents(row, dtype, {k: v for k, v in bound.items() if v is not None})
         operands = [(ref.base, self._offset(ref.offset)) for ref in addresses]
-        op = OP_BY_MNEMONIC[mnemonic](dtype, operands, values, extents)
+        fixed = {name: v if isinstance(v, int) else self.value(v) for name, v in values.items()}
+        op = OP_BY_MNEMONIC[mnemonic](dtype, operands, fixed, extents)
         if self.body_op is not None:
             op.attributes["body_op"] = IntegerAttr(self.body_op, i64)
         self._block.add_op(op)
