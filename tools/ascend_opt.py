@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import IO, ClassVar
 
 from xdsl.dialects.builtin import ModuleOp
@@ -79,11 +80,15 @@ class AscendOptMain(xDSLOptMain):
         return pipelines.PIPELINES[self.args.pipeline]
 
     def _import_onnx(self, stream: IO[bytes]) -> ModuleOp:
+        import onnx
+
         from ..lowering.onnx_importer import import_onnx
         from .atc_shapes import parse_input_shape
 
         shapes = parse_input_shape(self.args.input_shape) if self.args.input_shape else None
-        return import_onnx(self.args.input_file or stream.read(), shapes)
+        name = self.args.input_file
+        source = Path(name) if name else onnx.load_from_string(stream.read())
+        return import_onnx(source, input_shapes=shapes).module
 
 
 def _main(args: Sequence[str] | None) -> int:

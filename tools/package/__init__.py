@@ -16,11 +16,10 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ascend_mlir.lowering.pipelines import CompiledModel
+    from ascend_mlir.runtime.errors import AscendError, UnsupportedOpError
+    from ascend_mlir.runtime.session import InferenceSession
     from onnx import ModelProto
-
-    from .lowering.pipelines import CompiledModel
-    from .runtime.errors import AscendError, UnsupportedOpError
-    from .runtime.session import InferenceSession
 
 __all__ = ["AscendError", "InferenceSession", "UnsupportedOpError", "compile"]
 
@@ -45,7 +44,7 @@ def compile(
     `input_shapes` gives sizes to inputs that the model leaves open. The result's `.om` describes the offline
     model and `.write(path)` writes it.
     """
-    from .lowering.pipelines import CompileOptions, compile_model
+    from ascend_mlir.lowering.pipelines import CompileOptions, compile_model
 
     shapes = (
         {name: tuple(shape) for name, shape in input_shapes.items()} if input_shapes is not None else None
