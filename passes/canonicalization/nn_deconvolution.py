@@ -54,7 +54,10 @@ def conv_transpose(op: Operation, build: Builder) -> SSAValue | None:
     strides, pads, dilations = (nn.ints(a) for a in (op.strides, op.pads, op.dilations))
     kernel, group = weight.shape[2:], op.group.value.data
     h, w = (
-        Phases.of(x[2 + i], result[2 + i], kernel[i], strides[i], dilations[i], pads[i]) for i in range(2)
+        Phases.of(
+            x[2 + i], result[2 + i], kernel=kernel[i], stride=strides[i], dilation=dilations[i], pad=pads[i]
+        )
+        for i in range(2)
     )
     block_major = (
         group == 1
