@@ -1,12 +1,14 @@
 """Weights as expressions (D14).
 
-A weight never enters the IR as numbers: `nn.constant` carries an expression over source keys, evaluated when its bytes are needed.
+A weight never enters the IR as numbers: `nn.constant` carries an expression over source keys, evaluated
+when its bytes are needed.
 
     "conv1.weight" : tensor<64x3x7x7xf32> | mul0 ("bn1.k" : tensor<64xf32>) | cast f16 | pack FRACTAL_Z 16 1
 
-A chain starts at a leaf (`"key" : type`, `splat 0.0 : type`, `dense [1, 2] : type`) and runs through operations of `BLOB_OPS`; further
-operands of an operation stand in parentheses. Shape and element type of every step are known without loading data; two blobs are equal
-if their texts are. Values are bound and computed by `runtime/weights.py`.
+A chain starts at a leaf (`"key" : type`, `splat 0.0 : type`, `dense [1, 2] : type`) and runs through
+operations of `BLOB_OPS`; further operands of an operation stand in parentheses. Shape and element type of
+every step are known without loading data; two blobs are equal if their texts are. Values are bound and
+computed by `runtime/weights.py`.
 """
 
 from __future__ import annotations
@@ -145,7 +147,7 @@ def _type_text(blob: Blob) -> str:
     return f"tensor<{dims}{dtypes.ir_type(blob.dtype)}>"
 
 
-# ------------------------------------------------------------------------------------------------------------- operations
+# ------------------------------------------------------------------------------------------ operations
 
 Args: TypeAlias = Sequence[BlobArg]
 Typed: TypeAlias = tuple[Shape, str]

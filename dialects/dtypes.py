@@ -1,8 +1,9 @@
 """Element types by name.
 
-Outside xDSL the compiler speaks of element types by short names (`f16`, `i64`, `bool`, …); this module is the one place that maps a
-name to its numpy type, its IR type, its ONNX code and its size. DaVinci computes in f16 and f32 (vector, cube) and s32/s8/u8; the
-64-bit types exist only at model borders and in shape arithmetic.
+Outside xDSL the compiler speaks of element types by short names (`f16`, `i64`, `bool`, …); this module is
+the one place that maps a name to its numpy type, its IR type, its ONNX code and its size. DaVinci computes
+in f16 and f32 (vector, cube) and s32/s8/u8; the 64-bit types exist only at model borders and in shape
+arithmetic.
 """
 
 from __future__ import annotations
@@ -117,5 +118,7 @@ def name_of_numpy(dtype: npt.DTypeLike) -> str:
 
 
 def name_of_onnx(code: int) -> str | None:
-    """ONNX data type code → name, None if the type has no place in the compiler (strings, complex, 4-bit and 8-bit floats)."""
+    """ONNX data type code → name, None if the type has no place in the compiler (strings, complex, 4-bit
+    and 8-bit floats).
+    """
     return _BY_ONNX.get(code)

@@ -2,11 +2,12 @@
 
 All ops but group and constant print alike, so that a dump of a model reads like a list of layers:
 
-    %y = nn.conv %x, %w, %b strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] group 1 : (tensor<…>, …) -> tensor<…>
+    %y = nn.conv %x, %w, %b strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] group 1 : (tensor<…>, …) -> …
     %z = nn.relu %y : tensor<…>
 
-Properties follow the operands as `name value` in the order in which the class defines them; a value's spelling follows from its kind
-(`[1, 2]`, `1`, `1.0e-05`, a word; a flag is its bare name). One type stands for all if all are equal.
+Properties follow the operands as `name value` in the order in which the class defines them; a value's
+spelling follows from its kind (`[1, 2]`, `1`, `1.0e-05`, a word; a flag is its bare name). One type stands
+for all if all are equal.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from xdsl.dialects.builtin import (
     i64,
 )
 from xdsl.ir import Attribute, Data, Operation, SSAValue
-from xdsl.irdl import IRDLOperation, irdl_attr_definition
+from xdsl.irdl import AttrConstraint, IRDLOperation, irdl_attr_definition
 from xdsl.parser import AttrParser, Parser
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
@@ -52,7 +53,7 @@ FLOATS = DenseArrayBase.constr(f64)
 _WORD_VALUES = {"inf": math.inf, "neg_inf": -math.inf, "nan": math.nan}
 
 
-# ------------------------------------------------------------------------------------------------------------- types
+# ----------------------------------------------------------------------------------------------- types
 
 
 def tensor(value: SSAValue) -> TensorType[Attribute]:
@@ -76,7 +77,7 @@ def tensor_type(shape: Sequence[int], dtype: str) -> TensorType[Attribute]:
     return TensorType(dtypes.ir_type(dtype), shape)
 
 
-# ------------------------------------------------------------------------------------------------------------- values
+# ---------------------------------------------------------------------------------------------- values
 
 
 def to_attribute(value: PyAttr) -> Attribute:
@@ -116,7 +117,7 @@ def ints(attribute: DenseArrayBase[IntegerType]) -> tuple[int, ...]:
     return tuple(attribute.get_values())
 
 
-# ------------------------------------------------------------------------------------------------------------- blob
+# ------------------------------------------------------------------------------------------------ blob
 
 
 @irdl_attr_definition
@@ -191,7 +192,7 @@ def parse_number(parser: AttrParser) -> float:
     return parser.parse_number() if word is None else _WORD_VALUES[word]
 
 
-# ------------------------------------------------------------------------------------------------------------- op base
+# --------------------------------------------------------------------------------------------- op base
 
 
 class NNOp(IRDLOperation, ABC):
@@ -200,10 +201,13 @@ class NNOp(IRDLOperation, ABC):
     SHAPE: ClassVar[Callable[..., Shape]]
     """From `nn_shapes`: operand shapes by position, properties by name."""
     RESULT_SHAPE_IS_FREE: ClassVar[bool] = False
-    """The result shape is chosen, not computed (reshape, expand, resize): it is the shape function's last operand."""
+    """The result shape is chosen, not computed (reshape, expand, resize): it is the shape function's last
+    operand.
+    """
     ELEMENT_RULE: ClassVar[Literal["same", "bool", "where", "first", "bias", "any"]] = "same"
-    """same: one element type; bool: one for operands, i1 for the result; where: i1, then one; first: the result has the first
-    operand's; bias: like same, but a third operand may be f32 (it is added to the f32 accumulator); any: not tied."""
+    """same: one element type; bool: one for operands, i1 for the result; where: i1, then one; first: the
+    result has the first operand's; bias: like same, but a third operand may be f32 (it is added to the f32
+    accumulator); any: not tied."""
     WORDS: ClassVar[Mapping[str, Sequence[str]]] = {}
     """Allowed words of string properties."""
 
@@ -215,7 +219,9 @@ class NNOp(IRDLOperation, ABC):
         shape: Sequence[int] | None = None,
         dtype: str | None = None,
     ) -> None:
-        """Initialises the op; result shape and element type are inferred where not given. A False flag is left out."""
+        """Initialises the op; result shape and element type are inferred where not given. A False flag is
+        left out.
+        """
         given = {
             name: value
             for name, value in (properties or {}).items()
@@ -380,7 +386,7 @@ def _property_kinds(cls: type[IRDLOperation]) -> dict[str, str]:
 
 
 def _kind(constraint: AttrConstraint[Attribute]) -> str:
-    bases = constraint.get_bases() or set()
+    bases: set[type[Attribute]] = constraint.get_bases() or set()
     if constraint == FLOATS:
         return "floats"
     for base, kind in ((UnitAttr, "flag"), (IntegerAttr, "int"), (FloatAttr, "float"), (StringAttr, "word")):

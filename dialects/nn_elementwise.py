@@ -1,7 +1,8 @@
 """Elementwise ops of `nn`: one value out for each position, numpy broadcasting between operands.
 
-On the chip these are vector instructions (or sequences of them); which fit into the epilogue of a convolution or a matmul is decided by
-fusion, so here they are only named. Everything the hardware has no opinion about (Mish, Softsign, …) is composed of these at import.
+On the chip these are vector instructions (or sequences of them); which fit into the epilogue of a
+convolution or a matmul is decided by fusion, so here they are only named. Everything the hardware has no
+opinion about (Mish, Softsign, …) is composed of these at import.
 """
 
 from __future__ import annotations
@@ -450,9 +451,9 @@ class WhereOp(NNOp):
 
 
 ELEMENTWISE_OPS: tuple[type[NNOp], ...] = (
-    ReluOp, NegOp, AbsOp, ExpOp, LogOp, SqrtOp, RsqrtOp, ReciprocalOp, SigmoidOp, TanhOp, ErfOp, FloorOp, CeilOp,
-    RoundOp, SignOp, SinOp, CosOp, SoftplusOp, HardSwishOp, NotOp, IsNanOp, LeakyReluOp, EluOp, CeluOp, SeluOp,
-    HardSigmoidOp, ClipOp, GeluOp, CastOp, AddOp, SubOp, MulOp, DivOp, MaxOp, MinOp, PowOp, ModOp, PreluOp, EqualOp,
-    LessOp, LessEqualOp, GreaterOp, GreaterEqualOp, AndOp, OrOp, XorOp, WhereOp,
+    ReluOp, NegOp, AbsOp, ExpOp, LogOp, SqrtOp, RsqrtOp, ReciprocalOp, SigmoidOp, TanhOp, ErfOp, FloorOp,
+    CeilOp, RoundOp, SignOp, SinOp, CosOp, SoftplusOp, HardSwishOp, NotOp, IsNanOp, LeakyReluOp, EluOp,
+    CeluOp, SeluOp, HardSigmoidOp, ClipOp, GeluOp, CastOp, AddOp, SubOp, MulOp, DivOp, MaxOp, MinOp, PowOp,
+    ModOp, PreluOp, EqualOp, LessOp, LessEqualOp, GreaterOp, GreaterEqualOp, AndOp, OrOp, XorOp, WhereOp,
 )  # fmt: skip
 """All ops of this file."""

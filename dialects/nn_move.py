@@ -1,4 +1,6 @@
-"""Ops that only rearrange elements: views where the layout allows, otherwise strided DMA and on-chip transposes."""
+"""Ops that only rearrange elements: views where the layout allows, otherwise strided DMA and on-chip
+transposes.
+"""
 
 from __future__ import annotations
 
@@ -112,8 +114,8 @@ class PadOp(UnaryOp):
 class ResizeOp(UnaryOp):
     """Resampling to the result's shape.
 
-    `scales` are those of the model (result over input where it gave sizes); the coordinate modes are ONNX's. `roi` (begins, then ends)
-    belongs to tf_crop_and_resize, the cubic fields to mode cubic.
+    `scales` are those of the model (result over input where it gave sizes); the coordinate modes are ONNX's.
+    `roi` (begins, then ends) belongs to tf_crop_and_resize, the cubic fields to mode cubic.
     """
 
     name = "nn.resize"
@@ -164,7 +166,9 @@ class ResizeOp(UnaryOp):
 
 @irdl_op_definition
 class DepthToSpaceOp(UnaryOp):
-    """[N, C·b·b, H, W] → [N, C, H·b, W·b]; DCR: the block index is outermost in the channels, CRD: innermost."""
+    """[N, C·b·b, H, W] → [N, C, H·b, W·b]; DCR: the block index is outermost in the channels, CRD:
+    innermost.
+    """
 
     name = "nn.depth_to_space"
     SHAPE = staticmethod(nn_shapes.depth_to_space)
@@ -230,7 +234,7 @@ class TileOp(UnaryOp):
 
 
 MOVE_OPS: tuple[type[NNOp], ...] = (
-    ReshapeOp, TransposeOp, SliceOp, ConcatOp, PadOp, ResizeOp, DepthToSpaceOp, SpaceToDepthOp, GatherOp, ExpandOp,
-    TileOp,
+    ReshapeOp, TransposeOp, SliceOp, ConcatOp, PadOp, ResizeOp, DepthToSpaceOp, SpaceToDepthOp, GatherOp,
+    ExpandOp, TileOp,
 )  # fmt: skip
 """All ops of this file."""

@@ -1,8 +1,9 @@
 """Ops that combine positions: convolutions, products, windows, reductions, normalisations.
 
-Convolutions and products are the work of the cube unit (16×16×16 multiply-accumulates per cycle in f16, accumulated in f32); windows,
-reductions and normalisations are vector work. All spatial ops are two-dimensional, NCHW; one-dimensional models are imported with
-H = 1. Pads are always explicit, [top, left, bottom, right]: auto_pad and ceil mode end at import.
+Convolutions and products are the work of the cube unit (16×16×16 multiply-accumulates per cycle in f16,
+accumulated in f32); windows, reductions and normalisations are vector work. All spatial ops are
+two-dimensional, NCHW; one-dimensional models are imported with H = 1. Pads are always explicit, [top, left,
+bottom, right]: auto_pad and ceil mode end at import.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ class ConvOp(NNOp):
 
 @irdl_op_definition
 class ConvTransposeOp(NNOp):
-    """Transposed convolution; weight [C, O/group, kh, kw]. Positive pads crop, output_padding extends bottom and right."""
+    """Transposed convolution; weight [C, O/group, kh, kw]. Positive pads crop, output_padding extends
+    bottom and right.
+    """
 
     name = "nn.conv_transpose"
     SHAPE = staticmethod(nn_shapes.conv_transpose)
@@ -218,7 +221,9 @@ class ReduceOp(UnaryOp):
 
 @irdl_op_definition
 class ArgReduceOp(UnaryOp):
-    """Position (i64) of the largest or smallest element along an axis, the first or, with `last`, the last one."""
+    """Position (i64) of the largest or smallest element along an axis, the first or, with `last`, the last
+    one.
+    """
 
     name = "nn.arg_reduce"
     SHAPE = staticmethod(nn_shapes.arg_reduce)
@@ -298,7 +303,9 @@ class InstanceNormOp(NNOp):
 
 @irdl_op_definition
 class BatchNormOp(NNOp):
-    """scale · (x - mean) / sqrt(variance + epsilon) + bias with stored statistics; folded into a convolution where one precedes."""
+    """scale · (x - mean) / sqrt(variance + epsilon) + bias with stored statistics; folded into a
+    convolution where one precedes.
+    """
 
     name = "nn.batch_norm"
     SHAPE = staticmethod(nn_shapes.per_channel)

@@ -1,8 +1,8 @@
 """Shape functions of the `nn` dialect: pure, one per op, no IR.
 
-The importer builds result types with them, the verifier checks against them, `nn-infer-shapes` reruns them. A dimension of -1 is not
-known before run time (D20) and stays unknown in what depends on it. A refused combination raises `ShapeError` with a sentence of the
-form "expected X, got Y".
+The importer builds result types with them, the verifier checks against them, `nn-infer-shapes` reruns them.
+A dimension of -1 is not known before run time (D20) and stays unknown in what depends on it. A refused
+combination raises `ShapeError` with a sentence of the form "expected X, got Y".
 """
 
 from __future__ import annotations
@@ -84,11 +84,11 @@ def prelu(x: Shape, slope: Shape) -> Shape:
 # ---------------------------------------------------------------------------------------------------- windows
 
 
-def window_extent(size: int, kernel: int, stride: int, before: int, after: int, dilation: int) -> int:
-    """Number of positions of a sliding window in one dimension."""
+def window_extent(size: int, kernel: int, *, stride: int, padding: int, dilation: int) -> int:
+    """Number of positions of a sliding window in one dimension; padding is that of both ends together."""
     if size == DYNAMIC:
         return DYNAMIC
-    return (size + before + after - dilation * (kernel - 1) - 1) // stride + 1
+    return (size + padding - dilation * (kernel - 1) - 1) // stride + 1
 
 
 def _check_window(strides: Sequence[int], pads: Sequence[int], dilations: Sequence[int]) -> None:
@@ -102,17 +102,21 @@ def _check_window(strides: Sequence[int], pads: Sequence[int], dilations: Sequen
 def _slide(
     spatial: Shape,
     kernel: Sequence[int],
+    *,
     strides: Sequence[int],
     pads: Sequence[int],
     dilations: Sequence[int],
 ) -> Shape:
     _check_window(strides, pads, dilations)
     out = tuple(
-        window_extent(spatial[i], kernel[i], strides[i], pads[i], pads[i + 2], dilations[i]) for i in range(2)
+        window_extent(
+            spatial[i], kernel[i], stride=strides[i], padding=pads[i] + pads[i + 2], dilation=dilations[i]
+        )
+        for i in range(2)
     )
     _expect(
         all(size == DYNAMIC or size > 0 for size in out),
-        f"expected kernel {list(kernel)} to fit into the padded input {list(spatial)}, got result {list(out)}",
+        f"expected kernel {list(kernel)} to fit the padded input {list(spatial)}, got result {list(out)}",
     )
     return out
 
@@ -133,10 +137,10 @@ def conv(
     _expect(
         group > 0 and w[0] % group == 0, f"expected output channels divisible by group {group}, got {w[0]}"
     )
-    _same_dim("input channels and weight channels × group", x[1], w[1] * group)
+    _same_dim("input channels and weight channels times group", x[1], w[1] * group)
     if bias is not None:
         _expect(bias == (w[0],), f"expected bias of shape {[w[0]]}, got {list(bias)}")
-    return (x[0], w[0], *_slide(x[2:], w[2:], strides, pads, dilations))
+    return (x[0], w[0], *_slide(x[2:], w[2:], strides=strides, pads=pads, dilations=dilations))
 
 
 def conv_transpose(
@@ -150,7 +154,9 @@ def conv_transpose(
     output_padding: Sequence[int],
     group: int,
 ) -> Shape:
-    """x [N, C, H, W], w [C, O/group, kh, kw]: extent (n-1)·stride + dilated kernel - pads + output_padding."""
+    """x [N, C, H, W], w [C, O/group, kh, kw]: extent (n-1)·stride + dilated kernel - pads +
+    output_padding.
+    """
     _rank("input", x, 4)
     _rank("weight", w, 4)
     _check_window(strides, pads, dilations)
@@ -191,7 +197,7 @@ def pool(
     """Sliding window over the last two of four dimensions."""
     _rank("input", x, 4)
     _expect(len(kernel) == 2 and min(kernel) > 0, f"expected two positive kernel sizes, got {list(kernel)}")
-    return (*x[:2], *_slide(x[2:], kernel, strides, pads, dilations))
+    return (*x[:2], *_slide(x[2:], kernel, strides=strides, pads=pads, dilations=dilations))
 
 
 # ----------------------------------------------------------------------------------------------- contractions
@@ -300,7 +306,9 @@ def transpose(x: Shape, *, perm: Sequence[int]) -> Shape:
 
 
 def slice_(x: Shape, *, starts: Sequence[int], sizes: Sequence[int], steps: Sequence[int]) -> Shape:
-    """Element i along an axis is starts + i·steps; all three have one entry per axis; steps may be negative."""
+    """Element i along an axis is starts + i·steps; all three have one entry per axis; steps may be
+    negative.
+    """
     _expect(
         len(starts) == len(sizes) == len(steps) == len(x),
         f"expected {len(x)} starts, sizes and steps, got {len(starts)}, {len(sizes)} and {len(steps)}",

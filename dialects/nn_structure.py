@@ -1,7 +1,8 @@
 """Constants and groups of `nn`.
 
-`nn.group` is what fusion makes: a region that stands for one kernel, with the names of the model's nodes it replaces. Its block
-arguments are plain tensors, so the body reads like any other nn code and nothing outside is visible in it.
+`nn.group` is what fusion makes: a region that stands for one kernel, with the names of the model's nodes it
+replaces. Its block arguments are plain tensors, so the body reads like any other nn code and nothing
+outside is visible in it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ from .nn_attrs import BlobAttr, name_list, tensor_type
 
 @irdl_op_definition
 class ConstantOp(IRDLOperation):
-    """A weight or small constant, by expression: `nn.constant #nn.blob<"fc.w" : tensor<10x4xf32> | transpose [1, 0]>`."""
+    """A weight or small constant, by expression: `nn.constant #nn.blob<"fc.w" : tensor<10x4xf32> |
+    transpose [1, 0]>`.
+    """
 
     name = "nn.constant"
     value = prop_def(BlobAttr)

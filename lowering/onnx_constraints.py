@@ -1,7 +1,8 @@
 """What this compiler asks of an ONNX node: named constraints.
 
-Each constraint is one small function: its docstring is the requirement a user reads, its result says whether the node meets it and what
-it has instead. A handler calls `require(constraint, …)`; the importer collects every refusal of the model before it reports.
+Each constraint is one small function: its docstring is the requirement a user reads, its result says
+whether the node meets it and what it has instead. A handler calls `require(constraint, …)`; the importer
+collects every refusal of the model before it reports.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Reads an .onnx file without loading its weights.
 
-A model file is one protobuf message; its initialisers' `raw_data` fields are contiguous bytes in it. A short walk over the wire format
-finds them, so that weights are mapped from the file where they lie and protobuf only parses the rest (a 500 MB model costs 1 MB).
-Weights in external files are mapped as well.
+A model file is one protobuf message; its initialisers' `raw_data` fields are contiguous bytes in it. A
+short walk over the wire format finds them, so that weights are mapped from the file where they lie and
+protobuf only parses the rest (a 500 MB model costs 1 MB). Weights in external files are mapped as well.
 """
 
 from __future__ import annotations
@@ -35,11 +35,13 @@ class WireError(ValueError):
 
 @dataclass
 class ModelFile:
-    """A parsed model, where it came from, and where the removed raw data lies: initialiser name → (offset, bytes)."""
+    """A parsed model, where it came from, and where the removed raw data lies: initialiser name → (offset,
+    bytes).
+    """
 
     model: onnx.ModelProto
     path: Path | None = None
-    raw: dict[str, tuple[int, int]] = field(default_factory=lambda: {})
+    raw: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def read_model(path: Path) -> ModelFile:
@@ -118,10 +120,11 @@ def _encoded(number: int, payload: bytes) -> bytes:
     """A length-delimited field."""
     parts = bytearray()
     for value in (number << 3 | _BYTES, len(payload)):
-        while value > 0x7F:
-            parts.append(value & 0x7F | 0x80)
-            value >>= 7
-        parts.append(value)
+        rest = value
+        while rest > 0x7F:
+            parts.append(rest & 0x7F | 0x80)
+            rest >>= 7
+        parts.append(rest)
     return bytes(parts) + payload
 
 

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol, cast
 
 import onnx
 from onnx import AttributeProto, FunctionProto, NodeProto, TypeProto, helper
 
 from ..dialects import dtypes
 from .onnx_node import Value
+
+
+class FunctionSchema(Protocol):
+    """The part of `onnx.defs.OpSchema` that onnx's type stubs do not declare."""
+
+    has_function: bool
+    has_context_dependent_function: bool
+    function_opset_versions: Sequence[int]
+    context_dependent_function_opset_versions: Sequence[int]
+
+    def get_function_with_opset_version(self, version: int) -> bytes: ...
+    def get_context_dependent_function_with_opset_version(
+        self, version: int, node: bytes, types: Sequence[bytes]
+    ) -> bytes: ...
 
 
 def standard_function(
@@ -18,18 +33,22 @@ def standard_function(
     if not onnx.defs.has(node.op_type, opset, domain):
         return None
     schema = onnx.defs.get_schema(node.op_type, opset, domain)
-    if schema.has_function:
-        versions = [v for v in schema.function_opset_versions if v <= opset] or schema.function_opset_versions
-        return _parsed(schema.get_function_with_opset_version(max(versions)), schema)
-    if schema.has_context_dependent_function:
-        known = schema.context_dependent_function_opset_versions
-        versions = [v for v in known if v <= opset] or known
+    functions = cast(FunctionSchema, schema)  # the stubs are incomplete, the attributes exist
+    if functions.has_function:
+        version = _newest(functions.function_opset_versions, opset)
+        return _parsed(functions.get_function_with_opset_version(version), schema)
+    if functions.has_context_dependent_function:
+        version = _newest(functions.context_dependent_function_opset_versions, opset)
         types = [_type_of(operand).SerializeToString() for operand in operands]
-        body = schema.get_context_dependent_function_with_opset_version(
-            max(versions), node.SerializeToString(), types
+        body = functions.get_context_dependent_function_with_opset_version(
+            version, node.SerializeToString(), types
         )
         return _parsed(body, schema)
     return None
+
+
+def _newest(versions: Sequence[int], opset: int) -> int:
+    return max([version for version in versions if version <= opset] or versions)
 
 
 def _parsed(body: bytes, schema: onnx.defs.OpSchema) -> FunctionProto | None:

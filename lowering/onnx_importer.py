@@ -1,8 +1,9 @@
 """ONNX model → `nn` module.
 
-The walk goes once over the nodes that the wanted outputs need. Each becomes `nn` ops through its handler (`onnx_ops.py`), through the
-model's own function of that name, or through the body that ONNX itself gives the operator. Every op carries the name of its node.
-Whatever cannot be imported is collected, and all of it is reported at once.
+The walk goes once over the nodes that the wanted outputs need. Each becomes `nn` ops through its handler
+(`onnx_ops.py`), through the model's own function of that name, or through the body that ONNX itself gives
+the operator. Every op carries the name of its node. Whatever cannot be imported is collected, and all of it
+is reported at once.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
 from onnx import FunctionProto, GraphProto, NodeProto
 from xdsl.dialects.builtin import FunctionType, ModuleOp
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+from xdsl.ir import Block, Operation, Region, SSAValue
 
-from ..dialects import nn
+from ..dialects import dtypes, nn
 from ..dialects.blobs import Blob
 from ..dialects.dtypes import Array
 from ..dialects.nn_attrs import name_list
@@ -33,7 +35,7 @@ from .onnx_functions import bound_body, standard_function
 from .onnx_inputs import InputType, model_inputs
 from .onnx_node import Node, Value, may_be_known
 from .onnx_ops import find_handler
-from .onnx_tensors import array_of, source_of, sparse_array
+from .onnx_tensors import source_of, sparse_array
 from .onnx_types import InferredTypes
 
 OLDEST_OPSET = 7
@@ -154,7 +156,10 @@ class _Importer:
         self.scope = _Scope({}, opsets)
         for item, argument in zip(inputs, self.block.args, strict=True):
             argument.name_hint = _hint(item.name)
-            self.scope.values[item.name] = Value(item.name, item.shape, item.dtype, ssa=argument)
+            value = Value(item.name, item.shape, item.dtype, ssa=argument)
+            if 0 in item.shape:  # no elements: known without seeing any
+                value.array = np.empty(item.shape, dtypes.numpy_dtype(item.dtype))
+            self.scope.values[item.name] = value
 
     def run(self, wanted: Sequence[str]) -> ImportedModel:
         self._walk_graph(self.graph, self.scope, wanted)

@@ -79,19 +79,22 @@ def _text(dims: Sequence[TensorShapeProto.Dimension]) -> str:
 
 
 def _is_fixed(dim: TensorShapeProto.Dimension) -> bool:
-    # some exporters write 0 or -1 for a size that is open
-    return dim.HasField("dim_value") and dim.dim_value > 0
+    # some exporters write -1 for a size that is open; 0 is a size (empty axes), unless the user gives
+    # another one
+    return dim.HasField("dim_value") and dim.dim_value >= 0
 
 
 def _check_given(value: ValueInfoProto, shape: Shape, symbols: dict[str, int]) -> None:
-    if any(dim <= 0 for dim in shape):
+    declared = _dims(value)
+    empty = {i for i, dim in enumerate(declared or ()) if dim.HasField("dim_value") and dim.dim_value == 0}
+    if any(size < 0 or (size == 0 and i not in empty) for i, size in enumerate(shape)):
         raise AscendError(
             "E10011",
             f"shape {list(shape)} given for input {value.name!r} has a size that is not positive",
             expected="positive sizes",
             hint="open sizes (-1) and ranges are not compiled yet: give numbers",
         )
-    dims = _dims(value)
+    dims = declared
     if dims is None:
         return
     if len(dims) != len(shape):
@@ -101,7 +104,8 @@ def _check_given(value: ValueInfoProto, shape: Shape, symbols: dict[str, int]) -
             expected=f"{len(dims)} dimensions, {_text(dims)}",
         )
     for index, (dim, size) in enumerate(zip(dims, shape, strict=True)):
-        fixed = dim.dim_value if _is_fixed(dim) else symbols.get(dim.dim_param, size)
+        is_open = not _is_fixed(dim) or dim.dim_value == 0
+        fixed = symbols.get(dim.dim_param, size) if is_open else dim.dim_value
         if fixed != size:
             raise AscendError(
                 "E10050",

@@ -1,7 +1,8 @@
 """What a handler of an ONNX operator sees: the node, its operands as `Value`s, and `emit`.
 
-`emit` is also where shape arithmetic disappears: an op whose operands are all small known arrays is evaluated on the spot by the
-reference interpreter and leaves no op behind. Weights stay expressions: moving or casting one extends its blob.
+`emit` is also where shape arithmetic disappears: an op whose operands are all small known arrays is
+evaluated on the spot by the reference interpreter and leaves no op behind. Weights stay expressions: moving
+or casting one extends its blob.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 import onnx
@@ -34,7 +35,9 @@ KNOWN_FLOATS = 64
 
 @dataclass(eq=False)
 class Value:
-    """An ONNX tensor during import: an SSA value, a weight expression, or a known small array (made an op when first needed)."""
+    """An ONNX tensor during import: an SSA value, a weight expression, or a known small array (made an op
+    when first needed).
+    """
 
     name: str
     shape: Shape
@@ -79,7 +82,7 @@ class Node:
     operands: Sequence[Value | None]
     builder: Builder
     used_outputs: frozenset[str]
-    attributes: Mapping[str, AttributeProto] = field(default_factory=lambda: {})
+    attributes: Mapping[str, AttributeProto] = field(default_factory=dict[str, AttributeProto])
 
     @property
     def op_type(self) -> str:
@@ -132,7 +135,8 @@ class Node:
 
     def float(self, name: str, default: float | None = None) -> float:
         if name in self.attributes:
-            # the attribute is an f32: its shortest decimal is what the model's author wrote (0.01, not 0.00999999977)
+            # the attribute is an f32: its shortest decimal is what the model's author wrote (0.01, not
+            # 0.00999999977)
             return float(str(np.float32(self.attributes[name].f)))
         return self._default(name, default)
 
@@ -165,7 +169,7 @@ class Node:
 
     # ------------------------------------------------------------------------------------------ building
 
-    def emit(self, make: Callable[..., nn.NNOp], *args: Any, **attrs: Any) -> Value:  # noqa: ANN401
+    def emit(self, make: Callable[..., nn.NNOp], *args: Any, **attrs: Any) -> Value:
         """Builds an op from Values (also inside lists) and attributes, or folds it."""
         folded = self._fold(make, args, attrs)
         if folded is not None:
@@ -240,11 +244,12 @@ def _stand_in(value: Value) -> SSAValue:
     return Block(arg_types=[nn.tensor_type(value.shape, value.dtype)]).args[0]
 
 
-def _map(arg: Any, convert: Callable[[Value], SSAValue]) -> Any:  # noqa: ANN401
+def _map(arg: Any, convert: Callable[[Value], SSAValue]) -> Any:
     if isinstance(arg, Value):
         return convert(arg)
     if isinstance(arg, list):
-        return [_map(item, convert) for item in arg]
+        items = cast(list[Any], arg)  # a list argument holds Values or integers
+        return [_map(item, convert) for item in items]
     return arg
 
 
@@ -254,5 +259,5 @@ def _values(args: Sequence[Any]) -> list[Value]:
         if isinstance(arg, Value):
             found.append(arg)
         elif isinstance(arg, list):
-            found.extend(_values(arg))
+            found.extend(_values(cast(list[Any], arg)))
     return found

@@ -1,7 +1,8 @@
 """The table of ONNX operators: (domain, operator, since version) → handler.
 
-A handler is a small function from a `Node` to its output `Value`s. It is registered under the first opset version whose meaning it
-implements; the newest one not above the model's opset is used. Families live in `onnx_ops_*.py`.
+A handler is a small function from a `Node` to its output `Value`s. It is registered under the first opset
+version whose meaning it implements; the newest one not above the model's opset is used. Families live in
+`onnx_ops_*.py`.
 """
 
 from __future__ import annotations

@@ -126,7 +126,17 @@ def depth_to_space(node: Node) -> Value:
 
 @onnx_op("SpaceToDepth")
 def space_to_depth(node: Node) -> Value:
-    return node.emit(nn.SpaceToDepthOp, node.input(0), node.int("blocksize"))
+    """DCR, the only order before opset 28, puts the block index outermost in the channels; CRD innermost."""
+    x, block = node.input(0), node.int("blocksize")
+    if node.word("mode", "DCR", ("DCR", "CRD")) == "DCR":
+        return node.emit(nn.SpaceToDepthOp, x, block)
+    require(constraints.image_rank, x.shape)
+    batch, channels, height, width = x.shape
+    require(constraints.divides, "height", height, block)
+    require(constraints.divides, "width", width, block)
+    split = node.reshape(x, (batch, channels, height // block, block, width // block, block))
+    moved = node.emit(nn.TransposeOp, split, (0, 1, 3, 5, 2, 4))
+    return node.reshape(moved, (batch, channels * block * block, height // block, width // block))
 
 
 @onnx_op("Gather")
@@ -143,7 +153,9 @@ def gather(node: Node) -> Value:
 
 @onnx_op("Crop")
 def crop(node: Node) -> Value:
-    """Cuts borders [left, top, right, bottom] off, or a size `scale` from (left, top) (experimental, gone since opset 10)."""
+    """Cuts borders [left, top, right, bottom] off, or a size `scale` from (left, top) (experimental, gone
+    since opset 10).
+    """
     x = node.input(0)
     require(constraints.image_rank, x.shape)
     border = node.ints("border")

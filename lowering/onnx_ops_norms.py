@@ -29,19 +29,23 @@ def instance_norm(node: Node) -> Value:
 
 
 @onnx_op("LayerNormalization", since=17)
-def layer_norm(node: Node) -> Value:
-    require(constraints.output_is_unused, "Mean", node.uses_output(1))
-    require(constraints.output_is_unused, "InvStdDev", node.uses_output(2))
+def layer_norm(node: Node) -> list[Value]:
     x = node.input(0)
     axis = node.axis(node.int("axis", -1), x.rank)
-    return node.emit(
-        nn.LayerNormOp,
-        x,
-        node.input(1),
-        node.get(2),
-        axis=axis,
-        epsilon=node.float("epsilon", 1e-5),
-    )
+    epsilon = node.float("epsilon", 1e-5)
+    result = node.emit(nn.LayerNormOp, x, node.input(1), node.get(2), axis=axis, epsilon=epsilon)
+    if node.uses_output(1) or node.uses_output(2):
+        return [result, *_statistics(node, x, tuple(range(axis, x.rank)), epsilon)]
+    return [result]
+
+
+def _statistics(node: Node, x: Value, axes: tuple[int, ...], epsilon: float) -> list[Value]:
+    """Mean and 1 / sqrt(variance + epsilon), for the few models that ask for them."""
+    mean = node.emit(nn.ReduceOp, x, "mean", axes, keepdims=True)
+    centred = node.emit(nn.SubOp, x, mean)
+    squares = node.emit(nn.MulOp, centred, centred)
+    variance = node.emit(nn.ReduceOp, squares, "mean", axes, keepdims=True)
+    return [mean, node.emit(nn.RsqrtOp, node.emit(nn.AddOp, variance, node.scalar(epsilon, x)))]
 
 
 def _normalized_groups(node: Node, groups: int) -> Value:
@@ -100,7 +104,8 @@ def lp_norm(node: Node) -> Value:
     kind = "l1" if node.int("p", 2) == 1 else "l2"
     axis = node.axis(node.int("axis", -1), x.rank)
     length = node.emit(nn.ReduceOp, x, kind, (axis,), keepdims=True)
-    return node.emit(nn.DivOp, x, length)
+    is_zero = node.emit(nn.EqualOp, length, node.scalar(0.0, x))  # a zero vector stays zero
+    return node.emit(nn.DivOp, x, node.emit(nn.WhereOp, is_zero, node.scalar(1.0, x), length))
 
 
 @onnx_op("MeanVarianceNormalization")

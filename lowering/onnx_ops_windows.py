@@ -1,4 +1,6 @@
-"""ONNX convolutions and pooling: one-dimensional images become two-dimensional with H = 1, auto_pad and ceil mode become pads."""
+"""ONNX convolutions and pooling: one-dimensional images become two-dimensional with H = 1, auto_pad and
+ceil mode become pads.
+"""
 
 from __future__ import annotations
 
@@ -159,7 +161,9 @@ def _transposed_pads(  # noqa: PLR0917 - the geometry of one node
 
 
 def _ceil_extra(window: Window, image: Shape) -> tuple[int, int]:
-    """What ceil mode adds at the end of each axis. A window must begin inside the input or its leading padding."""
+    """What ceil mode adds at the end of each axis. A window must begin inside the input or its leading
+    padding.
+    """
     extra = [0, 0]
     for i in range(2):
         extent = window.dilations[i] * (window.kernel[i] - 1) + 1
@@ -207,7 +211,8 @@ def average_pool(node: Node) -> Value:
     count_pad = bool(node.int("count_include_pad", 0)) and any(window.pads)
     pads = _extended(window.pads, extra)
     if count_pad and any(extra):
-        # the model's own padding counts, what ceil mode adds does not: make the first real and leave the second
+        # the model's own padding counts, what ceil mode adds does not: make the first real and leave the
+        # second
         top, left, bottom, right = window.pads
         x = node.emit(nn.PadOp, x, (0, 0, top, left, 0, 0, bottom, right))
         pads, count_pad = (0, 0, *extra), False

@@ -1,6 +1,7 @@
 """Types of values behind a refused node, so that the rest of the model can still be checked.
 
-Only asked when something was refused: ONNX's own shape inference runs once over the model with the input sizes put in.
+Only asked when something was refused: ONNX's own shape inference runs once over the model with the input
+sizes put in.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class InferredTypes:
                 )
         try:
             inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-        except Exception:  # noqa: BLE001 - native code of onnx; without types the report is only shorter
+        except Exception:
             inferred = model.graph
         return {value.name: value for value in (*inferred.value_info, *inferred.output)}
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from xdsl.dialects.builtin import ArrayAttr, FusedLoc, NameLoc, NoneAttr, StringAttr, UnknownLoc
 from xdsl.ir import Attribute, Operation, OpResult, SSAValue
 from xdsl.pattern_rewriter import PatternRewriterListener
+from xdsl.utils.hints import isa
 
 
 def location_of(names: Iterable[str]) -> NameLoc | FusedLoc | UnknownLoc:
@@ -32,9 +33,8 @@ def node_names(op: Operation) -> list[str]:
 def _names(location: Attribute) -> list[str]:
     if isinstance(location, NameLoc):
         return [location.desc.data]
-    if isinstance(location, FusedLoc) and isinstance(location.locations, ArrayAttr):
-        parts: Sequence[Attribute] = location.locations.data
-        return list(dict.fromkeys(name for part in parts for name in _names(part)))
+    if isinstance(location, FusedLoc) and isa(location.locations, ArrayAttr[Attribute]):
+        return list(dict.fromkeys(name for part in location.locations for name in _names(part)))
     return []
 
 

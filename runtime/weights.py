@@ -1,7 +1,8 @@
 """The weight store: binds the keys of blob expressions to arrays and computes expressions on demand.
 
-Nothing here is kept: a source opens its array (memory-mapped where it is a file) when an expression is evaluated and lets go of it
-afterwards, so compiling a 6 GB model needs the memory of its largest single weight (invariant 8).
+Nothing here is kept: a source opens its array (memory-mapped where it is a file) when an expression is
+evaluated and lets go of it afterwards, so compiling a 6 GB model needs the memory of its largest single
+weight (invariant 8).
 """
 
 from __future__ import annotations

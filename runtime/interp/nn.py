@@ -1,7 +1,7 @@
 """What every `nn` op means, in numpy: the reference that folding, tests and translation validation share.
 
-16-bit floats are computed in f32 and rounded once per op; everything else in its own type. This is meaning, not the machine's
-arithmetic: the simulator rounds per instruction and reduces in its own order.
+16-bit floats are computed in f32 and rounded once per op; everything else in its own type. This is meaning,
+not the machine's arithmetic: the simulator rounds per instruction and reduces in its own order.
 """
 
 from __future__ import annotations

@@ -24,7 +24,9 @@ def _erf_table() -> tuple[Array, Array]:
 
 
 def erf(x: Array) -> Array:
-    """Error function by cubic Hermite interpolation: error below 1e-14 (numpy has none, and scipy is not a dependency)."""
+    """Error function by cubic Hermite interpolation: error below 1e-14 (numpy has none, and scipy is not a
+    dependency).
+    """
     values, slopes = _erf_table()
     position = np.minimum(np.abs(x).astype(np.float64), 6.0) * 1024
     safe = np.nan_to_num(position)
@@ -70,7 +72,9 @@ def gelu(x: Array, approximate: str) -> Array:
 
 
 def cast(x: Array, dtype: np.dtype[Any]) -> Array:
-    """Conversion; a float beyond an integer's range saturates nowhere in ONNX, so any value is right there."""
+    """Conversion; a float beyond an integer's range saturates nowhere in ONNX, so any value is right
+    there.
+    """
     with np.errstate(all="ignore"):
         return x.astype(dtype)
 
@@ -93,15 +97,47 @@ def power(lhs: Array, rhs: Array) -> Array:
     return np.power(lhs, rhs.astype(lhs.dtype))
 
 
+def relu(x: Array) -> Array:
+    return np.maximum(x, x.dtype.type(0))
+
+
+def rsqrt(x: Array) -> Array:
+    return 1 / np.sqrt(x)
+
+
+def reciprocal(x: Array) -> Array:
+    return 1 / x
+
+
+def softplus(x: Array) -> Array:
+    return np.logaddexp(x, x.dtype.type(0))
+
+
+def hard_swish(x: Array) -> Array:
+    return x * np.clip(x / 6 + 0.5, 0, 1)
+
+
+def hard_sigmoid(x: Array, alpha: float, beta: float) -> Array:
+    return np.clip(alpha * x + beta, 0, 1)
+
+
+def leaky_relu(x: Array, alpha: float) -> Array:
+    return np.where(x >= 0, x, alpha * x)
+
+
+def prelu(x: Array, slope: Array) -> Array:
+    return np.where(x >= 0, x, slope * x)
+
+
 SEMANTICS: dict[type[Operation], Callable[..., Array]] = {
-    nn.ReluOp: lambda x: np.maximum(x, x.dtype.type(0)),
+    nn.ReluOp: relu,
     nn.NegOp: np.negative,
     nn.AbsOp: np.abs,
     nn.ExpOp: np.exp,
     nn.LogOp: np.log,
     nn.SqrtOp: np.sqrt,
-    nn.RsqrtOp: lambda x: 1 / np.sqrt(x),
-    nn.ReciprocalOp: lambda x: 1 / x,
+    nn.RsqrtOp: rsqrt,
+    nn.ReciprocalOp: reciprocal,
     nn.SigmoidOp: sigmoid,
     nn.TanhOp: np.tanh,
     nn.ErfOp: erf,
@@ -111,15 +147,15 @@ SEMANTICS: dict[type[Operation], Callable[..., Array]] = {
     nn.SignOp: np.sign,
     nn.SinOp: np.sin,
     nn.CosOp: np.cos,
-    nn.SoftplusOp: lambda x: np.logaddexp(x, x.dtype.type(0)),
-    nn.HardSwishOp: lambda x: x * np.clip(x / 6 + 0.5, 0, 1),
+    nn.SoftplusOp: softplus,
+    nn.HardSwishOp: hard_swish,
     nn.NotOp: np.logical_not,
     nn.IsNanOp: np.isnan,
-    nn.LeakyReluOp: lambda x, alpha: np.where(x >= 0, x, alpha * x),
+    nn.LeakyReluOp: leaky_relu,
     nn.EluOp: elu,
     nn.CeluOp: celu,
     nn.SeluOp: selu,
-    nn.HardSigmoidOp: lambda x, alpha, beta: np.clip(alpha * x + beta, 0, 1),
+    nn.HardSigmoidOp: hard_sigmoid,
     nn.ClipOp: clip,
     nn.GeluOp: gelu,
     nn.AddOp: np.add,
@@ -130,7 +166,7 @@ SEMANTICS: dict[type[Operation], Callable[..., Array]] = {
     nn.MinOp: np.minimum,
     nn.PowOp: power,
     nn.ModOp: mod,
-    nn.PreluOp: lambda x, slope: np.where(x >= 0, x, slope * x),
+    nn.PreluOp: prelu,
     nn.EqualOp: np.equal,
     nn.LessOp: np.less,
     nn.LessEqualOp: np.less_equal,

@@ -45,7 +45,7 @@ def space_to_depth(x: Array, *, blocksize: int) -> Array:
     return parts.reshape(n, c * b * b, h // b, w // b)
 
 
-# ------------------------------------------------------------------------------------------------------------- resize
+# ---------------------------------------------------------------------------------------------- resize
 
 
 def source_positions(
@@ -93,7 +93,7 @@ def _kernel(distance: Array, mode: str, a: float) -> Array:
 
 
 def interpolation_matrix(
-    positions: Array, size: int, scale: float, mode: str, a: float, exclude_outside: bool, antialias: bool
+    positions: Array, size: int, *, scale: float, mode: str, a: float, exclude_outside: bool, antialias: bool
 ) -> Array:
     """[result, size] weights of one axis; neighbours beyond the border count as the border element."""
     stretch = min(scale, 1.0) if antialias else 1.0
@@ -140,7 +140,13 @@ def resize(
             x = np.take(x, index, axis=axis)
         else:
             matrix = interpolation_matrix(
-                positions, size, scale, mode, cubic_coeff, exclude_outside, antialias
+                positions,
+                size,
+                scale=scale,
+                mode=mode,
+                a=cubic_coeff,
+                exclude_outside=exclude_outside,
+                antialias=antialias,
             ).astype(np.float64 if dtype.kind != "f" else dtype)
             x = np.moveaxis(np.tensordot(x, matrix, axes=([axis], [1])), -1, axis)
     result_array = np.where(outside, extrapolation, x) if outside.any() else x
@@ -149,16 +155,40 @@ def resize(
     return result_array.astype(dtype)
 
 
+def reshape(x: Array, *, result_shape: Sequence[int]) -> Array:
+    return x.reshape(tuple(result_shape))
+
+
+def transpose(x: Array, *, perm: Sequence[int]) -> Array:
+    return x.transpose(tuple(perm))
+
+
+def concat(*arrays: Array, axis: int) -> Array:
+    return np.concatenate(arrays, axis=axis)
+
+
+def gather(x: Array, indices: Array, *, axis: int) -> Array:
+    return np.take(x, indices, axis=axis)
+
+
+def expand(x: Array, *, result_shape: Sequence[int]) -> Array:
+    return np.broadcast_to(x, tuple(result_shape))
+
+
+def tile(x: Array, *, repeats: Sequence[int]) -> Array:
+    return np.tile(x, tuple(repeats))
+
+
 SEMANTICS: dict[type[Operation], Callable[..., Array]] = {
-    nn.ReshapeOp: lambda x, result_shape: x.reshape(result_shape),
-    nn.TransposeOp: lambda x, perm: x.transpose(perm),
+    nn.ReshapeOp: reshape,
+    nn.TransposeOp: transpose,
     nn.SliceOp: slice_,
-    nn.ConcatOp: lambda *arrays, axis: np.concatenate(arrays, axis=axis),
+    nn.ConcatOp: concat,
     nn.PadOp: pad,
     nn.ResizeOp: resize,
     nn.DepthToSpaceOp: depth_to_space,
     nn.SpaceToDepthOp: space_to_depth,
-    nn.GatherOp: lambda x, indices, axis: np.take(x, indices, axis=axis),
-    nn.ExpandOp: lambda x, result_shape: np.broadcast_to(x, result_shape),
-    nn.TileOp: lambda x, repeats: np.tile(x, repeats),
+    nn.GatherOp: gather,
+    nn.ExpandOp: expand,
+    nn.TileOp: tile,
 }

@@ -11,7 +11,9 @@ from ...dialects import nn
 from ...dialects.dtypes import Array
 
 IM2COL_ELEMENTS = 1 << 25
-"""Above this the patches of a convolution are not laid out at once but one kernel position after the other."""
+"""Above this the patches of a convolution are not laid out at once but one kernel position after the
+other.
+"""
 
 
 def _padded(x: Array, pads: Sequence[int], value: float = 0) -> Array:
@@ -50,7 +52,9 @@ def conv(
     dilations: Sequence[int],
     group: int,
 ) -> Array:
-    """Convolution by BLAS: patches as a matrix, or a sum over kernel positions where that would be too large."""
+    """Convolution by BLAS: patches as a matrix, or a sum over kernel positions where that would be too
+    large.
+    """
     x = _padded(x, pads)
     out_channels, depth, kh, kw = w.shape
     views = list(_window_views(x, (kh, kw), strides, dilations))
