@@ -14,7 +14,7 @@ dimension.
 * ``C1HWNCoC0`` depthwise weights, values on the diagonal of Co x C0.
 * ``ND``, ``NCHW``, ``NHWC`` row-major; ND may have a row pitch in bytes.
 
-Index formulas: ``reference/davinci.md`` section 5. Padding is always zero (decision D9). A per-channel vector
+Index formulas: ``reference/davinci.md`` section 5. Padding is always zero (decision D9). A vector
 ``[C]`` in NC1HWC0 is read as ``[1, C, 1, 1]``: C1 x C0 values, the padded vector that bias and scale loads
 want.
 
@@ -146,7 +146,7 @@ class Layout:
         """Raise ValueError where this layout cannot hold the shape."""
         rank = len(shape)
         wanted = {
-            Format.NC1HWC0: (1, 4),
+            Format.NC1HWC0: (1, 2, 3, 4),
             Format.NCHW: (4,),
             Format.NHWC: (4,),
             Format.FRACTAL_Z: (2, 4),
@@ -154,6 +154,8 @@ class Layout:
         }.get(self.format)
         if wanted is not None and rank not in wanted:
             raise ValueError(f"{self.format} expects rank {' or '.join(map(str, wanted))}, got {rank}")
+        if self.format is Format.NC1HWC0 and rank < 4 and any(s != 1 for s in shape[:-1]):
+            raise ValueError(f"NC1HWC0 below rank 4 holds one vector, got {list(shape)}")
         if self.format is Format.FRACTAL_NZ and rank < 1:
             raise ValueError("FRACTAL_NZ expects rank 1 or more, got 0")
         if self.format in _CUBE_WEIGHTS and shape[0] % self.groups and rank == 4:
@@ -297,8 +299,12 @@ def _axes(layout: Layout, shape: Shape) -> list[tuple[int, int, int]]:
         case Format.NHWC:
             return [(i, 1, shape[i]) for i in (0, 2, 3, 1)]
         case Format.NC1HWC0:
-            if rank == 1:
-                return [(0, c0, ceil_div(shape[0], c0)), (0, 1, c0)]
+            if rank < 4:
+                return [
+                    *((i, 1, 1) for i in range(rank - 1)),
+                    (rank - 1, c0, ceil_div(shape[-1], c0)),
+                    (rank - 1, 1, c0),
+                ]
             n, c, h, w = shape
             return [(0, 1, n), (1, c0, ceil_div(c, c0)), (2, 1, h), (3, 1, w), (1, 1, c0)]
         case Format.FRACTAL_NZ:

@@ -13,4 +13,6 @@ PASSES: Final[dict[str, tuple[str, str]]] = {
     "nn-decompose": ("nn_decompose", "NNDecomposePass"),
     "nn-convert-precision": ("nn_convert_precision", "NNConvertPrecisionPass"),
     "nn-fuse-groups": ("nn_fuse_groups", "NNFuseGroupsPass"),
+    "convert-nn-to-ascend": ("..lowering.nn_to_ascend", "ConvertNNToAscendPass"),
+    "ascend-assign-layouts": ("ascend_assign_layouts", "AscendAssignLayoutsPass"),
 }

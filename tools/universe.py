@@ -21,7 +21,8 @@ _ROOT = __name__.rpartition(".tools.")[0]
 
 
 def _load(package: str, module: str, attribute: str) -> object:
-    return getattr(import_module(f"{_ROOT}.{package}.{module}"), attribute)
+    relative = module if module.startswith(".") else f".{module}"  # a lowering is "..lowering.nn_to_ascend"
+    return getattr(import_module(relative, f"{_ROOT}.{package}"), attribute)
 
 
 def load_dialect(name: str) -> Dialect:
