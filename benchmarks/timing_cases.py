@@ -1,0 +1,160 @@
+"""Runs the timing cases of ../shared/reference/timing_cases.json (910B numbers) through our timing model.
+
+    python benchmarks/timing_cases.py [path to timing_cases.json]
+
+Each case becomes an assembly program, with a set_flag behind the producer and a wait_flag before the consumer of
+every dependence between pipes.  The machine here is a coupled core with 910B numbers (tests/data/timing910b.toml), so
+what only the split-core chip has is replaced: an nd2nz load by a GM→L1 copy of the same rows, a fixpipe store by a
+UB→GM copy of the same rows on MTE3 (both have the reference's formula; the row says `stand-in`).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ascend_mlir.runtime.isa.assembler import assemble
+from ascend_mlir.runtime.sim.gm_model import L2State
+from ascend_mlir.runtime.sim.program import load_program
+from ascend_mlir.runtime.sim.timing import time_task
+from ascend_mlir.runtime.soc import Soc, load_soc
+
+ROOT = Path(__file__).resolve().parent.parent
+CASES = ROOT.parent / "shared" / "reference" / "timing_cases.json"
+DATA = ROOT / "tests" / "data" / "timing910b.toml"
+
+_VECTOR = {"vdup": "vector_dup", "add": "vadd", "mul": "vmul", "max": "vmax", "mins": "vmins", "rsqrt": "vrsqrt",
+           "exp": "vexp", "adds": "vadds"}  # fmt: skip
+_TYPES = {"fp16": "f16", "fp32": "f32", "int32": "s32", "int16": "s16"}
+_THREE = {"vadd", "vsub", "vmul", "vdiv", "vmax", "vmin"}
+_SCALAR = {"vadds", "vmuls", "vmins", "vmaxs"}
+_PIPE = {"FIX": "MTE3"}  # no such pipe on a coupled core
+
+
+@dataclass(frozen=True)
+class Outcome:
+    name: str
+    trust: str
+    expected: int
+    ours: int
+    note: str
+
+    @property
+    def off(self) -> float:
+        return (self.ours - self.expected) / self.expected
+
+    @property
+    def close(self) -> bool:
+        """Within 2 cycles or 2 %."""
+        return abs(self.ours - self.expected) <= max(2, 0.02 * self.expected)
+
+
+def test_chip() -> Soc:
+    """A coupled core with the 910B's timing numbers."""
+    over: dict[str, Any] = tomllib.loads(DATA.read_text(encoding="utf-8"))["timing"]
+    base = load_soc("Ascend310P3")
+    timing = {
+        key: {**value, **over.get(key, {})} if isinstance(value, Mapping) else value for key, value in base.timing.items()
+    }
+    return replace(base, name="timing910b", timing=timing)
+
+
+def _burst_copy(bursts: int, length: int, gm_gap: int, core_gap: int, *, store: bool) -> str:
+    if store:
+        return f"copy_ubuf_to_gm gm[0], ub[0], bursts={bursts}, length={length}, src_gap={core_gap}, dst_gap={gm_gap}"
+    return f"copy_gm_to_ubuf ub[0], gm[0], bursts={bursts}, length={length}, src_gap={gm_gap}, dst_gap={core_gap}"
+
+
+def _nd2nz(entry: Mapping[str, Any]) -> str:
+    """Row by row unless rows are dense and of 64..256 bytes (timing.md §4)."""
+    rows, row_bytes = entry["rows"], entry["cols"] * 2
+    dense = entry.get("src_row_elems", entry["cols"]) == entry["cols"]
+    if dense and 64 <= row_bytes <= 256:
+        return f"copy_gm_to_cbuf l1[0], gm[0], bursts=1, length={rows * row_bytes // 32}"
+    return f"copy_gm_to_cbuf l1[0], gm[0], bursts={rows}, length={row_bytes // 32}, src_gap=1"
+
+
+def instruction(entry: Mapping[str, Any]) -> str:
+    """Assembly text of one entry of a case."""
+    op = entry["op"]
+    match op:
+        case "barrier":
+            return f"pipe_barrier pipe={entry['pipe']}"
+        case "copy_gm_ub" | "copy_ub_gm":
+            store = op == "copy_ub_gm"
+            gaps = (entry["dst_gap"], entry["src_gap"]) if store else (entry["src_gap"], entry["dst_gap"])
+            return _burst_copy(entry["bursts"], entry["burst_blocks32B"], *gaps, store=store)
+        case "nd2nz_gm_l1":
+            return _nd2nz(entry)
+        case "load2d_l0a" | "load2d_l0b":
+            return f"load2d.f16 {op[-3:]}[0], l1[0], repeat={entry['fractals']}"
+        case "load3d_l0a":
+            return f"load3d.f16 l0a[0], l1[0], m_extent={entry['m']}, k_extent={entry['k']}, channels={entry['k']}"
+        case "mad":
+            kind = "f32f16f16" if entry["dtype"] == "fp16" else "s32s8s8"
+            return f"mad.{kind} l0c[0], l0a[0], l0b[0], m={entry['m']}, k={entry['k']}, n={entry['n']}, init=1"
+        case "fixpipe_l0c_gm":
+            length = -(-entry["n"] // 16) * 16 * 4 // 32
+            return _burst_copy(entry["m"], length, 1, 0, store=True)
+        case _:
+            name = _VECTOR.get(op, op)
+            sources = ", ub[0x8000], ub[0x10000]" if name in _THREE else "" if name == "vector_dup" else ", ub[0x8000]"
+            scalar = ", 0" if name in _SCALAR or name == "vector_dup" else ""
+            return f"{name}.{_TYPES[entry['dtype']]} ub[0]{sources}{scalar}, repeat={entry['repeat']}"
+
+
+def program_text(entries: Sequence[Mapping[str, Any]]) -> str:
+    """The whole case: dependences between pipes as flags, event ids in turn."""
+    pipe = {entry["i"]: _PIPE.get(entry["pipe"], entry["pipe"]) for entry in entries}
+    used: dict[tuple[str, str], int] = {}
+    sets: dict[int, list[str]] = {}
+    waits: dict[int, list[str]] = {}
+    for entry in entries:
+        for dep in entry["deps"]:
+            pair = (pipe[dep], pipe[entry["i"]])
+            number = used[pair] = used.get(pair, -1) + 1
+            text = f"src={pair[0]}, dst={pair[1]}, event={number % 16}"
+            sets.setdefault(dep, []).append(f"set_flag {text}")
+            waits.setdefault(entry["i"], []).append(f"wait_flag {text}")
+    lines = [".kernel args=0"]
+    if any(entry["op"] == "load3d_l0a" for entry in entries):
+        lines.append("set_fmatrix fm_width=1024, fm_height=1, pad_left=0, pad_right=0, pad_top=0, pad_bottom=0")
+    for entry in entries:
+        lines += [*waits.get(entry["i"], ()), instruction(entry), *sets.get(entry["i"], ())]
+    return "\n".join([*lines, "end"])
+
+
+def cycles(chip: Soc, entries: Sequence[Mapping[str, Any]]) -> int:
+    """Cycles of a case with every line in L2 and no launch cost."""
+    program = load_program(assemble(program_text(entries)))
+    timing = time_task(chip, program, (), 1, L2State(chip.l2_bytes // 512, warm=True))
+    return timing.cycles - timing.launch
+
+
+def outcomes(path: Path = CASES) -> list[Outcome]:
+    """Every program case of the file.  Where the reference serialises DMAs, its overlap variant is the truth."""
+    chip, rows = test_chip(), list[Outcome]()
+    data = json.loads(path.read_text(encoding="utf-8"))
+    for case in [*data["cases"], *(case for case in data["hardware"] if "program" in case)]:
+        expected = case.get("cycles_overlap_variant", case["cycles"])
+        stand_in = any(entry["op"] in ("nd2nz_gm_l1", "fixpipe_l0c_gm") for entry in case["program"])
+        note = "stand-in" if stand_in else "overlap variant" if expected != case["cycles"] else ""
+        rows.append(Outcome(case["name"], case["trust"], expected, cycles(chip, case["program"]), note))
+    return rows
+
+
+def main() -> None:
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else CASES
+    print(f"{'case':36} {'trust':20} {'expected':>8} {'ours':>8} {'off':>7}  note")
+    for row in outcomes(path):
+        mark = "" if row.close else " *"
+        print(f"{row.name:36} {row.trust:20} {row.expected:8} {row.ours:8} {row.off:7.1%}{mark}  {row.note}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,229 @@
+"""How long one instruction keeps its pipe busy: the formulas of the timing model, with the SoC file's numbers.
+
+An instruction occupies the front of its pipe for `busy` cycles; the next one of the same pipe may start then.
+Its result is there `fixed` cycles later.  A stream of independent instructions therefore costs the sum of the
+busy times plus one fixed part, a drained (barrier) sequence the sum of both (timing.md §1).
+
+The schedulers of the compiler ask the same object, so that what they optimise is what the simulator counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+from ..isa.extents import BLOCK, FRACTAL, lanes_of, operand_types, type_size
+from ..isa.model import Instruction
+from ..soc import Soc
+
+Values = Mapping[str, int]
+
+_VECTOR_FAMILIES = "vector_"
+_REPEAT_BYTES = 256  # one operand of one repeat: 8 blocks of 32 bytes, the same on every chip (vec_calc_size)
+_STATE_OF_LOAD3D = ("fm_width", "pad_left", "pad_right")
+
+
+class Duration(NamedTuple):
+    """Cycles at the front of the pipe, and from there to the result."""
+
+    busy: int
+    fixed: int
+
+
+class Transfer(NamedTuple):
+    """A copy between GM and the core: front-end slots, cycles at the core's ports, bytes and bursts in GM."""
+
+    slots: int
+    port: int
+    bursts: int
+    length: int  # bytes of a burst
+    pitch: int  # bytes from burst to burst, head to head
+
+
+def _ceil(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def moves_gm(row: Instruction) -> bool:
+    """Whether a DMA of this row crosses the border between core and global memory."""
+    return row.pipe in ("MTE2", "MTE3") and any(address.spaces == ("gm",) for address in row.addresses)
+
+
+@cache
+def cost_operands(row: Instruction) -> tuple[str, ...]:
+    """Names of the fields and state values that the cost of `row` depends on."""
+    names = [field.name for field in row.fields]
+    if row.family.startswith(_VECTOR_FAMILIES):
+        wanted = [name for name in names if name == "repeat"]
+        return (*wanted, "count") if wanted and "count" in row.state else tuple(wanted)
+    if row.family == "load" and row.timing == "load3d":
+        skip = ("filter_h", "dilation_h", "stride_h", "channels", "transpose", "k_start", "fetch_w", "fetch_h", "c1", "jump")
+        return (*(name for name in names if name not in skip), *_STATE_OF_LOAD3D)
+    if row.family == "load":
+        return tuple(name for name in names if name in ("repeat", "src_stride"))
+    if row.family == "cube":
+        return ("m", "k", "n")
+    if row.family in ("dma", "l0c"):
+        return ("bursts", "length", "src_gap", "dst_gap")
+    return ()
+
+
+class Costs:
+    """The timing table of a SoC as functions."""
+
+    def __init__(self, soc: Soc) -> None:
+        table = soc.timing
+        self.dispatch: int = table["dispatch_cycles"]
+        self.flag: int = table["flag_cycles"]
+        self.barrier: int = table["barrier_cycles"]
+        self.launch: int = table["launch_cycles"]
+        self.queue_depth = soc.core.queue_depth
+        self._scalar = {
+            "scalar": table["scalar_cycles"],
+            "scalar_load": table["scalar_load_cycles"],
+            "scalar_store": table["scalar_store_cycles"],
+        }
+        self._path: Mapping[str, Any] = table["path"]
+        self._l0: Mapping[str, int] = table["l0"]
+        self._cube: Mapping[str, int] = table["cube"]
+        self._vector: Mapping[str, Mapping[str, tuple[int, int, int]]] = table["vector"]
+        self._gm: Mapping[str, Any] = table["gm"]
+        self.read_latency: int = self._gm["read_latency"] + self._gm["fixed_cycles"]
+        self.write_latency: int = self._gm["write_latency"] + self._gm["fixed_cycles"]
+
+    def scalar(self, row: Instruction) -> int:
+        """Cycles of the scalar unit; everything that is not scalar work costs it one dispatch."""
+        return self._scalar.get(row.timing, self.dispatch)
+
+    def duration(self, row: Instruction, dtype: str, values: Values, space: str = "") -> Duration:
+        """Cost of an on-chip instruction; `space` is the memory of its first address."""
+        if row.family.startswith(_VECTOR_FAMILIES):
+            return self._vector_duration(row, dtype, values)
+        match row.family:
+            case "cube":
+                return self._mad(dtype, values)
+            case "dma":
+                return self._copy(row, values)
+            case "l0c":
+                return self._l0c(row, dtype, values)
+            case "load":
+                return self._load(row, dtype, values, space)
+            case _:
+                raise ValueError(f"{row.mnemonic} has no duration of its own")
+
+    def transfer(self, row: Instruction, values: Values, space: str) -> Transfer:
+        """Cost of a DMA between GM and the core; `space` is the memory on the core's side."""
+        if row.family == "load":
+            repeat, stride = values["repeat"], values["src_stride"]
+            bursts, length = (1, repeat * FRACTAL) if stride == 1 else (repeat, FRACTAL)
+            gm_gap, core_gap = (stride - 1) * FRACTAL, 0
+            rate = self._l0[f"{space}_rate"] if space in ("l0a", "l0b") else self._path["gm_to_l1"]["rate"]
+            writes = False
+        else:
+            bursts, length = values["bursts"], values["length"] * BLOCK
+            writes = row.timing == "ub_to_gm"
+            gaps = (values["dst_gap"], values["src_gap"])
+            gm_gap, core_gap = (gap * BLOCK for gap in (gaps if writes else gaps[::-1]))
+            rate = self._path[row.timing]["rate"]
+        if bursts == 0 or length == 0:
+            return Transfer(1, 0, 0, 0, 0)
+        if bursts == 1:
+            gm_gap = core_gap = 0
+        gm_rate = self._gm["l2_write_rate" if writes else "l2_read_rate"]
+        port = max(_burst_cycles(bursts, length, gm_gap, gm_rate), _burst_cycles(bursts, length, core_gap, rate))
+        slots = _burst_cycles(bursts, length, gm_gap or core_gap, self._gm["issue_bytes_per_cycle"])
+        return Transfer(slots, port, bursts, length, length + gm_gap)
+
+    def _vector_duration(self, row: Instruction, dtype: str, values: Values) -> Duration:
+        rows = self._vector[row.timing]
+        types = operand_types(row, dtype)
+        entry = rows.get(dtype) or rows.get(types[0]) or rows.get("any") or next(iter(rows.values()))
+        per_cycle, factor, fixed = entry
+        count = values.get("count", -1)
+        repeat = values.get("repeat", 1) if count < 0 else _ceil(count, lanes_of(types))
+        return Duration(max(1, _ceil(repeat * _REPEAT_BYTES, per_cycle) * factor), fixed)
+
+    def _mad(self, dtype: str, values: Values) -> Duration:
+        m, k, n = values["m"], values["k"], values["n"]
+        if 0 in (m, k, n):
+            return Duration(self._cube["noop"], 0)
+        kstep = self._cube["kstep_8" if "8" in dtype else "kstep_16"]
+        steps = _ceil(m, 16) * _ceil(n, 16) * _ceil(k, kstep)
+        # The overhead delays the next mad, the fixed part the result of this one; they run side by side.
+        overhead = self._cube["overhead"]
+        return Duration(steps + overhead, max(0, self._cube["fixed"] - overhead))
+
+    def _copy(self, row: Instruction, values: Values) -> Duration:
+        path = self._path[row.timing]
+        bursts, length = values["bursts"], values["length"] * BLOCK
+        gap = (values["src_gap"] or values["dst_gap"]) if bursts > 1 else 0
+        return Duration(max(1, _burst_cycles(bursts, length, gap, path["rate"])), path["fixed"])
+
+    def _l0c(self, row: Instruction, dtype: str, values: Values) -> Duration:
+        path = self._path[row.timing]
+        wide = max(type_size(name) for name in operand_types(row, dtype))
+        gap = (values["src_gap"] or values["dst_gap"]) if values["bursts"] > 1 else 0
+        cycles = _burst_cycles(values["bursts"], values["length"] * 256 * wide, gap, path["rate"])
+        return Duration(max(1, cycles), path["fixed"])
+
+    def _load(self, row: Instruction, dtype: str, values: Values, space: str) -> Duration:
+        gap = self._l0["gap_cycles"]
+        if row.timing != "load3d":
+            cycles = _ceil(values["repeat"] * FRACTAL, self._l0[f"{space}_rate"])
+            return Duration(cycles + gap, max(0, self._l0["load2d_fixed"] - gap))
+        size = type_size(dtype)
+        if row.mnemonic == "load3d":
+            rows = _output_rows(values, values["m_start"], values["m_extent"])
+            volume = _ceil(values["m_extent"], 16) * 16 * values["k_extent"] * size
+        else:
+            positions = 16 * (values["repeat"] if values["repeat_mode"] else 1)
+            start = max(0, (values["left_top_w"] + values["pad_left"]) // values["stride_w"])
+            rows = _output_rows(values, start, positions)
+            volume = values["repeat"] * FRACTAL
+        cycles = _ceil(volume, self._load3d_rate(space, values["stride_w"], rows))
+        return Duration(cycles + gap, max(0, self._l0["load3d_fixed"] - gap))
+
+    def _load3d_rate(self, space: str, stride: int, rows: int) -> int:
+        """Bytes per cycle of img2col: full rate on one output row of stride 1, less on several (§3.9)."""
+        table = self._l0
+        spanned = rows if rows > 1 else 0
+        if stride == 1:
+            if not spanned:
+                return table[f"{space}_rate"]
+            divisor = spanned + table[f"{space}_rows"]
+        elif stride in (2, 4, 8):
+            divisor = 2 * stride + table[f"{space}_stride"] + spanned
+        else:
+            return table[f"{space}_floor"]
+        return max(table[f"{space}_floor"], table["load3d_span"] // divisor)
+
+
+def _burst_cycles(bursts: int, length: int, gap: int, rate: int) -> int:
+    """Contiguous data moves as one piece; behind a gap every burst starts a new cycle (timing.md §4)."""
+    if gap == 0:
+        return _ceil(bursts * length, rate)
+    return bursts * _ceil(length, rate)
+
+
+def _output_rows(values: Values, start: int, positions: int) -> int:
+    """How many rows of the output map the positions start … start+positions-1 touch."""
+    reach = values["dilation_w"] * (values["filter_w"] - 1) + 1
+    width = (values["fm_width"] + values["pad_left"] + values["pad_right"] - reach) // values["stride_w"] + 1
+    if width < 1 or positions < 1:
+        return 1
+    return (start % width + positions - 1) // width + 1
+
+
+_MADE: dict[int, tuple[Soc, Costs]] = {}
+
+
+def costs_of(soc: Soc) -> Costs:
+    """The costs of `soc`, made once per SoC object (which is kept, so its id stays its own)."""
+    made = _MADE.get(id(soc.timing))
+    if made is None:
+        made = _MADE[id(soc.timing)] = (soc, Costs(soc))
+    return made[1]
+
+
+__all__ = ["Costs", "Duration", "Transfer", "cost_operands", "costs_of", "moves_gm"]

@@ -1,0 +1,375 @@
+"""Exactly which bytes an instruction touches, operand by operand.
+
+`isa/extents.py` gives the hull; that is enough to allocate.  Two pipes may well work in the same hull without
+touching a common byte (interleaved strides, masked lanes, one row each), so the hazard check needs the real
+footprint: a hull of 32-byte blocks, which of them are touched, and which bytes where a block is touched in part.
+Footprints are relative to the operand's address and do not depend on it; callers cache them by operand values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..isa.extents import BLOCK, FRACTAL, lanes_of, operand_types, type_size
+from ..isa.model import Instruction
+
+Values: TypeAlias = Mapping[str, int]
+Bools: TypeAlias = NDArray[np.bool_]
+Ints: TypeAlias = NDArray[np.int64]
+
+_ALL = (1 << 64) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Footprint:
+    """Blocks [first, first+count) of 32 bytes from the address; `blocks` None = all of them; `bytes` None = whole ones."""
+
+    first: int
+    count: int
+    blocks: Bools | None = None
+    bytes: Bools | None = None
+
+    @property
+    def low(self) -> int:
+        return self.first * BLOCK
+
+    @property
+    def high(self) -> int:
+        return (self.first + self.count) * BLOCK
+
+    @property
+    def solid(self) -> bool:
+        return self.blocks is None and self.bytes is None
+
+    @cached_property
+    def bits(self) -> int:
+        """Touched blocks as an integer, bit i = block first + i."""
+        if self.blocks is None:
+            return (1 << self.count) - 1
+        return int.from_bytes(np.packbits(self.blocks, bitorder="little").tobytes(), "little")
+
+    @cached_property
+    def byte_mask(self) -> Bools:
+        """Touched bytes of the hull."""
+        if self.bytes is not None:
+            return self.bytes
+        if self.blocks is not None:
+            return np.repeat(self.blocks, BLOCK)
+        return np.ones(self.count * BLOCK, np.bool_)
+
+    @cached_property
+    def byte_bits(self) -> int:
+        """Touched bytes of the hull as an integer."""
+        return int.from_bytes(np.packbits(self.byte_mask, bitorder="little").tobytes(), "little")
+
+
+EMPTY = Footprint(0, 0)
+
+
+def overlap(a: Footprint, at_a: int, b: Footprint, at_b: int) -> tuple[int, int] | None:
+    """The common bytes (hull, end exclusive) of `a` placed at `at_a` and `b` at `at_b`, None when there are none."""
+    low, high = max(at_a + a.low, at_b + b.low), min(at_a + a.high, at_b + b.high)
+    if low >= high:
+        return None
+    if a.solid and b.solid:
+        return low, high
+    if (at_a | at_b) % BLOCK == 0:
+        base = min(at_a // BLOCK + a.first, at_b // BLOCK + b.first)
+        common = (a.bits << (at_a // BLOCK + a.first - base)) & (b.bits << (at_b // BLOCK + b.first - base))
+        if not common:
+            return None
+        if a.bytes is None and b.bytes is None:
+            return _span(common, base * BLOCK, BLOCK)
+    base = min(at_a + a.low, at_b + b.low)
+    common = (a.byte_bits << (at_a + a.low - base)) & (b.byte_bits << (at_b + b.low - base))
+    return _span(common, base, 1) if common else None
+
+
+def _span(common: int, base: int, unit: int) -> tuple[int, int]:
+    first = (common & -common).bit_length() - 1
+    return base + first * unit, base + common.bit_length() * unit
+
+
+def solid(length: int) -> Footprint:
+    """`length` bytes from the address."""
+    if length <= 0:
+        return EMPTY
+    if length % BLOCK == 0:
+        return Footprint(0, length // BLOCK)
+    return from_bytes(np.arange(length))
+
+
+def from_blocks(index: Ints) -> Footprint:
+    """The blocks numbered in `index`, relative to the address; they may be negative and repeat."""
+    if index.size == 0:
+        return EMPTY
+    first, last = int(index.min()), int(index.max())
+    blocks = np.zeros(last - first + 1, np.bool_)
+    blocks[index.ravel() - first] = True
+    return Footprint(first, last - first + 1, None if blocks.all() else blocks)
+
+
+def from_bytes(index: Ints) -> Footprint:
+    """The bytes numbered in `index`, relative to the address."""
+    if index.size == 0:
+        return EMPTY
+    first, last = int(index.min()) // BLOCK, int(index.max()) // BLOCK
+    count = last - first + 1
+    mask = np.zeros(count * BLOCK, np.bool_)
+    mask[index.ravel() - first * BLOCK] = True
+    per_block = mask.reshape(count, BLOCK)
+    blocks = per_block.any(axis=1)
+    whole = bool((per_block.all(axis=1) == blocks).all())
+    return Footprint(first, count, None if blocks.all() else blocks, None if whole else mask)
+
+
+def _bursts(bursts: int, length: int, pitch: int) -> Footprint:
+    """`bursts` pieces of `length` blocks every `pitch` blocks."""
+    if bursts == 0 or length == 0:
+        return EMPTY
+    if bursts == 1 or pitch == length:
+        return Footprint(0, bursts * length)
+    return from_blocks(np.arange(bursts)[:, None] * pitch + np.arange(length))
+
+
+def lane_mask(values: Values, lanes: int) -> Bools:
+    """Active lanes of the mask register."""
+    high, low = values.get("mask_hi", -1) & _ALL, values.get("mask_lo", -1) & _ALL
+    raw = np.frombuffer((high << 64 | low).to_bytes(16, "little"), np.uint8)
+    return np.unpackbits(raw, bitorder="little")[:lanes].astype(np.bool_)
+
+
+def active_lanes(values: Values, lanes: int) -> Bools:
+    """(repeats, lanes): which lanes take part; counter mode replaces repeat and mask."""
+    count = values.get("count", -1)
+    if count >= 0:
+        repeats = -(-count // lanes)
+        return (np.arange(repeats * lanes) < count).reshape(repeats, lanes)
+    return np.broadcast_to(lane_mask(values, lanes), (values.get("repeat", 1), lanes))
+
+
+def lane_bytes(active: Bools, size: int, blk: int, rep: int) -> Ints:
+    """Byte numbers of the active lanes, (n, size): element e of repeat r at r·rep·32 + (e//eb)·blk·32 + (e%eb)·size."""
+    repeat, lane = np.nonzero(active)
+    per_block = BLOCK // size
+    at = (repeat * rep + lane // per_block * blk) * BLOCK + lane % per_block * size
+    return (at[:, None] + np.arange(size)).astype(np.int64)
+
+
+def _lanes(active: Bools, size: int, blk: int, rep: int) -> Footprint:
+    repeats, lanes = active.shape
+    if repeats == 0:
+        return EMPTY
+    per_block = BLOCK // size
+    if active.all() and lanes % per_block == 0:
+        blocks = lanes // per_block
+        if blk == 1 and (rep == blocks or repeats == 1):
+            return Footprint(0, repeats * blocks)
+        return from_blocks(np.arange(repeats)[:, None] * rep + np.arange(blocks) * blk)
+    return from_bytes(lane_bytes(active, size, blk, rep))
+
+
+def _vector(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
+    types = operand_types(row, dtype)
+    lanes = lanes_of(types)
+    active = active_lanes(v, lanes)
+    prints: list[Footprint] = []
+    for address, name in zip(row.addresses, types, strict=True):
+        if address.name == "bits":
+            prints.append(solid(active.shape[0] * lanes // 8))
+            continue
+        blk, rep = v.get(f"{address.name}_blk", 1), v.get(f"{address.name}_rep", 0)
+        prints.append(_lanes(active, type_size(name), blk, rep))
+    return tuple(prints)
+
+
+def reduce_result_bytes(row: Instruction, dtype: str, v: Values) -> Ints:
+    """Byte numbers that a reduction writes."""
+    size = type_size(dtype)
+    active = active_lanes(v, 256 // size)
+    repeat = np.arange(active.shape[0])[active.any(axis=1)] * v["dst_rep"]
+    match row.mnemonic:
+        case "vcadd":
+            at, width = repeat * size, size
+        case "vcmax" | "vcmin":
+            at, width = repeat * 2 * size, 2 * size
+        case "vcpadd":
+            at, width = repeat * 128, 128
+        case _:
+            groups = active.reshape(active.shape[0], 8, -1).any(axis=2)
+            which, block = np.nonzero(groups)
+            at, width = (which * v["dst_rep"] * 8 + block) * size, size
+    return (at[:, None] + np.arange(width)).astype(np.int64)
+
+
+def _reduce(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
+    size = type_size(dtype)
+    source = _lanes(active_lanes(v, 256 // size), size, v["src_blk"], v["src_rep"])
+    return from_bytes(reduce_result_bytes(row, dtype, v)), source
+
+
+def _compare(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
+    if row.mnemonic == "set_cmpmask":
+        return (solid(16),)
+    size = type_size(dtype)
+    lanes = 256 // size
+    masked = row.mnemonic == "vcmp"  # the forms that write bits to UB ignore the mask
+    active = active_lanes(v, lanes) if masked else np.ones((v["repeat"], lanes), np.bool_)
+    return tuple(
+        solid(active.shape[0] * lanes // 8)
+        if address.name == "dst"
+        else _lanes(active, size, v.get(f"{address.name}_blk", 1), v.get(f"{address.name}_rep", 0))
+        for address in row.addresses
+    )
+
+
+def _dma(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
+    length = v["length"]
+    return tuple(_bursts(v["bursts"], length, length + v[gap]) for gap in ("dst_gap", "src_gap"))
+
+
+def _l0c(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
+    bursts, length = v["bursts"], v["length"]
+    to, source = operand_types(row, dtype)
+    if row.mnemonic == "broadcast_ub_to_cc":
+        vector, fractal = 16 * type_size(source) // BLOCK, 256 * type_size(to) // BLOCK
+        dst = _bursts(bursts, length * fractal, (length + v["dst_gap"]) * fractal)
+        return dst, _bursts(bursts, length * vector, length * vector + v["src_gap"])
+    out = row.mnemonic == "copy_matrix_cc_to_ubuf"
+    in_l0c, in_ub = (type_size(source), type_size(to)) if out else (type_size(to), type_size(source))
+    l0c_gap, ub_gap = (v["src_gap"], v["dst_gap"]) if out else (v["dst_gap"], v["src_gap"])
+    l0c = _bursts(bursts, length * in_l0c * 8, (length + l0c_gap) * in_l0c * 8)
+    ub = _bursts(bursts, length * in_ub * 8, length * in_ub * 8 + ub_gap)
+    return (ub, l0c) if out else (l0c, ub)
+
+
+def load2d_sources(v: Values) -> Ints:
+    """Fractal numbers that load2d reads, in the order of its destination fractals."""
+    step = -v["src_stride"] if v["decrement"] else v["src_stride"]
+    return v["base"] + np.arange(v["repeat"], dtype=np.int64) * step
+
+
+def load3d_cells(dtype: str, v: Values) -> Ints:
+    """(m rounded up to 16, k cells): number of the 32-byte cell [c1][h][w] that is read, -1 for padding."""
+    c0 = BLOCK // type_size(dtype)
+    width, height = v["fm_width"], v["fm_height"]
+    reach_w = v["dilation_w"] * (v["filter_w"] - 1) + 1
+    out_w = max(1, (width + v["pad_left"] + v["pad_right"] - reach_w) // v["stride_w"] + 1)
+    m = v["m_start"] + np.arange(-(-v["m_extent"] // 16) * 16)[:, None]
+    k = v["k_start"] // c0 + np.arange(v["k_extent"] // c0)[None, :]
+    taps = v["filter_w"] * v["filter_h"]
+    row = m // out_w * v["stride_h"] - v["pad_top"] + k % taps // v["filter_w"] * v["dilation_h"]
+    column = m % out_w * v["stride_w"] - v["pad_left"] + k % v["filter_w"] * v["dilation_w"]
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    return np.where(inside, (k // taps * height + row) * width + column, -1).astype(np.int64)
+
+
+def load3dv1_cells(v: Values) -> Ints:
+    """(repeat, 16): number of the cell that each row of each fractal is read from, -1 for padding."""
+    width, height = v["fm_width"], v["fm_height"]
+    repeat = np.arange(v["repeat"])[:, None]
+    reach_w = v["dilation_w"] * (v["filter_w"] - 1) + 1
+    out_w = max(1, (width + v["pad_left"] + v["pad_right"] - reach_w) // v["stride_w"] + 1)
+    tap = v["fetch_h"] * v["filter_w"] + v["fetch_w"] + (0 if v["repeat_mode"] else repeat)
+    position = np.arange(16)[None, :] + (16 * repeat if v["repeat_mode"] else 0)
+    position = position + (v["left_top_w"] + v["pad_left"]) // v["stride_w"]
+    taps = v["filter_w"] * v["filter_h"]
+    kernel = tap % taps
+    row = v["left_top_h"] + position // out_w * v["stride_h"] + kernel // v["filter_w"] * v["dilation_h"]
+    column = position % out_w * v["stride_w"] - v["pad_left"] + kernel % v["filter_w"] * v["dilation_w"]
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    return np.where(inside, ((v["c1"] + tap // taps) * height + row) * width + column, -1).astype(np.int64)
+
+
+def _load(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
+    per_fractal = FRACTAL // BLOCK
+    match row.mnemonic:
+        case "set_2d":
+            return (Footprint(0, v["repeat"] * per_fractal),)
+        case "load2d" | "load2d_gm":
+            source = from_blocks(load2d_sources(v)[:, None] * per_fractal + np.arange(per_fractal))
+            return Footprint(0, v["repeat"] * per_fractal), source
+        case "load3d":
+            cells = load3d_cells(dtype, v)
+            return Footprint(0, cells.size), from_blocks(np.unique(cells[cells >= 0]))
+        case _:
+            cells = load3dv1_cells(v)
+            step = v["jump"] if v["repeat_mode"] else 1
+            dst = _bursts(v["repeat"], per_fractal, step * per_fractal)
+            return dst, from_blocks(np.unique(cells[cells >= 0]))
+
+
+def _mad(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
+    m, k, n = v["m"], v["k"], v["n"]
+    if 0 in (m, k, n):
+        return EMPTY, EMPTY, EMPTY
+    k0 = BLOCK // (1 if "8" in dtype else 2)
+    out = 2 if dtype == "f16f16f16" else 4
+    m1, n1, k1 = -(-m // 16), -(-n // 16), -(-k // k0)
+    a = Footprint(0, k1) if m == 1 else Footprint(0, m1 * k1 * 16)
+    return Footprint(0, m1 * n1 * 8 * out), a, Footprint(0, k1 * n1 * 16)
+
+
+def vnchwconv_blocks(v: Values, side: str) -> Ints:
+    """(repeat, 16): block number of each row."""
+    return np.arange(v["repeat"])[:, None] * v[f"{side}_rep"] + np.arange(16) * v[f"{side}_row_stride"]
+
+
+def _transpose(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
+    if row.mnemonic == "vtranspose":
+        return solid(FRACTAL), solid(FRACTAL)
+    prints: list[Footprint] = []
+    for side in ("dst", "src"):
+        blocks = vnchwconv_blocks(v, side)
+        if type_size(dtype) == 1:  # half blocks
+            at = blocks.ravel() * BLOCK + 16 * v[f"{side}_high"]
+            prints.append(from_bytes((at[:, None] + np.arange(16)).astype(np.int64)))
+        else:
+            prints.append(from_blocks(blocks))
+    return tuple(prints)
+
+
+def _gather(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
+    size = type_size(dtype)
+    lanes = 256 // size
+    active = active_lanes(v, lanes)
+    if row.mnemonic == "vgather":
+        # Which bytes of the table are read depends on data: its first block stands for it.
+        offsets = lane_bytes(active, 4, 1, lanes * 4 // BLOCK) if active.size else np.zeros((0, 4), np.int64)
+        return _lanes(active, size, 1, v["dst_rep"]), from_bytes(offsets), solid(BLOCK if active.any() else 0)
+    kept = lanes // (2 if v["pattern"] < 3 else 4)
+    return solid(active.shape[0] * kept * size), _lanes(active, size, v["src_blk"], v["src_rep"])
+
+
+def _scalar(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
+    return tuple(solid(v["bytes"]) for _ in row.addresses)
+
+
+_BY_FAMILY: dict[str, Callable[[Instruction, str, Values], tuple[Footprint, ...]]] = {
+    "dma": _dma,
+    "l0c": _l0c,
+    "load": _load,
+    "cube": _mad,
+    "vector_binary": _vector,
+    "vector_unary": _vector,
+    "vector_scalar": _vector,
+    "vector_dup": _vector,
+    "vector_conv": _vector,
+    "vector_select": _vector,
+    "vector_reduce": _reduce,
+    "vector_compare": _compare,
+    "vector_transpose": _transpose,
+    "vector_gather": _gather,
+    "scalar": _scalar,
+}
+
+
+def footprints(row: Instruction, dtype: str, values: Values) -> tuple[Footprint, ...]:
+    """The footprint of every address operand; `values` holds all fields and state values by name."""
+    return _BY_FAMILY[row.family](row, dtype, values) if row.addresses else ()
