@@ -182,7 +182,11 @@ class KernelBuilder:
         """Floor quotient of non-negative values."""
         if isinstance(a, int) and isinstance(b, int):
             return a // b
-        return a if isinstance(b, int) and b == 1 else self._binary(arith.DivUIOp, a, b)
+        if isinstance(b, int) and b == 1:
+            return a
+        if isinstance(a, Linear) and isinstance(b, int) and all(n % b == 0 for n in (a.constant, *(s for _, s in a.terms))):
+            return _simple(Linear(a.constant // b, tuple((v, s // b) for v, s in a.terms)))
+        return self._binary(arith.DivUIOp, a, b)
 
     def rem(self, a: Index, b: Index) -> Index:
         """Remainder of non-negative values."""
@@ -218,6 +222,15 @@ class KernelBuilder:
         op = arith.SelectOp(condition, self.value(yes), self.value(no))
         self._block.add_op(op)
         return op.result
+
+    def low_ones(self, count: Index) -> Index:
+        """(1 << count) - 1 for 0 ≤ count ≤ 64: a lane mask (shifts count mod 64, so 64 is a case of its own)."""
+        if isinstance(count, int):
+            bits = (1 << count) - 1
+            return bits - (1 << 64) if bits >> 63 else bits
+        one = self._binary(arith.ShLIOp, 1, count)
+        ones = self.sub(one, 1)
+        return self.select(self.less(count, 64), ones, -1)
 
     def partition(self, granules: Index) -> tuple[Index, Index]:
         """(first, count) of this block's granules: [b·G//B, (b+1)·G//B) (decision D6)."""

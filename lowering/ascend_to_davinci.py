@@ -1,0 +1,156 @@
+"""Pass ascend-to-davinci: every group and TransData becomes a launch of a kernel; equal ones share it.
+
+before
+    %y = ascend.group "ConvRelu" (%x, %w, %b) engine cube schedule #ascend.schedule<…> { … } : …
+after
+    davinci.kernel @conv_relu_7c1e09ab(%0 : !davinci.gm, …) blocks 8 { … }
+    %y = davinci.launch @conv_relu_7c1e09ab(%x, %w, %b) workspace [] from ["conv1", "relu1"] : …
+
+A kernel's identity (decision D17) is the digest of the group without names, weights and addresses: operand and result
+types with their layouts, the body, the schedule, the SoC and the compiler version.  So the twelve equal layers of a
+BERT compile one layer's kernels.  Views stay: they cost no task and the memory planner resolves them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import TypeAlias
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import Operation, SSAValue
+from xdsl.passes import ModulePass
+
+from ..dialects import ascend, davinci
+from ..passes.provenance import node_names
+from ..runtime.soc import Soc, load_soc
+
+Compute: TypeAlias = ascend.GroupOp | ascend.TransDataOp
+Generator: TypeAlias = Callable[[Compute, Soc, str], davinci.KernelOp]
+
+_SCRATCH = "workspace"
+"""Attribute of a generated kernel: byte sizes of the scratch tensors that follow its outputs."""
+
+
+def generator_of(op: Compute) -> Generator:
+    """The kernel generator of an op's engine; imported when first needed."""
+    if isinstance(op, ascend.TransDataOp) or op.engine_name is ascend.Engine.MOVE:
+        from . import move_kernel
+
+        return move_kernel.generate
+    if op.engine_name is ascend.Engine.CUBE:
+        from . import cube_kernel
+
+        return cube_kernel.generate
+    if op.engine_name is ascend.Engine.VECTOR:
+        from . import vector_kernel
+
+        return vector_kernel.generate
+    raise ValueError(f"no kernel generator for engine {op.engine_name}")
+
+
+def identity(op: Compute, soc: Soc) -> str:
+    """Hex digest of everything that decides a kernel's code."""
+    parts = [version("ascend-mlir"), soc.name, op.name]
+    parts += [str(value.type) for value in (*op.operands, *op.results)]
+    if isinstance(op, ascend.GroupOp):
+        parts += [op.engine.data, str(op.schedule.data)]
+        numbers: dict[SSAValue, int] = {value: i for i, value in enumerate(op.body.block.args)}
+        for inner in op.body.block.ops:
+            parts.append(inner.name)
+            parts += [f"{name}={value}" for name, value in sorted(inner.properties.items())]
+            parts += [str(numbers[value]) for value in inner.operands]
+            parts += [str(value.type) for value in inner.results]
+            for value in inner.results:
+                numbers[value] = len(numbers)
+    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
+
+
+def kernel_name(op: Compute, digest: str) -> str:
+    """`conv_relu_7c1e09ab`: what it does, for people, and which variant."""
+    label = op.label.data if isinstance(op, ascend.GroupOp) else "TransData"
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", label).lower()
+    return re.sub(r"[^a-z0-9_]", "_", words) + "_" + digest[:8]
+
+
+@dataclass
+class KernelLibrary:
+    """Kernels made so far, by identity."""
+
+    soc: Soc
+    kernels: dict[str, davinci.KernelOp] = field(default_factory=dict[str, davinci.KernelOp])
+
+    def get(self, op: Compute) -> davinci.KernelOp:
+        digest = identity(op, self.soc)
+        kernel = self.kernels.get(digest)
+        if kernel is None:
+            kernel = generator_of(op)(op, self.soc, kernel_name(op, digest))
+            self.kernels[digest] = kernel
+        return kernel
+
+
+def workspace_of(kernel: davinci.KernelOp) -> tuple[int, ...]:
+    """Byte sizes of the scratch tensors of a kernel."""
+    attribute = kernel.attributes.get(_SCRATCH)
+    from xdsl.dialects.builtin import DenseArrayBase
+
+    return tuple(int(v) for v in attribute.get_values()) if isinstance(attribute, DenseArrayBase) else ()
+
+
+def lower_function(function: FuncOp, library: KernelLibrary) -> None:
+    """Replaces the groups of one function by launches."""
+    for op in list(function.body.block.ops):
+        if isinstance(op, ascend.GroupOp | ascend.TransDataOp):
+            _launch(op, library)
+
+
+def _launch(op: Compute, library: KernelLibrary) -> None:
+    kernel = library.get(op)
+    sources = op.source_names if isinstance(op, ascend.GroupOp) else tuple(node_names(op))
+    launch = davinci.LaunchOp(
+        kernel.sym_name.data, op.operands, [value.type for value in op.results], workspace_of(kernel), sources
+    )
+    launch.location = op.location
+    launch.attributes["label"] = op.label if isinstance(op, ascend.GroupOp) else StringAttr("TransData")
+    launch.attributes["engine"] = op.engine if isinstance(op, ascend.GroupOp) else StringAttr("move")
+    block = op.parent_block()
+    assert block is not None
+    block.insert_op_before(launch, op)
+    for old, new in zip(op.results, launch.results, strict=True):
+        new.name_hint = old.name_hint
+        old.replace_all_uses_with(new)
+    op.detach()
+    op.erase()
+
+
+def target_of(module: Operation, given: str = "") -> Soc:
+    """The SoC a module is compiled for: the option, else the module's attribute `ascend.target`."""
+    attribute = module.attributes.get("ascend.target")
+    name = given or (attribute.data if isinstance(attribute, StringAttr) else "Ascend310P3")
+    return load_soc(name)
+
+
+@dataclass(frozen=True)
+class AscendToDavinciPass(ModulePass):
+    """See the module docstring."""
+
+    name = "ascend-to-davinci"
+
+    soc: str = ""
+    """SoC to generate for; default: the module's target."""
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        library = KernelLibrary(target_of(op, self.soc))
+        first = op.body.block.first_op
+        for function in [f for f in op.body.block.ops if isinstance(f, FuncOp)]:
+            lower_function(function, library)
+        for kernel in library.kernels.values():
+            if first is None:
+                op.body.block.add_op(kernel)
+            else:
+                op.body.block.insert_op_before(kernel, first)

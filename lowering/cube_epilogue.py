@@ -1,0 +1,448 @@
+"""What follows the cube while a tile is in UB: f32 → f16, elementwise ops, zero padding, store.
+
+The tile leaves L0C as [columns][m16][16] (NZ order), which is contiguous in UB, so an elementwise op is one vector
+instruction over the whole tile.  A per-channel operand is one 32-byte block per column: it is read with block and
+repeat stride 0, one instruction per column.  A full-size operand (a residual) is loaded into the same order before
+the cube starts, its surplus rows are zeroed, because arithmetic on undefined bytes is a fault (decision D10).
+
+Padding channels and padding rows of FRACTAL_NZ must be zero in GM (D9).  Weights and biases are zero there, so only
+an op with f(0) ≠ 0 (or a bias under padding rows) needs the masked `vector_dup` at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from xdsl.ir import Operation, SSAValue
+
+from ..dialects import ascend, nn
+from .cube_problem import FRACTAL, UNIT, CubeGroup, CubeProblem
+from .cube_schedule import CubeSchedule
+from .kernel_builder import Index, KernelBuilder, Linear, Ref
+
+if TYPE_CHECKING:
+    from .cube_kernel import Tile
+
+_ZERO_KEEPING = (
+    nn.ReluOp, nn.LeakyReluOp, nn.PreluOp, nn.HardSwishOp, nn.TanhOp, nn.AbsOp, nn.NegOp, nn.MulOp, nn.CastOp, nn.EluOp,
+    nn.SeluOp, nn.CeluOp, nn.GeluOp, nn.ErfOp, nn.SqrtOp, nn.SignOp,
+)  # fmt: skip
+_TENSOR_SUMS = (nn.AddOp, nn.SubOp, nn.MaxOp, nn.MinOp)
+
+
+def half(value: float) -> int:
+    """Raw bits of a number as f16."""
+    return int(np.array(value, dtype=np.float16).view(np.uint16))
+
+
+def scalar_of(value: SSAValue) -> float | None:
+    """The number behind a scalar constant of the body, else None."""
+    op = value.owner
+    if isinstance(op, nn.ConstantOp) and op.blob.is_splat:
+        return float(op.blob.values[0])
+    return None
+
+
+def preserves_zero(op: Operation) -> bool:
+    """f(0, 0) = 0: padding stays zero through the op."""
+    if isinstance(op, _ZERO_KEEPING):
+        return True
+    if isinstance(op, nn.ClipOp):
+        low, high = op.values.get("min"), op.values.get("max")
+        return not (isinstance(low, float) and low > 0) and not (isinstance(high, float) and high < 0)
+    if isinstance(op, _TENSOR_SUMS):
+        scalars = [s for s in map(scalar_of, op.operands) if s is not None]
+        return all(s == 0 for s in scalars)
+    return isinstance(op, nn.ConstantOp)
+
+
+class Epilogue:
+    """Emits the vector part of a cube kernel."""
+
+    def __init__(
+        self, kb: KernelBuilder, problem: CubeProblem, schedule: CubeSchedule, found: CubeGroup, arguments: Mapping[SSAValue, Ref]
+    ) -> None:
+        self.kb, self.p, self.s, self.found = kb, problem, schedule, found
+        self.arguments = arguments
+        self.shape = ascend.shape_of(found.root.output)
+        self.ops = [op for op in found.epilogue if not isinstance(op, nn.ConstantOp)]
+        self.fused_relu = bool(self.ops) and isinstance(self.ops[0], nn.ReluOp)
+        self.operands = self._operands()
+        self.loaded: dict[SSAValue, Ref] = {}
+        self.zero_lanes = problem.channels_out % 16 != 0 and not all(preserves_zero(op) for op in self.ops)
+        padded_rows = problem.rows % 16 != 0 and problem.c_plane > problem.rows
+        self.zero_rows = padded_rows and (found.bias is not None or not all(preserves_zero(op) for op in self.ops))
+
+    @staticmethod
+    def is_wide(group: ascend.GroupOp) -> bool:
+        """Whether the result is f32."""
+        return ascend.dtype_of(group.outputs[0]) == "f32"
+
+    def _operands(self) -> dict[SSAValue, str]:
+        """Block arguments that the epilogue reads: "full" tiles or "channel" vectors."""
+        kinds: dict[SSAValue, str] = {}
+        for op in self.ops:
+            for value in op.operands:
+                if value in self.arguments:
+                    kinds[value] = "full" if ascend.shape_of(value) == self.shape else "channel"
+        return kinds
+
+    @property
+    def tile_bytes(self) -> int:
+        return self.s.m * self.s.n * FRACTAL
+
+    # ------------------------------------------------------------------ operands
+    def prefetch(self, tile: Tile, offset: Linear, plane: Index) -> None:
+        """Loads of operands, issued before the cube work of the tile."""
+        kb, s, p = self.kb, self.s, self.p
+        self.loaded = {}
+        for value, kind in self.operands.items():
+            source = self.arguments[value]
+            if kind == "channel":
+                buffer = kb.alloc("ub", s.n * UNIT, depth=2)
+                kb.op(
+                    "copy_gm_to_ubuf", "", buffer, source + kb.linear(0, (plane, UNIT)), bursts=1, length=tile.columns,
+                    limits={"length": s.n},
+                )  # fmt: skip
+            else:
+                buffer = kb.alloc("ub", self.tile_bytes, depth=2)
+                self._copy_planes("copy_gm_to_ubuf", buffer, source + offset, tile, load=True)
+            self.loaded[value] = buffer
+
+    def _copy_planes(self, mnemonic: str, buffer: Ref, gm: Ref, tile: Tile, *, load: bool) -> None:
+        """Moves the m real positions of every column between a plane in GM and the tile in UB."""
+        kb, s, p = self.kb, self.s, self.p
+        surplus, gap = kb.sub(tile.m16, tile.m), kb.sub(p.c_plane, tile.m)
+        in_gm = ((s.n - 1) * p.c_plane + s.m * 16) * UNIT
+        in_gm = min(in_gm, ((s.n - 1) * p.c_plane + p.c_plane) * UNIT)
+        pair = (buffer, gm) if load else (gm, buffer)
+        sizes = (self.tile_bytes, in_gm) if load else (in_gm, self.tile_bytes)
+        least_m = tile.m if isinstance(tile.m, int) else 1
+        if p.c_plane - least_m <= 65535:
+            gaps = {"src_gap": gap, "dst_gap": surplus} if load else {"src_gap": surplus, "dst_gap": gap}
+            kb.op(mnemonic, "", *pair, bursts=tile.columns, length=tile.m, extents=sizes, **gaps)
+            return
+        with kb.loop(tile.columns) as column:
+            ub = buffer + (kb.linear(0, (column, tile.m16 * UNIT)) if isinstance(tile.m16, int) else kb.linear(0, (kb.mul(column, tile.m16), UNIT)))
+            plane = gm + kb.linear(0, (column, p.c_plane * UNIT))
+            one = (ub, plane) if load else (plane, ub)
+            kb.op(mnemonic, "", *one, bursts=1, length=tile.m, limits={"length": s.m * 16})
+
+    # ------------------------------------------------------------------ the tile
+    def finish(self, tile: Tile, accumulator: Ref, target: Ref, plane: Index) -> None:
+        """L0C → UB, the ops, zero padding, UB → GM."""
+        kb, s = self.kb, self.s
+        out = kb.alloc("ub", self.tile_bytes, depth=2)
+        fractals = kb.mul(kb.div(tile.m16, 16), tile.columns)
+        kb.op(
+            "copy_matrix_cc_to_ubuf", "f322f16", out, accumulator, bursts=1, length=fractals, relu=int(self.fused_relu),
+            limits={"length": s.m * s.n},
+        )  # fmt: skip
+        self._zero_surplus(tile)
+        values: dict[SSAValue, Ref] = dict(self.loaded)
+        values[self.found.root.output] = out
+        temporaries: list[Ref] = []
+        for op in self.ops[1:] if self.fused_relu else self.ops:
+            values[op.results[0]] = TileOps(self, tile, values, out, temporaries).emit(op)
+        if self.fused_relu and len(self.ops) == 1:
+            values[self.ops[0].results[0]] = out
+        result = values[self.ops[-1].results[0]] if self.ops else out
+        if self.zero_lanes:
+            self._zero_channels(result, tile, plane)
+        if self.zero_rows:
+            self._zero_rows(result, tile)
+        self._copy_planes("copy_ubuf_to_gm", result, target, tile, load=False)
+
+    def _zero_surplus(self, tile: Tile) -> None:
+        """Rows m … m16 of loaded tiles were not loaded: make them zero."""
+        if isinstance(tile.m, int) and tile.m % 16 == 0:
+            return
+        for value, buffer in self.loaded.items():
+            if self.operands[value] == "full":
+                self._zero_tail_rows(buffer, tile, tile.m)
+
+    def _zero_tail_rows(self, buffer: Ref, tile: Tile, first: Index) -> None:
+        """Zeroes rows first … m16 (fewer than 16) of every column: two instructions of at most 8 rows."""
+        kb, s = self.kb, self.s
+        rows = kb.sub(tile.m16, first)
+        size = (s.n * s.m * 16) * UNIT
+        if isinstance(rows, int):
+            low_rows, high_rows = min(rows, 8), max(rows - 8, 0)
+            repeats: tuple[Index, Index] = (tile.columns if low_rows else 0, tile.columns if high_rows else 0)
+        else:
+            low_rows, high_rows = kb.min(rows, 8), kb.max(kb.sub(rows, 8), 0)
+            repeats = (tile.columns, tile.columns)
+        for part, (count, repeat) in enumerate(zip((low_rows, high_rows), repeats, strict=True)):
+            if isinstance(repeat, int) and repeat == 0:
+                continue
+            low, high = self._row_mask(count)
+            start = kb.linear(0, (first, UNIT)) + part * 8 * UNIT
+            kb.op(
+                "vector_dup", "f16", buffer + start, value=0, repeat=repeat, dst_rep=tile.m16, mask_lo=low, mask_hi=high,
+                extents=(size,),
+            )  # fmt: skip
+
+    def _row_mask(self, rows: Index) -> tuple[Index, Index]:
+        """Lanes of the first `rows` rows of 16, as (mask_lo, mask_hi)."""
+        if isinstance(rows, int):
+            bits = (1 << (16 * rows)) - 1
+            low, high = bits & (2**64 - 1), bits >> 64
+            return (low - 2**64 if low >> 63 else low), (high - 2**64 if high >> 63 else high)
+        kb = self.kb
+        return kb.low_ones(kb.min(kb.mul(rows, 16), 64)), kb.low_ones(kb.max(kb.sub(kb.mul(rows, 16), 64), 0))
+
+    def _zero_rows(self, result: Ref, tile: Tile) -> None:
+        """Padding rows of the last fractal of FRACTAL_NZ."""
+        kb, p = self.kb, self.p
+        surplus = p.c_plane - p.rows
+        end = kb.add(tile.position, tile.m)
+        if isinstance(end, int):
+            if end == p.c_plane:
+                self._zero_tail_rows(result, tile, kb.sub(tile.m16, surplus))
+            return
+        with kb.when(kb.equal(end, p.c_plane)):
+            self._zero_tail_rows(result, tile, kb.sub(tile.m16, surplus))
+
+    def _zero_channels(self, result: Ref, tile: Tile, plane: Index) -> None:
+        """Padding lanes of the last plane."""
+        kb, p, s = self.kb, self.p, self.s
+        lanes = sum(((1 << 16) - (1 << (p.channels_out % 16))) << (16 * row) for row in range(4))
+        signed = lanes - 2**64 if lanes >> 63 else lanes
+        last = kb.add(plane, tile.columns)
+
+        def clear() -> None:
+            column = kb.sub(tile.columns, 1)
+            step = kb.mul(column, tile.m16)
+            kb.op(
+                "vector_dup", "f16", result + kb.linear(0, (step, UNIT)), value=0, repeat=kb.div(tile.m16, 8), mask_lo=signed,
+                mask_hi=signed, limits={"repeat": s.m * 2},
+            )  # fmt: skip
+
+        if isinstance(last, int):
+            if last == p.c_planes:
+                clear()
+            return
+        with kb.when(kb.equal(last, p.c_planes)):
+            clear()
+
+
+class TileOps:
+    """Elementwise ops on one f16 tile in UB."""
+
+    def __init__(self, epilogue: Epilogue, tile: Tile, values: dict[SSAValue, Ref], out: Ref, temporaries: list[Ref]) -> None:
+        self.e, self.tile, self.values, self.out = epilogue, tile, values, out
+        self.kb = epilogue.kb
+        self.temporaries = temporaries
+        self.repeat = self.kb.mul(self.kb.div(tile.m16, 8), tile.columns)
+        self.most = epilogue.s.m * epilogue.s.n * 2
+
+    def emit(self, op: Operation) -> Ref:
+        """Emits `op`; the result is written over the tile when nothing needs the old value."""
+        handler = _HANDLERS.get(type(op))
+        if handler is None:
+            raise ValueError(f"no cube epilogue for {op.name}")
+        return handler(self, op)
+
+    def target(self, op: Operation) -> Ref:
+        """In place when the operand dies here, else a fresh buffer."""
+        users = {use.operation for use in op.operands[0].uses}
+        held = self.values.get(op.operands[0])
+        later = any(user is not op and not _before(user, op) for user in users)
+        if held is not None and held.base is self.out.base and not later:
+            return held
+        return self.temporary()
+
+    def temporary(self) -> Ref:
+        return self.kb.alloc("ub", self.e.tile_bytes)
+
+    def op(self, mnemonic: str, dst: Ref, *sources: Ref, **values: Index) -> None:
+        self.kb.op(mnemonic, "f16", dst, *sources, repeat=self.repeat, limits={"repeat": self.most}, **values)
+
+    def scalar(self, mnemonic: str, dst: Ref, source: Ref, number: float) -> None:
+        """dst = source ∘ number; by a filled block where the chip lacks the scalar form."""
+        if self.kb.soc.core.supports(mnemonic, "f16"):
+            self.op(mnemonic, dst, source, scalar=half(number))
+            return
+        block = self.kb.alloc("ub", UNIT)
+        self.kb.op("vector_dup", "f16", block, value=half(number), repeat=1, mask_lo=0xFFFF, mask_hi=0)
+        self.op(mnemonic.removesuffix("s"), dst, source, block, src1_blk=0, src1_rep=0)
+
+    def channels(self, mnemonic: str, dst: Ref, source: Ref, vector: Ref, swapped: bool = False) -> None:
+        """dst = source ∘ per-channel vector, one instruction per column."""
+        kb, s = self.kb, self.e.s
+        with kb.loop(self.tile.columns) as column:
+            step = kb.linear(0, (kb.mul(column, self.tile.m16), UNIT))
+            one = vector + kb.linear(0, (column, UNIT))
+            operands = (one, source + step) if swapped else (source + step, one)
+            still: dict[str, Index] = {"src0_blk": 0, "src0_rep": 0} if swapped else {"src1_blk": 0, "src1_rep": 0}
+            kb.op(mnemonic, "f16", dst + step, *operands, repeat=kb.div(self.tile.m16, 8), limits={"repeat": s.m * 2}, **still)
+
+
+def _before(a: Operation, b: Operation) -> bool:
+    return a.is_before_in_block(b)
+
+
+def _binary(mnemonic: str, scalar_form: str) -> Callable[[TileOps, Operation], Ref]:
+    def emit(t: TileOps, op: Operation) -> Ref:
+        a, b = op.operands
+        numbers = scalar_of(a), scalar_of(b)
+        if numbers[1] is None and numbers[0] is not None and mnemonic != "vsub":
+            a, b, numbers = b, a, (numbers[1], numbers[0])
+        kinds = t.e.operands
+        if kinds.get(a) == "channel" and mnemonic != "vsub":
+            a, b = b, a
+        swapped = kinds.get(a) == "channel"
+        dst = t.target(op) if not swapped and numbers[0] is None else t.temporary()
+        if t.values.get(a) is not None and t.values[a].base is t.out.base:
+            dst = t.out if not _used_later(a, op) else dst
+        if numbers[1] is not None:
+            t.scalar(scalar_form, dst, t.values[a], -numbers[1] if mnemonic == "vsub" else numbers[1])
+        elif numbers[0] is not None:  # scalar - x
+            t.scalar("vmuls", dst, t.values[b], -1.0)
+            t.scalar("vadds", dst, dst, numbers[0])
+        elif swapped:
+            t.channels(mnemonic, dst, t.values[b], t.values[a], swapped=True)
+        elif kinds.get(b) == "channel":
+            t.channels(mnemonic, dst, t.values[a], t.values[b])
+        else:
+            t.op(mnemonic, dst, t.values[a], t.values[b])
+        return dst
+
+    return emit
+
+
+def _used_later(value: SSAValue, op: Operation) -> bool:
+    return any(use.operation is not op and not _before(use.operation, op) for use in value.uses)
+
+
+def _relu(t: TileOps, op: Operation) -> Ref:
+    dst = t.target(op)
+    t.op("vrelu", dst, t.values[op.operands[0]])
+    return dst
+
+
+def _clip(t: TileOps, op: Operation) -> Ref:
+    assert isinstance(op, nn.ClipOp)
+    dst, source = t.target(op), t.values[op.operands[0]]
+    low, high = op.values.get("min"), op.values.get("max")
+    if isinstance(low, float) and low > -65504:
+        if low == 0:
+            t.op("vrelu", dst, source)
+        else:
+            t.scalar("vmaxs", dst, source, low)
+        source = dst
+    if isinstance(high, float) and high < 65504:
+        t.scalar("vmins", dst, source, high)
+        source = dst
+    if source.base is not dst.base:
+        t.scalar("vadds", dst, source, 0.0)
+    return dst
+
+
+def _leaky_relu(t: TileOps, op: Operation) -> Ref:
+    assert isinstance(op, nn.LeakyReluOp)
+    alpha = op.alpha.value.data
+    source = t.values[op.operands[0]]
+    dst = t.target(op)
+    if t.kb.soc.core.supports("vlrelu", "f16"):
+        t.op("vlrelu", dst, source, scalar=half(alpha))
+        return dst
+    scaled = t.temporary()
+    t.scalar("vmuls", scaled, source, alpha)
+    t.op("vmax" if alpha <= 1 else "vmin", dst, source, scaled)
+    return dst
+
+
+def _sigmoid_into(t: TileOps, dst: Ref, source: Ref) -> None:
+    """1 / (1 + e^-x)."""
+    t.scalar("vmuls", dst, source, -1.0)
+    t.op("vexp", dst, dst)
+    t.scalar("vadds", dst, dst, 1.0)
+    _reciprocal_into(t, dst)
+
+
+def _reciprocal_into(t: TileOps, dst: Ref) -> None:
+    """dst = 1 / dst, with a Newton step where there is no division."""
+    if t.kb.soc.core.supports("vdiv", "f16"):
+        one = t.kb.alloc("ub", UNIT)
+        t.kb.op("vector_dup", "f16", one, value=half(1.0), repeat=1, mask_lo=0xFFFF, mask_hi=0)
+        t.op("vdiv", dst, one, dst, src0_blk=0, src0_rep=0)
+        return
+    guess, error = t.temporary(), t.temporary()
+    t.op("vrec", guess, dst)  # r ← r·(2 - d·r)
+    t.op("vmul", error, dst, guess)
+    t.scalar("vmuls", error, error, -1.0)
+    t.scalar("vadds", error, error, 2.0)
+    t.op("vmul", dst, guess, error)
+
+
+def _sigmoid(t: TileOps, op: Operation) -> Ref:
+    dst = t.target(op)
+    _sigmoid_into(t, dst, t.values[op.operands[0]])
+    return dst
+
+
+def _hard_sigmoid_into(t: TileOps, dst: Ref, source: Ref, alpha: float, beta: float) -> None:
+    t.scalar("vmuls", dst, source, alpha)
+    t.scalar("vadds", dst, dst, beta)
+    t.op("vrelu", dst, dst)
+    t.scalar("vmins", dst, dst, 1.0)
+
+
+def _hard_sigmoid(t: TileOps, op: Operation) -> Ref:
+    assert isinstance(op, nn.HardSigmoidOp)
+    dst = t.target(op)
+    _hard_sigmoid_into(t, dst, t.values[op.operands[0]], op.alpha.value.data, op.beta.value.data)
+    return dst
+
+
+def _hard_swish(t: TileOps, op: Operation) -> Ref:
+    source, gate = t.values[op.operands[0]], t.temporary()
+    _hard_sigmoid_into(t, gate, source, 1 / 6, 0.5)
+    dst = t.target(op)
+    t.op("vmul", dst, source, gate)
+    return dst
+
+
+def _prelu(t: TileOps, op: Operation) -> Ref:
+    """max(x, 0) + slope · min(x, 0)."""
+    source, negative, dst = t.values[op.operands[0]], t.temporary(), t.target(op)
+    t.scalar("vmins", negative, source, 0.0)
+    slope = scalar_of(op.operands[1])
+    if slope is not None:
+        t.scalar("vmuls", negative, negative, slope)
+    elif t.e.operands.get(op.operands[1]) == "channel":
+        t.channels("vmul", negative, negative, t.values[op.operands[1]])
+    else:
+        t.op("vmul", negative, negative, t.values[op.operands[1]])
+    t.op("vrelu", dst, source)
+    t.op("vadd", dst, dst, negative)
+    return dst
+
+
+def _same(t: TileOps, op: Operation) -> Ref:
+    return t.values[op.operands[0]]
+
+
+_HANDLERS: dict[type[Operation], Callable[[TileOps, Operation], Ref]] = {
+    nn.AddOp: _binary("vadd", "vadds"),
+    nn.SubOp: _binary("vsub", "vadds"),
+    nn.MulOp: _binary("vmul", "vmuls"),
+    nn.MaxOp: _binary("vmax", "vmaxs"),
+    nn.MinOp: _binary("vmin", "vmins"),
+    nn.ReluOp: _relu,
+    nn.ClipOp: _clip,
+    nn.LeakyReluOp: _leaky_relu,
+    nn.SigmoidOp: _sigmoid,
+    nn.HardSigmoidOp: _hard_sigmoid,
+    nn.HardSwishOp: _hard_swish,
+    nn.PreluOp: _prelu,
+    nn.CastOp: _same,
+}
+
+SUPPORTED: tuple[type[Operation], ...] = (*_HANDLERS, nn.ConstantOp)
+"""Ops that may stand behind a cube root."""
+
+

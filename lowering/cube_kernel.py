@@ -1,0 +1,417 @@
+"""Cube kernels: matmul and convolution as implicit GEMM, with bias, activation and residual fused before the store.
+
+One core's program, outermost first:
+
+    items (batch · group)                  weights of the item's group → L1 when they stay there
+      slabs (a few output rows)            planes of A under these rows: GM → L1 (MTE2)
+        columns (n tile) × rows (m tile)   residual GM → UB (MTE2), bias → L0C (V)
+          L1 loads of k                    weights GM → L1 (MTE2), when they are streamed or this is the first tile
+            L0 steps of k                  img2col L1 → L0A, fractals L1 → L0B (MTE1), mad (M)
+          L0C → UB with f32 → f16 (V), elementwise epilogue (V), UB → GM (MTE3)
+
+A tile's m is rounded up to 16 for the cube (m = 1 would switch it to GEMV); the store leaves the surplus rows out.
+The bias is preloaded into L0C in f32, so that it is added before the only rounding.  Chips with load3d version 1
+build one row of fractals per instruction instead of a whole tile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..dialects import ascend
+from ..dialects.davinci import KernelOp
+from ..runtime.soc import Soc
+from .cube_epilogue import Epilogue, preserves_zero
+from .cube_problem import FRACTAL, UNIT, CubeGroup, CubeProblem, analyse, ceil_div
+from .cube_schedule import CubeSchedule, choose
+from .kernel_builder import Index, KernelBuilder, Linear, Ref
+
+_VECTOR = 64  # bytes of one f32 bias vector (16 channels)
+
+
+def choose_schedule(group: ascend.GroupOp, soc: Soc) -> dict[str, int | str]:
+    """The schedule attribute of a cube group."""
+    found = analyse(group)
+    return choose(found.problem, soc, 1 + len(found.epilogue), found.has_residual, Epilogue.is_wide(group)).as_dict()
+
+
+def generate(group: ascend.GroupOp, soc: Soc, name: str) -> KernelOp:
+    """The kernel of a cube group that has a schedule."""
+    values = group.schedule.values
+    schedule = CubeSchedule(**values) if values else CubeSchedule(**choose_schedule(group, soc))  # pyright: ignore[reportArgumentType]
+    return _CubeKernel(group, analyse(group), schedule, soc, name).build()
+
+
+@dataclass(frozen=True)
+class _Slab:
+    """A piece of A in L1 for some output rows; sizes may be run-time values."""
+
+    buffer: Ref | None  # None: streamed with the k loop
+    first_row: Index  # first input row (flat: first position)
+    in_rows: Index
+    pad_top: Index
+    pad_bottom: Index
+    width: Index  # fm_width
+    positions: Index  # output positions of the slab
+    position0: Index  # first output position in the plane
+
+
+@dataclass(frozen=True)
+class _Item:
+    """One batch·group item: byte offsets of its operands."""
+
+    a: Linear
+    b: Linear
+    c: Linear
+    c_plane0: Index  # first output plane, counted from the tensor's first
+    k_steps: Index
+    columns: Index  # columns of this core
+    bias: Ref | None
+
+
+class _CubeKernel:
+    """Builds one kernel; method order follows the loop nest."""
+
+    def __init__(self, group: ascend.GroupOp, found: CubeGroup, schedule: CubeSchedule, soc: Soc, name: str) -> None:
+        self.p: CubeProblem = found.problem
+        self.s = schedule
+        self.soc = soc
+        self.found = found
+        self.kb = KernelBuilder(name, soc, len(group.inputs) + len(group.outputs), schedule.blocks)
+        arguments = dict(zip(group.body.block.args, self.kb.args, strict=False))
+        root = found.root
+        self.a, self.b = (arguments[root.operands[0]], arguments[root.operands[1]])
+        self.bias = arguments[found.bias] if found.bias is not None else None
+        self.c = self.kb.args[len(group.inputs)]
+        self.epilogue = Epilogue(self.kb, self.p, self.s, found, arguments)
+        self.partial = self.p.groups > 1 and (
+            self.p.groups * self.p.k1 > self.p.a_planes or self.p.groups * self.p.n1 > self.p.c_planes
+        )
+
+    def build(self) -> KernelOp:
+        kb, s, p = self.kb, self.s, self.p
+        block = kb.block_idx
+        self.part_columns = kb.rem(block, s.split_columns)
+        rest = kb.div(block, s.split_columns)
+        self.part_rows = kb.rem(rest, s.split_rows)
+        part_items = kb.div(rest, s.split_rows)
+        self.first_column, columns = kb.share(p.n1, self.part_columns, s.split_columns)
+        units = self._units()
+        self.first_unit, self.unit_count = kb.share(units, self.part_rows, s.split_rows)
+        first_item, items = kb.share(p.items * p.groups, part_items, s.split_items)
+        bias = self._load_bias(columns, 0) if p.groups == 1 else None
+        weights = self._resident_buffer() if p.groups == 1 else None
+        with kb.loop(items) as number:
+            item_number = kb.add(first_item, number)
+            item = self._item(item_number, columns, bias)
+            held = weights if p.groups == 1 else self._resident_buffer()
+            with kb.loop(kb.ceil_div(self.unit_count, s.rows)) as slab_number:
+                self._slab_loop(item, held, number, slab_number)
+        return kb.kernel
+
+    def _units(self) -> int:
+        return ceil_div(self.p.out_width, 16) if self.p.window.is_point else self.p.out_height
+
+    # ------------------------------------------------------------------ per item
+    def _resident_buffer(self) -> Ref | None:
+        if self.s.weights != "resident":
+            return None
+        return self.kb.alloc("l1", self.p.k_steps * ceil_div(self.p.n1, self.s.split_columns) * FRACTAL)
+
+    def _load_bias(self, columns: Index, plane: Index) -> Ref | None:
+        if self.bias is None:
+            return None
+        kb = self.kb
+        most = ceil_div(self.p.n1, self.s.split_columns)
+        buffer = kb.alloc("ub", most * _VECTOR, depth=1 if self.p.groups == 1 else 2)
+        source = self.bias + kb.linear(0, (self.first_column, _VECTOR), (plane, _VECTOR))
+        length = kb.mul(columns, 2)
+        kb.op("copy_gm_to_ubuf", "", buffer, source, bursts=1, length=length, limits={"length": 2 * most})
+        return buffer
+
+    def _item(self, number: Index, columns: Index, bias: Ref | None) -> _Item:
+        kb, p = self.kb, self.p
+        group = kb.rem(number, p.groups)
+        rest = kb.div(number, p.groups)
+        a = kb.linear(0, (group, p.k1 * p.a_plane * UNIT))
+        b = kb.linear(0, (group, p.k_steps * p.n1 * FRACTAL))
+        c = kb.linear(0, (group, p.n1 * p.c_plane * UNIT))
+        for size, sa, sb, sc in zip(
+            reversed(p.batch), reversed(p.a_batch), reversed(p.b_batch), reversed(p.c_batch), strict=True
+        ):
+            digit = kb.rem(rest, size)
+            rest = kb.div(rest, size)
+            a, b, c = (x + kb.linear(0, (digit, step)) for x, step in ((a, sa), (b, sb), (c, sc)))
+        plane0 = kb.mul(group, p.n1)
+        k_steps: Index = p.k_steps
+        if self.partial:
+            k_steps = kb.mul(kb.min(p.k1, kb.sub(p.a_planes, kb.mul(group, p.k1))), p.window.taps)
+            left = kb.sub(kb.sub(p.c_planes, plane0), self.first_column)
+            columns = kb.max(0, kb.min(columns, left))
+        if p.groups > 1:
+            bias = self._load_bias(columns, plane0)
+        return _Item(a, b, c, plane0, k_steps, columns, bias)
+
+    # ------------------------------------------------------------------ slabs of A
+    def _slab_loop(self, item: _Item, held: Ref | None, item_number: Index, number: Index) -> None:
+        kb, p, s = self.kb, self.p, self.s
+        slab = self._slab(item, number)
+        tiles_n = kb.ceil_div(item.columns, s.n)
+        most_positions = min(s.rows * 16, p.out_width) if p.window.is_point else s.rows * p.out_width
+        tiles_m: Index = 1 if most_positions <= s.m * 16 else kb.ceil_div(slab.positions, s.m * 16)
+        start = kb.add(number, item_number) if p.groups == 1 else number
+        with kb.loop(tiles_n) as j, kb.loop(tiles_m) as i:
+            self._tile(item, slab, held, kb.add(start, i), j, i)
+
+    def _slab(self, item: _Item, number: Index) -> _Slab:
+        kb, p, s, window = self.kb, self.p, self.s, self.p.window
+        unit0 = kb.add(self.first_unit, kb.mul(number, s.rows))
+        count = self._tail(s.rows, self.unit_count, number)
+        if window.is_point:
+            first = kb.mul(unit0, 16)
+            positions = kb.min(kb.mul(count, 16), kb.sub(p.out_width, first))
+            if isinstance(count, int) and p.out_width % 16 == 0:
+                positions = count * 16
+            slab = _Slab(None, first, 1, 0, 0, positions, positions, first)
+        else:
+            top = kb.sub(kb.mul(unit0, window.stride_h), window.top)
+            end = kb.add(top, kb.add(kb.mul(kb.sub(count, 1), window.stride_h), window.reach_h))
+            first = kb.min(kb.max(top, 0), p.height - 1)
+            last = kb.max(kb.min(end, p.height), kb.add(first, 1))
+            slab = _Slab(
+                None, first, kb.sub(last, first), kb.max(kb.sub(first, top), 0), kb.max(kb.sub(end, last), 0), p.width,
+                kb.mul(count, p.out_width), kb.mul(unit0, p.out_width),
+            )  # fmt: skip
+        if s.slab == "stream":
+            return slab
+        return _Slab(self._load_slab(item, slab, 0, p.k1, s.slab_depth), *_fields(slab)[1:])
+
+    def _tail(self, step: int, total: Index, number: Index) -> Index:
+        """min(step, total - number·step), constant when the tiles divide evenly."""
+        if isinstance(total, int) and total % step == 0:
+            return step
+        return self.kb.min(step, self.kb.sub(total, self.kb.mul(number, step)))
+
+    def _slab_limits(self) -> tuple[int, int]:
+        """Most units of 32 bytes in one plane of a slab, and the smallest gap behind it."""
+        p, s = self.p, self.s
+        if p.window.is_point:
+            return min(s.rows * 16, p.width), p.a_plane
+        rows = min((s.rows - 1) * p.window.stride_h + p.window.reach_h, p.height)
+        return rows * p.width, p.a_plane
+
+    def _load_slab(self, item: _Item, slab: _Slab, plane0: Index, planes: Index, depth: int, most_planes: int = 0) -> Ref:
+        """Planes [plane0, plane0 + planes) of the slab: GM → L1, one burst per plane."""
+        kb, p = self.kb, self.p
+        most_units, _ = self._slab_limits()
+        most_planes = most_planes or (planes if isinstance(planes, int) else p.k1)
+        if p.a_transposed:
+            return self._load_transposed(item, slab, plane0, planes, depth, most_planes)
+        buffer = kb.alloc("l1", most_units * most_planes * UNIT, depth)
+        source = self.a + item.a + kb.linear(0, (slab.first_row, p.width * UNIT if not p.window.is_point else UNIT))
+        source += kb.linear(0, (plane0, p.a_plane * UNIT))
+        length = slab.positions if p.window.is_point else kb.mul(slab.in_rows, p.width)
+        if self.partial and isinstance(planes, int):
+            planes = kb.min(planes, kb.div(item.k_steps, p.window.taps))
+        gap = kb.sub(p.a_plane, length)
+        limits = {"length": most_units, "bursts": most_planes, "src_gap": p.a_plane - 1}
+        if p.a_plane - (length if isinstance(length, int) else 1) <= 65535:
+            extents = (most_units * most_planes * UNIT, ((most_planes - 1) * p.a_plane + most_units) * UNIT)
+            kb.op("copy_gm_to_cbuf", "", buffer, source, bursts=planes, length=length, src_gap=gap, limits=limits, extents=extents)
+            return buffer
+        with kb.loop(planes) as plane:  # a plane of more than 65535 positions cannot be strided over
+            kb.op(
+                "copy_gm_to_cbuf", "", buffer + self._scaled(plane, length, UNIT), source + kb.linear(0, (plane, p.a_plane * UNIT)),
+                bursts=1, length=length, limits=limits,
+            )  # fmt: skip
+        return buffer
+
+    def _scaled(self, a: Index, b: Index, scale: int) -> Linear:
+        """a · b · scale bytes."""
+        if isinstance(b, int):
+            return self.kb.linear(0, (a, b * scale))
+        return self.kb.linear(0, (self.kb.mul(a, b), scale))
+
+    def _load_transposed(self, item: _Item, slab: _Slab, k0: Index, k_count: Index, depth: int, most: int) -> Ref:
+        """A stored [K, M]: fractals [M1][K1] of the slab's rows."""
+        kb, p, s = self.kb, self.p, self.s
+        rows = kb.ceil_div(slab.positions, 16)
+        buffer = kb.alloc("l1", s.rows * most * FRACTAL, depth)
+        source = self.a + item.a + kb.linear(0, (kb.div(slab.first_row, 16), p.k1 * FRACTAL), (k0, FRACTAL))
+        kb.op(
+            "copy_gm_to_cbuf", "", buffer, source, bursts=rows, length=kb.mul(k_count, 16), src_gap=kb.mul(kb.sub(p.k1, k_count), 16),
+            limits={"bursts": s.rows, "length": most * 16, "src_gap": p.k1 * 16},
+            extents=(s.rows * most * FRACTAL, ((s.rows - 1) * p.k1 + most) * FRACTAL),
+        )  # fmt: skip
+        return buffer
+
+    # ------------------------------------------------------------------ one output tile
+    def _tile(self, item: _Item, slab: _Slab, held: Ref | None, start: Index, j: Index, i: Index) -> None:
+        kb, s = self.kb, self.s
+        columns = self._tail(s.n, item.columns, j)
+        m0 = kb.mul(i, s.m * 16)
+        m = self._tail(s.m * 16, slab.positions, i)
+        m16 = kb.mul(kb.ceil_div(m, 16), 16)
+        column0 = kb.add(self.first_column, kb.mul(j, s.n))
+        tile = Tile(column0, columns, kb.mul(j, s.n), m0, m, m16, kb.add(slab.position0, m0))
+        target = self.c + item.c + kb.linear(0, (column0, self.p.c_plane * UNIT), (tile.position, UNIT))
+        offset = Linear() + item.c + kb.linear(0, (column0, self.p.c_plane * UNIT), (tile.position, UNIT))
+        self.epilogue.prefetch(tile, offset, kb.add(item.c_plane0, column0))
+        accumulator = kb.alloc("l0c", s.m * s.n * 1024, depth=2)
+        if item.bias is not None:
+            self._preload_bias(accumulator, item.bias, tile)
+        self._accumulate(item, slab, held, start, tile, accumulator)
+        self.epilogue.finish(tile, accumulator, target, kb.add(item.c_plane0, column0))
+
+    def _preload_bias(self, accumulator: Ref, bias: Ref, tile: Tile) -> None:
+        """All rows of the tile start at the bias: one broadcast per row of fractals."""
+        kb, s = self.kb, self.s
+        rows = kb.div(tile.m16, 16)
+        with kb.loop(rows) as row:
+            kb.op(
+                "broadcast_ub_to_cc", "f32", accumulator + kb.linear(0, (row, 1024)), bias + kb.linear(0, (tile.column_in_core, _VECTOR)),
+                bursts=tile.columns, length=1, dst_gap=kb.sub(rows, 1), limits={"bursts": s.n, "dst_gap": s.m - 1},
+                extents=(((s.n - 1) * s.m + 1) * 1024, s.n * _VECTOR),
+            )  # fmt: skip
+
+    def _accumulate(self, item: _Item, slab: _Slab, held: Ref | None, start: Index, tile: Tile, accumulator: Ref) -> None:
+        kb, s, p = self.kb, self.s, self.p
+        with kb.loop(kb.ceil_div(item.k_steps, s.k_load)) as load:
+            k0 = kb.mul(load, s.k_load)
+            count = self._tail(s.k_load, item.k_steps, load)
+            weights, weight_base = self._load_weights(item, held, start, tile, k0, count)
+            piece, piece_k0 = slab.buffer, k0
+            if piece is None:
+                taps = p.window.taps
+                planes = kb.div(count, taps)
+                piece = self._load_slab(item, slab, kb.div(k0, taps), planes, s.slab_depth, max(1, s.k_load // taps))
+                piece_k0 = 0
+            with kb.loop(kb.ceil_div(count, s.k)) as step:
+                k = self._tail(s.k, count, step)
+                a0 = kb.alloc("l0a", s.m * s.k * FRACTAL, depth=2)
+                b0 = kb.alloc("l0b", s.k * s.n * FRACTAL, depth=2)
+                inner = kb.mul(step, s.k)
+                self._load_a(a0, piece, slab, tile, kb.add(piece_k0, inner), k, count if slab.buffer is None else p.k_steps)
+                self._load_b(b0, weights, weight_base, tile, inner, k, count)
+                init: Index = 0
+                if item.bias is None:
+                    init = self._is_zero(kb.add(k0, inner))
+                kb.op(
+                    "mad", "f32f16f16", accumulator, a0, b0, m=tile.m16, k=kb.mul(k, 16), n=kb.mul(tile.columns, 16), init=init,
+                    limits={"m": s.m * 16, "k": s.k * 16, "n": s.n * 16, "init": 1},
+                )  # fmt: skip
+
+    def _is_zero(self, value: Index) -> Index:
+        if isinstance(value, int):
+            return int(value == 0)
+        return self.kb.select(self.kb.equal(value, 0), 1, 0)
+
+    # ------------------------------------------------------------------ operands of one step
+    def _load_weights(self, item: _Item, held: Ref | None, start: Index, tile: Tile, k0: Index, count: Index) -> tuple[Ref, Index]:
+        """The k range [k0, k0 + count) of the tile's columns in L1, and where it begins."""
+        kb, s, p = self.kb, self.s, self.p
+        kept = held is not None
+        base: Index = 0
+        if held is None:
+            buffer = kb.alloc("l1", s.k_load * s.n * FRACTAL, s.weight_depth)
+        else:  # [column tile][k][columns of the tile]
+            buffer = held + kb.linear(0, (tile.column_in_core, p.k_steps * FRACTAL))
+            base = kb.mul(k0, tile.columns)
+        whole = s.k_load * s.n * FRACTAL
+        if p.b_transposed:
+            source = self.b + item.b + kb.linear(0, (k0, p.n1 * FRACTAL), (tile.column0, FRACTAL))
+            bursts, length, gap = count, kb.mul(tile.columns, 16), kb.mul(kb.sub(p.n1, tile.columns), 16)
+            limits = {"bursts": s.k_load, "length": s.n * 16, "src_gap": p.n1 * 16}
+            reach = ((s.k_load - 1) * p.n1 + s.n) * FRACTAL
+        else:
+            source = self.b + item.b + kb.linear(0, (tile.column0, p.k1 * FRACTAL), (k0, FRACTAL))
+            bursts, length, gap = tile.columns, kb.mul(count, 16), kb.mul(kb.sub(p.k1, count), 16)
+            limits = {"bursts": s.n, "length": s.k_load * 16, "src_gap": p.k1 * 16}
+            reach = ((s.n - 1) * p.k1 + s.k_load) * FRACTAL
+        if kept and not (isinstance(start, int) and start == 0):  # filled during the first tile: later loads move nothing
+            bursts = kb.select(kb.equal(start, 0), bursts, 0)
+        target = buffer if not kept else buffer + kb.linear(0, (base, FRACTAL))
+        kb.op("copy_gm_to_cbuf", "", target, source, bursts=bursts, length=length, src_gap=gap, limits=limits, extents=(whole, reach))
+        return buffer, base
+
+    def _load_a(self, a0: Ref, piece: Ref, slab: _Slab, tile: Tile, k0: Index, k: Index, k_total: Index) -> None:
+        kb, s, p, window = self.kb, self.s, self.p, self.p.window
+        if p.a_transposed:
+            with kb.loop(kb.div(tile.m16, 16)) as row:
+                line = kb.add(kb.div(tile.m0, 16), row)
+                source = piece + self._scaled(line, k_total, FRACTAL) + kb.linear(0, (k0, FRACTAL))
+                kb.op(
+                    "load2d", "f16", a0 + self._scaled(row, k, FRACTAL), source, repeat=k, transpose=1, limits={"repeat": s.k},
+                )  # fmt: skip
+            return
+        most_units, _ = self._slab_limits()
+        most_planes = p.k1 if slab.buffer is not None else max(1, s.k_load // window.taps)
+        channels: Index = p.k1 * 16 if slab.buffer is not None else kb.mul(kb.div(k_total, window.taps), 16)
+        common = {
+            "stride_w": window.stride_w, "stride_h": window.stride_h, "filter_w": window.kw, "filter_h": window.kh,
+            "dilation_w": window.dilation_w, "dilation_h": window.dilation_h, "fm_width": slab.width, "fm_height": slab.in_rows,
+            "pad_left": window.left, "pad_right": window.right, "pad_top": slab.pad_top, "pad_bottom": slab.pad_bottom,
+        }  # fmt: skip
+        reach = most_units * most_planes * UNIT
+        if self.soc.core.supports("load3d", "f16"):
+            kb.op(
+                "load3d", "f16", a0, piece, m_extent=tile.m16, m_start=tile.m0, k_extent=kb.mul(k, 16), k_start=kb.mul(k0, 16),
+                channels=channels, extents=(s.m * s.k * FRACTAL, reach), **common,
+            )  # fmt: skip
+            return
+        self._load_a_by_rows(a0, piece, tile, k0, k, common, reach)
+
+    def _load_a_by_rows(
+        self, a0: Ref, piece: Ref, tile: Tile, k0: Index, k: Index, common: dict[str, Index], reach: int
+    ) -> None:
+        """load3d version 1: sixteen output positions per instruction, filter taps by repeat."""
+        kb, s, p, window = self.kb, self.s, self.p, self.p.window
+        c1, tap = kb.div(k0, window.taps), kb.rem(k0, window.taps)
+        fetch_h, fetch_w = kb.div(tap, window.kw), kb.rem(tap, window.kw)
+        with kb.loop(kb.div(tile.m16, 16)) as row:
+            position = kb.add(tile.m0, kb.mul(row, 16))
+            if window.is_point:
+                left, up = position, 0
+            else:
+                left = kb.sub(kb.mul(kb.rem(position, p.out_width), window.stride_w), window.left)
+                up = kb.sub(kb.mul(kb.div(position, p.out_width), window.stride_h), common["pad_top"])
+            kb.op(
+                "load3dv1", "f16", a0 + self._scaled(row, k, FRACTAL), piece, left_top_w=left, left_top_h=up, fetch_w=fetch_w,
+                fetch_h=fetch_h, c1=c1, repeat=k, extents=(s.k * FRACTAL, reach), **common,
+            )  # fmt: skip
+
+    def _load_b(self, b0: Ref, weights: Ref, base: Index, tile: Tile, inner: Index, k: Index, count: Index) -> None:
+        kb, s, p = self.kb, self.s, self.p
+        if p.b_transposed:
+            first = self._scaled(inner, tile.columns, FRACTAL) + kb.linear(0, (base, FRACTAL))
+            kb.op("load2d", "f16", b0, weights + first, repeat=kb.mul(k, tile.columns), limits={"repeat": s.k * s.n})
+            return
+        # NZ of [K, N] lies in L1 as [columns][k]: transpose 16×16 fractals while loading one k row at a time
+        with kb.loop(k) as row:
+            source = weights + kb.linear(0, (kb.add(inner, row), FRACTAL), (base, FRACTAL))
+            kb.op(
+                "load2d", "f16", b0 + self._scaled(row, tile.columns, FRACTAL), source, repeat=tile.columns, src_stride=count,
+                transpose=1, limits={"repeat": s.n, "src_stride": s.k_load}, extents=(s.n * FRACTAL, s.k_load * s.n * FRACTAL),
+            )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One output tile: n and m ranges."""
+
+    column0: Index  # first plane within the group
+    columns: Index
+    column_in_core: Index
+    m0: Index  # first position within the slab
+    m: Index
+    m16: Index
+    position: Index  # first position within the plane
+
+
+def _fields(slab: _Slab) -> tuple[Ref | None, Index, Index, Index, Index, Index, Index, Index]:
+    return (
+        slab.buffer, slab.first_row, slab.in_rows, slab.pad_top, slab.pad_bottom, slab.width, slab.positions, slab.position0,
+    )  # fmt: skip
+
+
+__all__ = ["choose_schedule", "generate", "preserves_zero"]

@@ -1,0 +1,243 @@
+"""Chooses the tiles of a cube kernel: a small grid of candidates, ranked by a model of the pipes.
+
+The pipes of a core run side by side, so a schedule costs about the largest of cube, MTE1 (L1 → L0), MTE2 (GM → L1)
+and vector time, plus what cannot overlap: the first loads, the last store, and an overhead per tile and instruction
+(without which tiny tiles tie when memory bounds; spike lessons §8).  DDR is shared by all cores, so its time counts
+the bytes of the whole task once.
+
+The numbers come from the SoC file; the limits (L0A, L0B, L0C, L1, UB) too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from math import prod
+
+from ..runtime.soc import Soc
+from .cube_problem import FRACTAL, UNIT, CubeProblem, ceil_div
+
+_ACCUMULATOR = 1024  # bytes of an f32 fractal in L0C
+_TILE_LIMIT = 127  # fractals of an output tile: two vector repeats each, at most 255 repeats
+
+
+@dataclass(frozen=True)
+class CubeSchedule:
+    """Sizes in fractals unless named otherwise.
+
+    items × rows × columns blocks share the work: batch·group items, output rows (positions when flat), N planes.
+    """
+
+    split_items: int
+    split_rows: int
+    split_columns: int
+    rows: int  # output rows (flat: fractals of positions) of a slab
+    m: int
+    n: int
+    k: int  # k of one L0 step
+    k_load: int  # k of one L1 load of weights (a multiple of k)
+    weights: str  # "resident": all k of the core's columns stay in L1; "stream": loaded per step
+    slab: str  # "whole": all planes of A of a slab in L1; "stream": a piece of k at a time
+    slab_depth: int
+    weight_depth: int
+
+    @property
+    def blocks(self) -> int:
+        return self.split_items * self.split_rows * self.split_columns
+
+    def as_dict(self) -> dict[str, int | str]:
+        return asdict(self)
+
+
+def slab_positions(problem: CubeProblem, rows: int) -> int:
+    """Positions of A in L1 for `rows` output rows (flat: rows are fractals of 16 positions)."""
+    if problem.flat and problem.window.is_point:
+        return min(rows * 16, ceil_div(problem.width, 16) * 16)
+    window = problem.window
+    needed = min((rows - 1) * window.stride_h + window.reach_h, problem.height)
+    return needed * problem.width
+
+
+def row_units(problem: CubeProblem) -> int:
+    """How many row units the output has: rows, or fractals of positions when flat."""
+    return ceil_div(problem.out_width, 16) if problem.window.is_point else problem.out_height
+
+
+def _splits(problem: CubeProblem, cores: int) -> list[tuple[int, int, int]]:
+    """(items, rows, columns) splits that use as many cores as any split can (decision D6)."""
+    items, rows, columns = problem.items * problem.groups, row_units(problem), problem.n1
+    splits = [
+        (i, r, c)
+        for i in _sensible(items, cores)
+        for r in _sensible(rows, cores // i)
+        for c in _sensible(columns, cores // (i * r))
+    ]
+    most = max(prod(split) for split in splits)
+    return [split for split in splits if prod(split) == most]
+
+
+def _sensible(extent: int, cores: int) -> list[int]:
+    """Split counts up to `cores` that do not leave a core without work: powers of two, divisors and the maximum."""
+    most = max(1, min(extent, cores))
+    return sorted({s for s in range(1, most + 1) if s == most or s & (s - 1) == 0 or extent % s == 0})
+
+
+class _Cost:
+    """Cycle estimates of one problem on one SoC."""
+
+    def __init__(self, problem: CubeProblem, soc: Soc, vector_passes: int, residual: bool) -> None:
+        self.p = problem
+        self.soc = soc
+        self.vector_passes = vector_passes
+        self.residual = residual
+        memory, l0 = soc.timing["gm"], soc.timing["l0"]
+        self.l2 = float(memory["l2_read_rate"])
+        self.ddr = float(memory["ddr_read_rate"]) * soc.cores
+        self.latency = float(memory["read_latency"] + memory["miss_cycles"] + memory["write_latency"])
+        self.l0a, self.l0b = float(l0["l0a_rate"]), float(l0["l0b_rate"])
+        self.span, self.per_row, self.floor = float(l0["load3d_span"]), float(l0["l0a_rows"]), float(l0["l0a_floor"])
+        self.l0c = float(soc.timing["path"]["l0c_to_ub"]["rate"])
+        self.mad_overhead = float(soc.timing["cube"]["overhead"])
+
+    def __call__(self, s: CubeSchedule) -> float:
+        p, window = self.p, self.p.window
+        items = ceil_div(p.items * p.groups, s.split_items)
+        units = ceil_div(row_units(p), s.split_rows)
+        columns = ceil_div(p.n1, s.split_columns)
+        slabs = ceil_div(units, s.rows)
+        positions = s.rows * 16 if window.is_point else s.rows * p.out_width
+        tiles_m = ceil_div(min(positions, p.positions), s.m * 16)
+        tiles_n = ceil_div(columns, s.n)
+        m_real = ceil_div(ceil_div(min(positions, p.positions), tiles_m), 16)
+        n_real = columns / tiles_n
+        steps = ceil_div(p.k_steps, s.k)
+        tiles = items * slabs * tiles_m * tiles_n
+        rows_spanned = 1 if window.is_point else max(1, ceil_div(m_real * 16, max(1, p.out_width)))
+        a_rate = self._a_rate(rows_spanned)
+        cube = tiles * (m_real * n_real * p.k_steps + self.mad_overhead * steps)
+        mte1 = tiles * (p.k_steps * (m_real * FRACTAL / a_rate + n_real * FRACTAL / self.l0b) + 2 * steps)
+        weight_bytes = p.k_steps * columns * FRACTAL
+        reloads = items if s.weights == "resident" and p.groups > 1 else 1
+        if s.weights == "stream":
+            reloads = items * slabs * tiles_m
+        slab_bytes = slab_positions(p, s.rows) * p.k1 * UNIT
+        slab_loads = items * slabs * (tiles_m * tiles_n if s.slab == "stream" else 1)
+        out_bytes = items * slabs * min(positions, p.positions) * columns * UNIT
+        traffic = weight_bytes * reloads + slab_bytes * slab_loads + (out_bytes if self.residual else 0)
+        mte2 = traffic / self.l2 + 16 * (slab_loads + tiles * ceil_div(p.k_steps, s.k_load))
+        vector = tiles * m_real * n_real * (_ACCUMULATOR * 2 / self.l0c + 2 * self.vector_passes) + tiles * 60
+        mte3 = out_bytes / self.l2 + tiles * 20
+        ddr = self._ddr_bytes() / self.ddr
+        first = (min(slab_bytes, 1 << 17) + min(weight_bytes, s.k_load * s.n * FRACTAL)) * s.blocks / self.ddr
+        last = m_real * n_real * FRACTAL * s.blocks / self.ddr
+        instructions = tiles * (steps * 12 + 30)
+        return max(cube, mte1, mte2, vector, mte3, ddr) + first + last + self.latency + instructions * 0.15
+
+    def _a_rate(self, rows: int) -> float:
+        """load3d into L0A slows down with the stride and the output rows it spans (davinci.md §3.9)."""
+        stride = self.p.window.stride_w
+        if rows <= 1 and stride == 1:
+            return self.l0a
+        if stride not in (1, 2, 4, 8):
+            return self.floor
+        spread = 2 * (stride - 1) + (rows if rows > 1 else 0) + self.per_row
+        return max(self.floor, min(self.l0a, self.span // spread))
+
+    def _ddr_bytes(self) -> int:
+        p = self.p
+        weights = p.groups * p.k_steps * p.n1 * FRACTAL * (1 if not any(p.b_batch) else p.items)
+        planes_in = prod(p.batch) * p.a_planes * p.a_plane * UNIT
+        planes_out = prod(p.batch) * p.c_planes * p.c_plane * UNIT
+        return weights + planes_in + planes_out * (2 if self.residual else 1)
+
+
+def choose(problem: CubeProblem, soc: Soc, vector_passes: int = 2, residual: bool = False, wide: bool = False) -> CubeSchedule:
+    """The cheapest schedule that fits.
+
+    Args:
+        vector_passes: vector instructions per output fractal behind the cube.
+        residual: a full-size operand is read behind the cube.
+        wide: the tile is kept in f32 in UB (four bytes an element).
+    """
+    cost = _Cost(problem, soc, vector_passes, residual)
+    best: tuple[float, int, CubeSchedule] | None = None
+    for number, candidate in enumerate(_candidates(problem, soc, residual, wide)):
+        estimate = cost(candidate)
+        if best is None or (estimate, number) < best[:2]:
+            best = (estimate, number, candidate)
+    if best is None:
+        raise ValueError("no cube schedule fits the on-chip memories")
+    return best[2]
+
+
+def _candidates(p: CubeProblem, soc: Soc, residual: bool, wide: bool) -> Iterator[CubeSchedule]:
+    size = {space: soc.core.buffers[space].size for space in ("l1", "l0a", "l0b", "l0c", "ub")}
+    for split in _splits(p, soc.cores):
+        units, columns = ceil_div(row_units(p), split[1]), ceil_div(p.n1, split[2])
+        for n in _n_tiles(columns):
+            for rows, m in _row_tiles(p, units, n):
+                tile = m * n
+                ub = tile * FRACTAL * (2 if wide else 1) * (2 + 2 * residual + 2)
+                if tile * _ACCUMULATOR * 2 > size["l0c"] or ub > size["ub"] - 16384 or tile > _TILE_LIMIT:
+                    continue
+                k = min(p.k_steps, 255 // max(n, 1), size["l0a"] // 2 // FRACTAL // m, size["l0b"] // 2 // FRACTAL // n)
+                if k < 1:
+                    continue
+                yield from _placements(p, split, rows, m, n, k, columns, size["l1"])
+
+
+def _n_tiles(columns: int) -> list[int]:
+    tiles = {min(columns, t) for t in (4, 8, 16, 32)}
+    tiles |= {ceil_div(columns, parts) for parts in (1, 2, 3, 4, 6, 8) if ceil_div(columns, parts) <= 32}
+    return sorted(tiles)
+
+
+def _row_tiles(p: CubeProblem, units: int, n: int) -> Iterator[tuple[int, int]]:
+    """(rows of a slab, m): whole rows per tile where they fit, else pieces of one row."""
+    most = min(64, _TILE_LIMIT // n)
+    if p.window.is_point:
+        for m in sorted({min(units, most, t) for t in (2, 4, 7, 8, 12, 16, 24, 32)} | {min(units, most)}):
+            if m >= 1:
+                yield m, m
+        return
+    whole = [r for r in range(1, units + 1) if ceil_div(r * p.out_width, 16) <= most]
+    picks = {whole[-1], *whole[:4], *(ceil_div(units, parts) for parts in (1, 2, 3, 4) if ceil_div(units, parts) in whole)} if whole else set[int]()
+    for rows in sorted(picks):
+        yield rows, ceil_div(rows * p.out_width, 16)
+    if not whole or ceil_div(p.out_width, 16) > 12:
+        for m in {most, *(ceil_div(ceil_div(p.out_width, 16), parts) for parts in (2, 3, 4, 6))}:
+            if 1 <= m <= most:
+                yield 1, m
+
+
+def _placements(
+    p: CubeProblem, split: tuple[int, int, int], rows: int, m: int, n: int, k: int, columns: int, l1: int
+) -> Iterator[CubeSchedule]:
+    slab = slab_positions(p, rows) * p.k1 * UNIT
+    all_weights = p.k_steps * columns * FRACTAL
+    one_slab = split[1] * rows >= row_units(p) and p.items * p.groups <= split[0]
+    k_load = min(p.k_steps, max(k, 24 * 1024 // (n * FRACTAL) // k * k))
+    stream_step = k_load * n * FRACTAL
+    fits = False
+    for slab_depth in (1,) if one_slab else (2, 1):
+        if slab * slab_depth + all_weights <= l1 and columns <= n * 64 and not one_slab:
+            yield CubeSchedule(*split, rows, m, n, k, k_load, "resident", "whole", slab_depth, 1)
+        for depth in (6, 4, 3, 2):
+            if slab * slab_depth + stream_step * depth <= l1:
+                yield CubeSchedule(*split, rows, m, n, k, k_load, "stream", "whole", slab_depth, depth)
+                fits = True
+                break
+    if fits:
+        return
+    if p.window.taps > 1:
+        k = max(1, k // p.window.taps) * p.window.taps if k >= p.window.taps else k
+    if p.window.is_point:
+        piece = slab_positions(p, rows) * k * UNIT
+        if (piece + k * n * FRACTAL) * 4 <= l1:
+            yield CubeSchedule(*split, rows, m, n, k, k, "stream", "stream", 4, 4)
+    else:
+        piece = slab_positions(p, rows) * UNIT
+        taps = p.window.taps
+        step = max(s for s in range(1, min(k, taps) + 1) if taps % s == 0)
+        if (piece + taps * n * FRACTAL) * 3 <= l1:
+            yield CubeSchedule(*split, rows, m, n, step, taps, "stream", "stream", 3, 3)

@@ -1,0 +1,209 @@
+"""From kernels, launches and a memory plan to an offline model.
+
+One task per launch, its arguments device addresses (region base + offset) in the kernel's argument order: inputs,
+weights, outputs, workspace.  Weights are payloads that are packed while the file is written; equal bytes share one
+place.  The graph that viewers show is that of the compiled model: one operator per task, with the names of the source
+nodes it stands for, and one per view, which has no task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr
+from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.ir import Operation, SSAValue
+
+from ..dialects import ascend, davinci, nn
+from ..dialects.layouts import Format
+from ..passes.plan_memory import MemoryPlan, is_constant
+from ..runtime.errors import AscendError
+from ..runtime.om.model import (
+    Address,
+    OmDesc,
+    OmGraphOp,
+    OmKernel,
+    OmModel,
+    OmTask,
+    OmTensor,
+    OmWeight,
+    WeightPayload,
+    place_weights,
+)
+from ..runtime.soc import Soc
+from ..runtime.weights import WeightStore
+
+_VIEW_TYPES = {"ascend.view": "Reshape", "ascend.slice_view": "Slice", "ascend.concat_view": "ConcatD"}
+
+
+def describe(value: SSAValue) -> OmDesc:
+    """The tensor descriptor of a value."""
+    layout = ascend.layout_of(value)
+    shape = ascend.shape_of(value)
+    origin = "NCHW" if len(shape) == 4 and layout.format is not Format.ND else "ND"
+    return OmDesc(
+        ascend.dtype_of(value), shape, ascend.physical_shape_of(value), layout.format.value, origin, ascend.bytes_of(value)
+    )
+
+
+@dataclass
+class _Names:
+    """Unique operator names."""
+
+    used: dict[str, int] = field(default_factory=dict[str, int])
+
+    def fresh(self, wanted: str) -> str:
+        number = self.used.get(wanted, 0)
+        self.used[wanted] = number + 1
+        return wanted if number == 0 else self.fresh(f"{wanted}_{number}")
+
+
+class _Emitter:
+    """Collects the parts of an `OmModel` from the main function."""
+
+    def __init__(self, module: ModuleOp, store: WeightStore, soc: Soc) -> None:
+        self.store, self.soc = store, soc
+        self.function = next(op for op in module.body.block.ops if isinstance(op, FuncOp))
+        self.plan = MemoryPlan(self.function)
+        self.names = _Names()
+        self.producer: dict[SSAValue, str] = {}
+        self.graph: list[OmGraphOp] = []
+        self.weights: dict[SSAValue, OmWeight] = {}
+        self.tasks: list[tuple[davinci.LaunchOp, int]] = []
+
+    def emit(self, kernels: Mapping[str, bytes], name: str, attrs: Mapping[str, str]) -> OmModel:
+        inputs = self._inputs()
+        for op in self.function.body.block.ops:
+            self._visit(op)
+        placed = dict(zip(self.weights, place_weights(self.weights.values()), strict=True))
+        tasks = tuple(self._task(launch, index, placed) for launch, index in self.tasks)
+        used = {task.kernel for task in tasks}
+        outputs = self._outputs()
+        if self.plan.memory_size > self.soc.memory_bytes:
+            raise AscendError(
+                "E19025", f"the model needs {self.plan.memory_size} bytes of device memory",
+                expected=f"at most {self.soc.memory_bytes} bytes on {self.soc.name}",
+            )  # fmt: skip
+        return OmModel(
+            name=name, soc=self.soc.name, inputs=inputs, outputs=outputs, memory_size=self.plan.memory_size,
+            weights=tuple(placed.values()), kernels=tuple(OmKernel(k, kernels[k]) for k in sorted(used)), tasks=tasks,
+            graph=tuple(self.graph), attrs=dict(attrs),
+        )  # fmt: skip
+
+    def _inputs(self) -> tuple[OmTensor, ...]:
+        names = _strings(self.function.attributes.get("input_names"))
+        tensors: list[OmTensor] = []
+        for i, argument in enumerate(self.function.body.block.args):
+            name = self.names.fresh(names[i] if i < len(names) else f"input_{i}")
+            self.producer[argument] = f"{name}:0"
+            tensors.append(
+                OmTensor(name, ascend.dtype_of(argument), ascend.shape_of(argument), ascend.bytes_of(argument), self.plan.offset(argument))
+            )
+        return tuple(tensors)
+
+    def _outputs(self) -> tuple[OmTensor, ...]:
+        names = _strings(self.function.attributes.get("output_names"))
+        last = self.function.body.block.last_op
+        assert isinstance(last, ReturnOp)
+        tensors: list[OmTensor] = []
+        for i, value in enumerate(last.operands):
+            name = names[i] if i < len(names) else f"output_{i}"
+            place = self.plan.aliases.place(value)
+            if is_constant(place.root):
+                raise AscendError("E19999", f"output {name} is a constant", expected="an output that depends on an input")
+            tensors.append(
+                OmTensor(
+                    name, ascend.dtype_of(value), ascend.shape_of(value), ascend.bytes_of(value), self.plan.offset(value),
+                    source=self.producer[value],
+                )  # fmt: skip
+            )
+        return tuple(tensors)
+
+    # ------------------------------------------------------------------ operators
+    def _visit(self, op: Operation) -> None:
+        if isinstance(op, nn.ConstantOp):
+            if op.output.uses.get_length():
+                self._weight(op)
+        elif isinstance(op, davinci.LaunchOp):
+            label = op.attributes.get("label")
+            kind = label.data if isinstance(label, StringAttr) else "Kernel"
+            sources = [name.data for name in op.sources]
+            self.tasks.append((op, len(self.graph)))
+            self._node(op, kind, sources, list(op.inputs))
+        elif op.name in _VIEW_TYPES:
+            self._node(op, _VIEW_TYPES[op.name], [], list(op.operands))
+        elif not isinstance(op, ReturnOp):
+            raise ValueError(f"{op.name} in a lowered function")
+
+    def _node(self, op: Operation, kind: str, sources: list[str], operands: list[SSAValue]) -> None:
+        name = self.names.fresh(sources[-1] if sources else kind)
+        for i, result in enumerate(op.results):
+            self.producer[result] = f"{name}:{i}"
+        attrs = {"_datadump_original_op_names": tuple(sources)} if sources else {}
+        task = isinstance(op, davinci.LaunchOp)
+        self.graph.append(
+            OmGraphOp(
+                name, kind, tuple(self.producer[v] for v in operands), tuple(map(describe, operands)), tuple(map(describe, op.results)),
+                attrs,
+                input_offsets=tuple(0 if is_constant(self._root(v)) else self.plan.offset(v) for v in operands),
+                output_offsets=tuple(0 if is_constant(self._root(v)) else self.plan.offset(v) for v in op.results),
+                workspace_offsets=tuple(self.plan.workspace_offsets(op)) if isinstance(op, davinci.LaunchOp) else (),
+                workspace_bytes=tuple(int(v) for v in op.workspace.get_values()) if task and isinstance(op, davinci.LaunchOp) else (),
+            )  # fmt: skip
+        )
+
+    def _root(self, value: SSAValue) -> SSAValue:
+        return self.plan.aliases.place(value).root
+
+    def _weight(self, op: nn.ConstantOp) -> None:
+        blob = op.blob
+        keys = sorted(blob.sources())
+        name = self.names.fresh(keys[0] if keys else "const")
+        layout = ascend.layout_of(op.output)
+        shape = ascend.shape_of(op.output)
+        payload = WeightPayload.measured(lambda: self.store.evaluate(blob).tobytes())
+        self.producer[op.output] = f"{name}:0"
+        self.weights[op.output] = OmWeight(
+            name, blob.dtype, shape, ascend.physical_shape_of(op.output), layout.format.value, payload,
+            origin_format="NCHW" if len(shape) == 4 else "ND",
+        )  # fmt: skip
+
+    def _task(self, launch: davinci.LaunchOp, index: int, placed: Mapping[SSAValue, OmWeight]) -> OmTask:
+        args = [self._address(value, placed) for value in (*launch.inputs, *launch.outputs)]
+        args += [Address("feature_map", offset) for offset in self.plan.workspace_offsets(launch)]
+        kernel = launch.kernel.string_value()
+        return OmTask(
+            kernel, self._blocks[kernel], tuple(args), op_index=index, sources=(tuple(name.data for name in launch.sources),)
+        )
+
+    def _address(self, value: SSAValue, placed: Mapping[SSAValue, OmWeight]) -> Address:
+        place = self.plan.aliases.place(value)
+        if is_constant(place.root):
+            return Address("weights", placed[place.root].offset + place.offset)
+        return Address("feature_map", self.plan.offset(value))
+
+    @property
+    def _blocks(self) -> dict[str, int]:
+        module = self.function.parent_op()
+        assert isinstance(module, ModuleOp)
+        if not hasattr(self, "_blocks_cache"):
+            self._blocks_cache = {
+                op.sym_name.data: op.blocks.value.data for op in module.body.block.ops if isinstance(op, davinci.KernelOp)
+            }
+        return self._blocks_cache
+
+
+def _strings(attribute: object) -> list[str]:
+    return [s.data for s in attribute if isinstance(s, StringAttr)] if isinstance(attribute, ArrayAttr) else []
+
+
+def emit_om(module: ModuleOp, store: WeightStore, soc: Soc, kernels: Mapping[str, bytes], name: str, attrs: Mapping[str, str]) -> OmModel:
+    """The offline model of a module at level davinci.
+
+    Args:
+        kernels: machine code by kernel name.
+        name: model name (its file stem).
+        attrs: further model attributes.
+    """
+    return _Emitter(module, store, soc).emit(kernels, name, attrs)

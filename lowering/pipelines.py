@@ -1,0 +1,211 @@
+"""The compiler as a list of phases, and the call that runs all of them in one process.
+
+Read top to bottom this is the order of compilation; each entry is a pass that `ascend-opt` runs alone.  Pipelines can
+stop after any level (`ascend-opt --compile-to=…`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass, PassPipeline
+
+from ..runtime.errors import AscendError
+from ..runtime.soc import Soc, load_soc
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from ..runtime.om.model import OmModel
+    from ..runtime.weights import WeightStore
+
+NN: Final = ("nn-infer-shapes", "nn-fold-constants", "nn-fold-batch-norm", "nn-simplify", "nn-decompose", "nn-simplify",
+             "nn-convert-precision", "nn-simplify", "nn-fuse-groups")  # fmt: skip
+ASCEND: Final = ("convert-nn-to-ascend", "ascend-assign-layouts", "ascend-choose-schedule")
+DAVINCI: Final = ("ascend-to-davinci",)
+KERNEL: Final = ("davinci-double-buffer", "davinci-allocate-buffers", "davinci-insert-sync", "davinci-materialize-state",
+                 "davinci-lower-addresses", "davinci-allocate-registers")  # fmt: skip
+MEMORY: Final = ("plan-memory",)
+
+PIPELINES: Final[dict[str, list[str]]] = {
+    "nn": list(NN),
+    "nn-to-ascend": list(ASCEND),
+    "ascend-to-davinci": list(DAVINCI),
+    "davinci-to-code": list(KERNEL),
+    "plan-memory": list(MEMORY),
+}
+"""Named pipelines of `ascend-opt --pipeline`."""
+
+_LEVELS: Final[dict[str, tuple[str, ...]]] = {
+    "nn": NN,
+    "ascend": (*NN, *ASCEND),
+    "davinci": (*NN, *ASCEND, *DAVINCI),
+    "om": (*NN, *ASCEND, *DAVINCI, *KERNEL, *MEMORY),
+}
+
+
+def pipeline_until(level: str) -> list[str]:
+    """All passes from import to a level."""
+    return list(_LEVELS[level])
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """What a user may choose.
+
+    Args:
+        soc: chip to compile for.
+        input_shapes: sizes of inputs that the model leaves open.
+        output_names: tensors to stop at; None: the model's outputs.
+        precision: `--precision_mode` value.
+        keep_dtype: source nodes that keep the model's data type.
+        verify: verify the module after each phase.
+    """
+
+    soc: str = "Ascend310P3"
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None
+    output_names: tuple[str, ...] | None = None
+    precision: str = "force_fp16"
+    keep_dtype: tuple[str, ...] = ()
+    verify: bool = False
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class CompiledModel:
+    """The offline model and what the compiler can tell about it."""
+
+    om: OmModel
+    module: ModuleOp = field(repr=False)
+    seconds: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    def write(self, path: str | PathLike[str]) -> None:
+        """Writes the `.om` file."""
+        from ..runtime.om.writer import write_om
+
+        write_om(self.om, Path(path))
+
+    @cached_property
+    def bytes(self) -> bytes:
+        """The file's bytes."""
+        from ..runtime.om.writer import om_bytes
+
+        return om_bytes(self.om)
+
+
+def _load_pass(name: str) -> type[ModulePass]:
+    from importlib import import_module
+
+    from ..passes import PASSES
+
+    module, attribute = PASSES[name]
+    relative = module if module.startswith(".") else f".{module}"
+    package = __name__.rpartition(".lowering.")[0] + ".passes"
+    found = getattr(import_module(relative, package), attribute)
+    assert issubclass(found, ModulePass)
+    return found
+
+
+def nn_passes(soc: Soc, options: CompileOptions) -> list[ModulePass]:
+    """The passes of level nn with the settings that follow from chip and options."""
+    made: list[ModulePass] = []
+    for name in NN:
+        kind = _load_pass(name)
+        if name == "nn-convert-precision":
+            made.append(kind(**_precision(soc, options)))
+        else:
+            made.append(kind())
+    return made
+
+
+def _precision(soc: Soc, options: CompileOptions) -> dict[str, object]:
+    """Settings of nn-convert-precision: f32 inside groups where the chip has f32 vector functions."""
+    if options.precision in ("force_fp32", "must_keep_origin_dtype", "cube_fp16in_fp32out"):
+        raise AscendError(
+            "E10055", f"--precision_mode={options.precision} is not supported yet",
+            expected="force_fp16, allow_fp32_to_fp16 or allow_mix_precision",
+        )  # fmt: skip
+    f32 = all(soc.core.supports(name, "f32") for name in ("vexp", "vdiv", "vadd", "vmul"))
+    return {"compute": "f16", "f32_ops": f32, "keep": tuple(options.keep_dtype)}
+
+
+class _Clock:
+    """Seconds per phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._start = time.perf_counter()
+
+    def mark(self, phase: str) -> None:
+        now = time.perf_counter()
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + now - self._start
+        self._start = now
+
+
+def compile_model(source: ModelProto | Path | str | bytes | PathLike[str], options: CompileOptions) -> CompiledModel:
+    """Compiles an ONNX model to an offline model; what the user can change raises AscendError."""
+    from .onnx_importer import import_onnx
+
+    soc = load_soc(options.soc)
+    clock = _Clock()
+    imported = import_onnx(_source(source), input_shapes=options.input_shapes, output_names=options.output_names)
+    clock.mark("import")
+    name = options.name or (Path(str(source)).stem if isinstance(source, str | Path) else "model")
+    return compile_module(imported.module, imported.weights, soc, options, name, clock)
+
+
+def _source(source: ModelProto | Path | str | bytes | PathLike[str]) -> ModelProto | Path:
+    if isinstance(source, bytes):
+        import onnx
+
+        return onnx.load_from_string(source)
+    if isinstance(source, str | PathLike):
+        return Path(source)
+    return source
+
+
+def compile_module(
+    module: ModuleOp, store: WeightStore, soc: Soc, options: CompileOptions, name: str = "model", clock: _Clock | None = None
+) -> CompiledModel:
+    """Compiles a module at level nn."""
+    from xdsl.dialects.builtin import StringAttr
+
+    from .davinci_to_om import emit_om
+
+    clock = clock or _Clock()
+    module.attributes["ascend.target"] = StringAttr(soc.name)
+    context = Context()
+    _run(context, module, nn_passes(soc, options), options.verify)
+    clock.mark("nn")
+    _run(context, module, [_load_pass(p)() for p in ASCEND], options.verify)
+    clock.mark("ascend")
+    _run(context, module, [_load_pass(p)() for p in DAVINCI], options.verify)
+    clock.mark("generate")
+    kernels = machine_code(module, soc)
+    clock.mark("kernels")
+    om = emit_om(module, store, soc, kernels, name, {})
+    clock.mark("om")
+    return CompiledModel(om, module, clock.seconds)
+
+
+def machine_code(module: ModuleOp, soc: Soc) -> dict[str, bytes]:
+    """Kernel images by name; each kernel is lowered alone and keeps its readable form in the module."""
+    from ..dialects.davinci import KernelOp
+    from ..passes.davinci_pipeline import lower_kernel
+
+    kernels = [op for op in module.body.block.ops if isinstance(op, KernelOp)]
+    return {kernel.sym_name.data: lower_kernel(kernel, soc) for kernel in kernels}
+
+
+def _run(context: Context, module: ModuleOp, passes: Sequence[ModulePass], verify: bool) -> None:
+    PassPipeline(passes).apply(context, module)
+    if verify:
+        module.verify()
