@@ -108,8 +108,9 @@ class Blob:
 
 
 def _element(value: float, dtype: str) -> int | float:
-    """The value as the element type holds it, so that equal bytes have equal texts."""
-    return numpy_scalar(value, dtype).item() if dtype != "bf16" else float(numpy_scalar(value, dtype))
+    """The value as the element type holds it (equal bytes have equal texts), in its shortest decimal."""
+    scalar = numpy_scalar(value, dtype)
+    return float(str(scalar)) if dtypes.is_float(dtype) else scalar.item()
 
 
 def numpy_scalar(value: float, dtype: str) -> Any:
@@ -118,7 +119,8 @@ def numpy_scalar(value: float, dtype: str) -> Any:
 
 
 def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    """A string literal of MLIR: quotes, backslashes and control characters escaped."""
+    return '"' + "".join(f"\\{ord(c):02X}" if c in '"\\' or c < " " else c for c in text) + '"'
 
 
 def number_text(value: float) -> str:

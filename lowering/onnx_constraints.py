@@ -128,6 +128,11 @@ def groups_share_axes(axes: Sequence[int], rank: int) -> Verdict:
     return inside, f"axes {list(axes)} of rank {rank}"
 
 
+def range_is_small(count: int) -> Verdict:
+    """Ranges are written out at compile time, up to 16 million elements."""
+    return count <= 1 << 24, f"{count} elements"
+
+
 def loop_free(op_type: str) -> Verdict:
     """Control flow must be decided at compile time."""
     return False, f"{op_type} depends on the data of the model's inputs"

@@ -18,7 +18,8 @@ import onnx
 from onnx import FunctionProto, GraphProto, NodeProto
 from xdsl.dialects.builtin import FunctionType, ModuleOp
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Block, Operation, Region, SSAValue
+from xdsl.ir import Block, Region, SSAValue
+from xdsl.utils.exceptions import VerifyException
 
 from ..dialects import dtypes, nn
 from ..dialects.blobs import Blob
@@ -39,6 +40,8 @@ from .onnx_tensors import source_of, sparse_array
 from .onnx_types import InferredTypes
 
 OLDEST_OPSET = 7
+_MISFITS = (ShapeError, ValueError, LookupError, TypeError, ArithmeticError, AttributeError, VerifyException)
+"""What a handler may run into when attributes and operands contradict each other: a refusal, not a crash."""
 MAX_FUNCTION_DEPTH = 32
 """Functions that call each other deeper than this are taken for a cycle."""
 
@@ -68,9 +71,20 @@ def import_onnx(
     `output_names` may name any tensors of the graph (or `node:index`) to cut the model there.
     """
     file = ModelFile(model) if isinstance(model, onnx.ModelProto) else read_model(Path(model))
+    try:
+        return _import(file, input_shapes or {}, output_names)
+    except (UnicodeError, TypeError) as error:  # protobuf hands out bytes where a name is not UTF-8
+        raise AscendError(
+            "E10041", f"the model is malformed: {error}", hint="download or export the model again"
+        ) from error
+
+
+def _import(
+    file: ModelFile, input_shapes: Mapping[str, Sequence[int]], output_names: Sequence[str] | None
+) -> ImportedModel:
     opsets = _opsets(file.model)
     _check_graph(file.model)
-    inputs = model_inputs(file.model.graph, input_shapes or {})
+    inputs = model_inputs(file.model.graph, input_shapes)
     importer = _Importer(file, opsets, inputs)
     return importer.run(_wanted(file.model.graph, output_names))
 
@@ -93,6 +107,12 @@ def _check_graph(model: onnx.ModelProto) -> None:
         raise AscendError("E16004", "the model holds no graph", expected="an ONNX model with a graph")
     if not model.graph.output:
         raise AscendError("E16001", "the model has no outputs", expected="at least one output")
+    defined = [name for node in model.graph.node for name in node.output if name]
+    if len(set(defined)) != len(defined):
+        twice = next(name for name in defined if defined.count(name) > 1)
+        raise AscendError(
+            "E10041", f"tensor {twice!r} is computed by two nodes", expected="one node per tensor"
+        )
 
 
 def _wanted(graph: GraphProto, names: Sequence[str] | None) -> list[str]:
@@ -244,7 +264,7 @@ class _Importer:
         except RefusedError as error:
             self._refuse(name, proto.op_type, error)
             return self._skip(proto, scope)
-        except (ShapeError, ValueError, IndexError, KeyError, TypeError, ZeroDivisionError) as error:
+        except _MISFITS as error:
             self._refuse(name, proto.op_type, RefusedError(requirement_of(constraints.fits), str(error)))
             return self._skip(proto, scope)
         for output, value in zip(proto.output, outputs, strict=False):
@@ -343,7 +363,8 @@ class _Importer:
             value.ssa = op.output
         return value.ssa
 
-    def insert(self, op: Operation, name: str) -> Value:
+    def insert(self, op: nn.NNOp, name: str) -> Value:
+        op.verify_()  # a contradiction is reported for its node, not for the finished module
         op.location = location_of([name])
         self.block.add_op(op)
         result = op.results[0]

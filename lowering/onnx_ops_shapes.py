@@ -9,6 +9,8 @@ import numpy as np
 from ..dialects import dtypes, nn
 from ..dialects.blobs import Blob
 from ..dialects.nn_shapes import broadcast, resolve_reshape
+from . import onnx_constraints as constraints
+from .onnx_constraints import require
 from .onnx_node import Node, Value
 from .onnx_ops import onnx_op
 
@@ -58,6 +60,7 @@ def unsqueeze(node: Node) -> Value:
     x = node.input(0)
     count = len(node.known_ints(1, "axes") if node.get(1) is not None else node.ints("axes"))
     axes = _axes(node, x.rank + count)
+    require(constraints.groups_share_axes, axes, x.rank + count)
     dims = iter(x.shape)
     return node.reshape(x, [1 if i in axes else next(dims) for i in range(x.rank + count)])
 
@@ -95,7 +98,10 @@ def constant_of_shape(node: Node) -> Value:
 @onnx_op("Range")
 def range_(node: Node) -> Value:
     start, limit, delta = (node.known(i, "bound").reshape(-1)[0] for i in range(3))
-    count = max(int(np.ceil((limit - start) / delta)), 0)
+    if delta == 0:
+        require(constraints.fits, "a range with step 0")
+    count = max(int(np.ceil((float(limit) - float(start)) / float(delta))), 0)
+    require(constraints.range_is_small, count)
     return node.constant((np.arange(count) * delta + start).astype(start.dtype))
 
 

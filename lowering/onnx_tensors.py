@@ -50,7 +50,19 @@ def source_of(tensor: TensorProto, path: Path | None, raw: dict[str, tuple[int, 
         offset, length = place
         _check_length(tensor.name, length, shape, dtype)
         return Source.of_file(path, offset, shape, dtype)
+    _check_embedded(tensor, shape, dtype)
     return Source(shape, dtype, lambda: array_of(tensor))
+
+
+def _check_embedded(tensor: TensorProto, shape: Shape, dtype: str) -> None:
+    """Raw data has the size of the shape; typed fields have one entry per element (numpy checks packed ones)."""
+    if tensor.HasField("raw_data"):
+        _check_length(tensor.name, len(tensor.raw_data), shape, dtype)
+        return
+    typed = (tensor.float_data, tensor.double_data, tensor.int64_data, tensor.uint64_data, tensor.int32_data)
+    count = max(len(field) for field in typed)
+    if count != prod(shape):
+        _check_length(tensor.name, count * dtypes.size_of(dtype), shape, dtype)
 
 
 def _check_length(name: str, length: int, shape: Shape, dtype: str) -> None:

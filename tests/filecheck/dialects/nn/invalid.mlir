@@ -1,0 +1,131 @@
+// RUN: ascend-opt %s --split-input-file --verify-diagnostics --parsing-diagnostics | filecheck %s
+
+// CHECK: expected result of shape [2, 3], got [3, 2]
+func.func @shape(%x: tensor<2x3xf32>) {
+  %0 = nn.relu %x : (tensor<2x3xf32>) -> tensor<3x2xf32>
+  func.return
+}
+
+// -----
+
+// CHECK: expected operands of one element type, got f32, f16
+func.func @types(%x: tensor<2x3xf32>, %y: tensor<2x3xf16>) {
+  %0 = nn.add %x, %y : (tensor<2x3xf32>, tensor<2x3xf16>) -> tensor<2x3xf32>
+  func.return
+}
+
+// -----
+
+// CHECK: expected shapes that broadcast, got [2, 3] and [2]
+func.func @broadcast(%x: tensor<2x3xf32>, %y: tensor<2xf32>) {
+  %0 = nn.mul %x, %y : (tensor<2x3xf32>, tensor<2xf32>) -> tensor<2x3xf32>
+  func.return
+}
+
+// -----
+
+// CHECK: expected result of element type bool, got f32
+func.func @compare(%x: tensor<2x3xf32>) {
+  %0 = nn.less %x, %x : tensor<2x3xf32>
+  func.return
+}
+
+// -----
+
+// CHECK: expected a condition of element type bool, got f32
+func.func @condition(%x: tensor<2x3xf32>) {
+  %0 = nn.where %x, %x, %x : tensor<2x3xf32>
+  func.return
+}
+
+// -----
+
+// CHECK: expected input channels and weight channels times group to agree, got 4 and 2
+func.func @channels(%x: tensor<1x4x8x8xf32>, %w: tensor<6x2x3x3xf32>) {
+  %0 = nn.conv %x, %w strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] group 1 : (tensor<1x4x8x8xf32>, tensor<6x2x3x3xf32>) -> tensor<1x6x8x8xf32>
+  func.return
+}
+
+// -----
+
+// CHECK: expected result of shape [1, 6, 8, 8], got [1, 6, 6, 6]
+func.func @pads(%x: tensor<1x4x8x8xf32>, %w: tensor<6x4x3x3xf32>) {
+  %0 = nn.conv %x, %w strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] group 1 : (tensor<1x4x8x8xf32>, tensor<6x4x3x3xf32>) -> tensor<1x6x6x6xf32>
+  func.return
+}
+
+// -----
+
+// CHECK: expected contracted dimensions to agree, got 7 and 5
+func.func @contraction(%m: tensor<5x7xf32>) {
+  %0 = nn.matmul %m, %m : (tensor<5x7xf32>, tensor<5x7xf32>) -> tensor<5x7xf32>
+  func.return
+}
+
+// -----
+
+// CHECK: expected kind to be one of sum, mean, max, min, prod, sum_square, l1, l2, log_sum, log_sum_exp, got median
+func.func @kind(%x: tensor<2x3xf32>) {
+  %0 = nn.reduce %x kind median axes [1] : (tensor<2x3xf32>) -> tensor<2xf32>
+  func.return
+}
+
+// -----
+
+// CHECK: expected ascending axes within rank 2, got [2]
+func.func @axes(%x: tensor<2x3xf32>) {
+  %0 = nn.reduce %x kind sum axes [2] : (tensor<2x3xf32>) -> tensor<2xf32>
+  func.return
+}
+
+// -----
+
+// CHECK: expected result with 6 elements like [2, 3], got [4]
+func.func @elements(%x: tensor<2x3xf32>) {
+  %0 = nn.reshape %x : (tensor<2x3xf32>) -> tensor<4xf32>
+  func.return
+}
+
+// -----
+
+// CHECK: expected slice within 3, got 2 + i·1, i < 2
+func.func @slice(%x: tensor<2x3xf32>) {
+  %0 = nn.slice %x starts [0, 2] sizes [2, 2] steps [1, 1] : (tensor<2x3xf32>) -> tensor<2x2xf32>
+  func.return
+}
+
+// -----
+
+// CHECK: expected result of shape [10, 4], got [4, 10]
+func.func @blob_shape() {
+  %0 = nn.constant #nn.blob<"w" : tensor<10x4xf32>> : tensor<4x10xf32>
+  func.return
+}
+
+// -----
+
+// CHECK: expected result of element type f16, got f32
+func.func @blob_type() {
+  %0 = nn.constant #nn.blob<"w" : tensor<10x4xf32> | cast f16> : tensor<10x4xf32>
+  func.return
+}
+
+// -----
+
+// CHECK: blob operation transpose: expected a permutation of 2 axes, got [0, 2]
+func.func @blob_operation() {
+  %0 = nn.constant #nn.blob<"w" : tensor<10x4xf32> | transpose [0, 2]> : tensor<10x4xf32>
+  func.return
+}
+
+// -----
+
+// CHECK: expected nn.yield of the result types (tensor<2x3xf32>), got (tensor<2x3xi1>)
+func.func @yield(%x: tensor<2x3xf32>) {
+  %0 = nn.group "G" (%x) from [] {
+  ^bb0(%a: tensor<2x3xf32>):
+    %1 = nn.is_nan %a : (tensor<2x3xf32>) -> tensor<2x3xi1>
+    nn.yield %1 : tensor<2x3xi1>
+  } : (tensor<2x3xf32>) -> tensor<2x3xf32>
+  func.return
+}
