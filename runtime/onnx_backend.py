@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto
-from onnx.backend.base import Backend, BackendRep, namedtupledict
+from onnx.backend.base import Backend, BackendRep
 
 from .errors import AscendError
 from .om.writer import om_bytes
@@ -43,11 +43,11 @@ class PreparedModel(BackendRep):
         session = self._session(feed)
         known = {argument.name for argument in session.get_inputs()}  # an unused input may be gone
         outputs = session.run(self._outputs, {name: array for name, array in feed.items() if name in known})
-        return namedtupledict("Outputs", self._outputs)(*outputs)
+        return tuple(outputs)
 
     def session(self, shapes: Mapping[str, tuple[int, ...]]) -> InferenceSession:
         """The session for these input shapes, compiled when it is asked for the first time."""
-        key = tuple(shapes[name] for name in self._inputs)
+        key = tuple(shapes[name] for name in self._inputs if name in shapes)
         if key not in self._sessions:
             from ..lowering.pipelines import CompileOptions, compile_model
 
@@ -57,12 +57,13 @@ class PreparedModel(BackendRep):
         return self._sessions[key]
 
     def _session(self, feed: Mapping[str, Array]) -> InferenceSession:
-        return self.session({name: feed[name].shape for name in self._inputs})
+        return self.session({name: array.shape for name, array in feed.items()})
 
     def _feed(self, inputs: Any) -> dict[str, Array]:
         if isinstance(inputs, Mapping):
-            return {str(name): np.asarray(array) for name, array in inputs.items()}
-        arrays: Sequence[Any] = inputs if isinstance(inputs, list | tuple) else [inputs]
+            named = cast(Mapping[str, Any], inputs)
+            return {name: np.asarray(array) for name, array in named.items()}
+        arrays = cast(Sequence[Any], inputs) if isinstance(inputs, list | tuple) else [inputs]
         if len(arrays) > len(self._inputs):
             raise AscendError(
                 "EH0001",
@@ -80,8 +81,7 @@ class AscendBackend(Backend):
 
     @classmethod
     def prepare(cls, model: ModelProto, device: str = "NPU", **kwargs: Any) -> PreparedModel:
-        """A model ready to run. It is compiled at once when its input shapes are known, so that what cannot
-        be compiled is refused here."""
+        """A model that compiles itself when it meets its first inputs: only then are all sizes known."""
         soc = os.environ.get("ASCEND_SOC", cls.soc)
         sanitize = os.environ.get("ASCEND_SANITIZE", "1" if cls.sanitize else "0") not in ("", "0")
         return PreparedModel(model, soc, sanitize)
@@ -111,25 +111,20 @@ class AscendBackend(Backend):
             helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
             for name, array in zip(names, arrays, strict=True)
         ]
-        outputs = (
-            [
-                helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape)
-                for name, (dtype, shape) in zip(node.output, outputs_info, strict=True)
-            ]
-            if outputs_info is not None
-            else [
-                helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None)
-                for name in node.output
-                if name
-            ]
-        )
+        known = [(np.dtype(dtype), shape) for dtype, shape in outputs_info or ()]
+        outputs = [
+            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(dtype), shape)
+            for name, (dtype, shape) in zip(node.output, known, strict=False)
+        ] or [
+            helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in node.output if name
+        ]
         graph = helper.make_graph([node], "node", described, outputs)
         return cls.run_model(helper.make_model(graph, **kwargs), arrays, device)
 
     @classmethod
     def supports_device(cls, device: str) -> bool:
         """The conformance programs ask for CPU; the simulated NPU answers to both names."""
-        return device.split(":")[0] in ("CPU", "NPU")
+        return device.partition(":")[0] in ("CPU", "NPU")
 
 
 prepare = AscendBackend.prepare

@@ -92,8 +92,7 @@ class NodeArg:
 
 
 class InferenceSession:
-    """A loaded model. `sanitize` checks every run for hazards; `trace` names a file for the trace of each
-    run."""
+    """A loaded model. `sanitize` checks every run for hazards, `trace` names a file for each run's trace."""
 
     def __init__(
         self,

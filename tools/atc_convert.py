@@ -121,7 +121,7 @@ def model_path(text: str) -> Path:
             "E13000", f"Value {text} for parameter --model is invalid: it {what}", expected="an ONNX file"
         )
     if not path.stat().st_size:
-        raise AscendError("E13005", f"the model file {text} is empty", expected="an ONNX file")
+        raise AscendError("E10041", f"the model file {text} is empty", expected="an ONNX file")
     return path
 
 

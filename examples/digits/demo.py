@@ -57,9 +57,8 @@ def main() -> None:
     print()
     print("                    simulator   onnxruntime")
     print(f"accuracy          {accuracy(simulated, labels):>11.2%} {accuracy(exact, labels):>13.2%}")
-    print(
-        f"largest difference of a score {np.abs(simulated - exact).max():.4f} (scores up to {np.abs(exact).max():.1f})"
-    )
+    largest, scale = np.abs(simulated - exact).max(), np.abs(exact).max()
+    print(f"largest difference of a score {largest:.4f} (scores up to {scale:.1f})")
     print()
     print(f"one batch of {BATCH}: {report.cycles} cycles, {report.microseconds:.1f} µs predicted on {SOC}")
     print(f"tasks: {counts['aicore']} on the AI Core, {counts['aicpu']} on the AI CPU")

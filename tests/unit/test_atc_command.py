@@ -161,7 +161,7 @@ def test_required_flags(model: Path, capsys: pytest.CaptureFixture[str], missing
 def test_empty_model(compiler: FakeCompiler, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model.write_bytes(b"")
     assert atc(*usual(model)) == 1
-    assert "E13005" in capsys.readouterr().out
+    assert "E10041" in capsys.readouterr().out
 
 
 def test_error_of_the_compiler(
