@@ -18,6 +18,7 @@ import numpy as np
 from xdsl.ir import Operation, SSAValue
 
 from ..dialects import ascend, nn
+from ..runtime.soc import Soc
 from .cube_problem import FRACTAL, UNIT, CubeGroup, CubeProblem
 from .cube_schedule import CubeSchedule
 from .kernel_builder import Index, KernelBuilder, Linear, Ref
@@ -56,6 +57,16 @@ def preserves_zero(op: Operation) -> bool:
         scalars = [s for s in map(scalar_of, op.operands) if s is not None]
         return all(s == 0 for s in scalars)
     return isinstance(op, nn.ConstantOp)
+
+
+def ub_tiles(found: CubeGroup, soc: Soc) -> int:
+    """Tiles that live in UB at once: two for the result, two per loaded tile, one per temporary."""
+    shape = ascend.shape_of(found.root.output)
+    inside = {result for op in (found.root, *found.epilogue) for result in op.results}
+    full = {v for op in found.epilogue for v in op.operands if v not in inside and ascend.shape_of(v) == shape}
+    temporaries = sum(_TEMPORARIES.get(type(op), 0) + (not soc.core.supports("vdiv", "f16")) * 2 * isinstance(op, nn.SigmoidOp) for op in found.epilogue)
+    kept = sum(_used_later(op.operands[0], op) for op in found.epilogue if op.operands)
+    return 2 + 2 * len(full) + temporaries + kept
 
 
 class Epilogue:
@@ -441,6 +452,8 @@ _HANDLERS: dict[type[Operation], Callable[[TileOps, Operation], Ref]] = {
     nn.PreluOp: _prelu,
     nn.CastOp: _same,
 }
+
+_TEMPORARIES: dict[type[Operation], int] = {nn.HardSwishOp: 1, nn.PreluOp: 1, nn.LeakyReluOp: 1, nn.SigmoidOp: 1, nn.MulOp: 1}
 
 SUPPORTED: tuple[type[Operation], ...] = (*_HANDLERS, nn.ConstantOp)
 """Ops that may stand behind a cube root."""

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from ..dialects import ascend
 from ..dialects.davinci import KernelOp
 from ..runtime.soc import Soc
-from .cube_epilogue import Epilogue, preserves_zero
+from .cube_epilogue import Epilogue, ub_tiles
 from .cube_problem import FRACTAL, UNIT, CubeGroup, CubeProblem, analyse, ceil_div
 from .cube_schedule import CubeSchedule, choose
 from .kernel_builder import Index, KernelBuilder, Linear, Ref
@@ -32,7 +32,7 @@ _VECTOR = 64  # bytes of one f32 bias vector (16 channels)
 def choose_schedule(group: ascend.GroupOp, soc: Soc) -> dict[str, int | str]:
     """The schedule attribute of a cube group."""
     found = analyse(group)
-    return choose(found.problem, soc, 1 + len(found.epilogue), found.has_residual, Epilogue.is_wide(group)).as_dict()
+    return choose(found.problem, soc, 1 + len(found.epilogue), found.has_residual, ub_tiles(found, soc)).as_dict()
 
 
 def generate(group: ascend.GroupOp, soc: Soc, name: str) -> KernelOp:
@@ -414,4 +414,3 @@ def _fields(slab: _Slab) -> tuple[Ref | None, Index, Index, Index, Index, Index,
     )  # fmt: skip
 
 
-__all__ = ["choose_schedule", "generate", "preserves_zero"]

@@ -151,17 +151,17 @@ class _Cost:
         return weights + planes_in + planes_out * (2 if self.residual else 1)
 
 
-def choose(problem: CubeProblem, soc: Soc, vector_passes: int = 2, residual: bool = False, wide: bool = False) -> CubeSchedule:
+def choose(problem: CubeProblem, soc: Soc, vector_passes: int = 2, residual: bool = False, ub_tiles: int = 2) -> CubeSchedule:
     """The cheapest schedule that fits.
 
     Args:
         vector_passes: vector instructions per output fractal behind the cube.
         residual: a full-size operand is read behind the cube.
-        wide: the tile is kept in f32 in UB (four bytes an element).
+        ub_tiles: tiles that live in UB at once.
     """
     cost = _Cost(problem, soc, vector_passes, residual)
     best: tuple[float, int, CubeSchedule] | None = None
-    for number, candidate in enumerate(_candidates(problem, soc, residual, wide)):
+    for number, candidate in enumerate(_candidates(problem, soc, ub_tiles)):
         estimate = cost(candidate)
         if best is None or (estimate, number) < best[:2]:
             best = (estimate, number, candidate)
@@ -170,15 +170,15 @@ def choose(problem: CubeProblem, soc: Soc, vector_passes: int = 2, residual: boo
     return best[2]
 
 
-def _candidates(p: CubeProblem, soc: Soc, residual: bool, wide: bool) -> Iterator[CubeSchedule]:
+def _candidates(p: CubeProblem, soc: Soc, ub_tiles: int) -> Iterator[CubeSchedule]:
     size = {space: soc.core.buffers[space].size for space in ("l1", "l0a", "l0b", "l0c", "ub")}
     for split in _splits(p, soc.cores):
         units, columns = ceil_div(row_units(p), split[1]), ceil_div(p.n1, split[2])
         for n in _n_tiles(columns):
             for rows, m in _row_tiles(p, units, n):
                 tile = m * n
-                ub = tile * FRACTAL * (2 if wide else 1) * (2 + 2 * residual + 2)
-                if tile * _ACCUMULATOR * 2 > size["l0c"] or ub > size["ub"] - 16384 or tile > _TILE_LIMIT:
+                bias = columns * 64 + n * 64 + 1024
+                if tile * _ACCUMULATOR * 2 > size["l0c"] or tile * FRACTAL * ub_tiles > size["ub"] - bias or tile > _TILE_LIMIT:
                     continue
                 k = min(p.k_steps, 255 // max(n, 1), size["l0a"] // 2 // FRACTAL // m, size["l0b"] // 2 // FRACTAL // n)
                 if k < 1:

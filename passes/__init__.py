@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Final
 
 PASSES: Final[dict[str, tuple[str, str]]] = {
+    "attach-target": ("attach_target", "AttachTargetPass"),
     "nn-infer-shapes": ("nn_infer_shapes", "NNInferShapesPass"),
     "nn-fold-constants": ("nn_fold_constants", "NNFoldConstantsPass"),
     "nn-fold-batch-norm": ("nn_fold_batch_norm", "NNFoldBatchNormPass"),
@@ -15,4 +16,7 @@ PASSES: Final[dict[str, tuple[str, str]]] = {
     "nn-fuse-groups": ("nn_fuse_groups", "NNFuseGroupsPass"),
     "convert-nn-to-ascend": ("..lowering.nn_to_ascend", "ConvertNNToAscendPass"),
     "ascend-assign-layouts": ("ascend_assign_layouts", "AscendAssignLayoutsPass"),
+    "ascend-choose-schedule": ("ascend_choose_schedule", "AscendChooseSchedulePass"),
+    "ascend-to-davinci": ("..lowering.ascend_to_davinci", "AscendToDavinciPass"),
+    "plan-memory": ("plan_memory", "PlanMemoryPass"),
 }

@@ -14,6 +14,7 @@ from xdsl.ir import Operation, SSAValue
 
 from ..dialects import nn
 from ..dialects.nn_shapes import Shape
+from ..lowering.cube_epilogue import SUPPORTED as EPILOGUE_OPS
 from .rewriting import constant_of, users
 
 MAX_EPILOGUE = 16
@@ -95,6 +96,8 @@ class CubeGrowth:
     def _refusal(self, op: Operation, inside: set[SSAValue], shape: Shape) -> str | None:
         if not is_elementwise(op) or not op.results:
             return "not-elementwise"
+        if not isinstance(op, EPILOGUE_OPS):
+            return "no-tile-form"
         if op in self.taken:
             return "in-other-group"
         if nn.shape_of(op.results[0]) != shape:
@@ -160,12 +163,31 @@ class VectorGrowth:
         space = _space(ops)
         if space is None:
             return "shapes-differ"
-        reduced = tuple(1 if i in next(iter(axes), ()) else s for i, s in enumerate(space))
-        if any(nn.shape_of(o.results[0]) not in (space, reduced) for o in ops):
+        small = {nn.shape_of(o.results[0]) for o in ops} - {space}
+        reduced = {tuple(1 if i in a else s for i, s in enumerate(space)) for a in axes}
+        if small and not reduced and len(small) == 1 and _follows_reduction(op, space, small):
+            reduced = small  # the reduction joins next, with the axes that make this shape
+        if not small <= reduced:
             return "shapes-differ"
         inside = {r for o in ops for r in o.results}
         outside = {v for o in ops for v in o.operands if v not in inside and not is_scalar_constant(v)}
         return "too-many-operands" if len(outside) > MAX_VECTOR_OPERANDS else None
+
+
+def _follows_reduction(op: Operation, space: Shape, small: set[Shape]) -> bool:
+    """An elementwise op on reduced values whose reduction runs over the space and can join the same group."""
+    if not is_elementwise(op) or {nn.shape_of(op.results[0])} != small:
+        return False
+    for value in op.operands:
+        owner = value.owner
+        if isinstance(owner, nn.ReduceOp):
+            if nn.shape_of(owner.input) == space and {nn.shape_of(value)} == small:
+                return True
+        elif (
+            isinstance(owner, Operation) and users(value) == [op] and _follows_reduction(owner, space, small)
+        ):
+            return True
+    return False
 
 
 def _real_axes(op: nn.ReduceOp) -> tuple[int, ...]:
