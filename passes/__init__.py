@@ -18,5 +18,11 @@ PASSES: Final[dict[str, tuple[str, str]]] = {
     "ascend-assign-layouts": ("ascend_assign_layouts", "AscendAssignLayoutsPass"),
     "ascend-choose-schedule": ("ascend_choose_schedule", "AscendChooseSchedulePass"),
     "ascend-to-davinci": ("..lowering.ascend_to_davinci", "AscendToDavinciPass"),
+    "davinci-double-buffer": ("davinci_double_buffer", "DavinciDoubleBufferPass"),
+    "davinci-allocate-buffers": ("davinci_allocate_buffers", "DavinciAllocateBuffersPass"),
+    "davinci-insert-sync": ("davinci_insert_sync", "DavinciInsertSyncPass"),
+    "davinci-materialize-state": ("davinci_materialize_state", "DavinciMaterializeStatePass"),
+    "davinci-lower-addresses": ("davinci_lower_addresses", "DavinciLowerAddressesPass"),
+    "davinci-allocate-registers": ("davinci_allocate_registers", "DavinciAllocateRegistersPass"),
     "plan-memory": ("plan_memory", "PlanMemoryPass"),
 }

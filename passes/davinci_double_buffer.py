@@ -1,0 +1,200 @@
+"""`davinci-double-buffer`: an alloc of depth D becomes a ring of D slots with a running counter.
+
+A tile with one slot makes load and use take turns; with D slots the load of tile n+1 runs while tile n is
+used.  The counter is a running scalar, not a function of the loop variables, because a ring goes on across
+outer iterations and inner trip counts vary; so there is no unrolling and no parity branch.
+
+    scf.for %i = ... {
+      %t = davinci.alloc depth 2 : !davinci.buffer<ub, 4096>
+      davinci.copy_gm_to_ubuf %t, %x[%o], ...
+    }
+becomes
+    %t = davinci.alloc depth 2 {ring = 0, slot = 4096} : !davinci.buffer<ub, 8192>
+    %c = davinci.counter 0 {ring = 0}
+    scf.for %i = ... {
+      %s = davinci.offset 0 + %c * 4096
+      davinci.copy_gm_to_ubuf %t[%s], %x[%o], ...
+      davinci.ring_next %c depth 2
+    }
+
+Before: buffers stand in their home block.  After: rings stand at the top of the kernel; the block that
+advances the counter of the same `ring` number is their home.  A buffer in the kernel body has one instance,
+so its depth is dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import IntegerAttr, ModuleOp, i64
+from xdsl.ir import Block, Operation, SSAValue
+from xdsl.passes import ModulePass
+from xdsl.traits import IsTerminator
+
+from ..dialects.davinci import AllocOp, BufferType, CounterOp, KernelOp, OffsetOp, RingNextOp
+from ..dialects.davinci_instruction import InstructionOp
+from ..runtime.soc import Soc
+from .davinci_program import kernels, target_soc
+
+
+def insert_at_start(op: Operation, block: Block) -> None:
+    """Puts `op` before everything else of `block`."""
+    first = block.first_op
+    block.add_op(op) if first is None else block.insert_op_before(op, first)
+
+
+def insert_at_end(op: Operation, block: Block) -> None:
+    """Puts `op` at the end of `block`, before its terminator."""
+    last = block.last_op
+    if last is not None and last.has_trait(IsTerminator):
+        block.insert_op_before(op, last)
+    else:
+        block.add_op(op)
+
+
+class Rings:
+    """The ring counters of a kernel: one per (block, number of slots), made at first need."""
+
+    def __init__(self, kernel: KernelOp) -> None:
+        self.kernel = kernel
+        self._counters: dict[tuple[Block, int], CounterOp] = {}
+        self._next = 0
+        for op in kernel.walk():
+            if (
+                isinstance(op, RingNextOp)
+                and op.parent is not None
+                and isinstance(op.counter.owner, CounterOp)
+            ):
+                self._counters[op.parent, op.depth.value.data] = op.counter.owner
+            if isinstance(op, CounterOp):
+                self._next += 1
+
+    def counter(self, block: Block, depth: int) -> CounterOp:
+        """The counter that advances once per execution of `block`, modulo `depth`."""
+        found = self._counters.get((block, depth))
+        if found is None:
+            found = CounterOp(0)
+            found.attributes["ring"] = IntegerAttr(self._next, i64)
+            self._next += 1
+            insert_at_start(found, self.kernel.body.block)
+            insert_at_end(RingNextOp(found.result, depth), block)
+            self._counters[block, depth] = found
+        return found
+
+
+def double_buffer(kernel: KernelOp, soc: Soc) -> None:
+    """Makes rings of all allocs of `kernel` that ask for more than one slot."""
+    top = kernel.body.block
+    rings: Rings | None = None
+    for alloc in [op for op in kernel.walk() if isinstance(op, AllocOp)]:
+        if alloc.ring_depth == 1 or "ring" in alloc.attributes:
+            continue
+        home = alloc.parent
+        assert home is not None
+        if home is top:
+            alloc.depth = None
+            continue
+        rings = rings or Rings(kernel)
+        _make_ring(alloc, home, rings.counter(home, alloc.ring_depth), soc)
+
+
+def _make_ring(alloc: AllocOp, home: Block, counter: CounterOp, soc: Soc) -> None:
+    buffer = alloc.result.type
+    assert isinstance(buffer, BufferType)
+    align = soc.core.buffers[buffer.space.data].align
+    slot = -(-buffer.size.data // align) * align
+    hoisted = AllocOp(buffer.space.data, slot * alloc.ring_depth, alloc.ring_depth)
+    hoisted.result.name_hint = alloc.result.name_hint
+    hoisted.location = alloc.location
+    hoisted.attributes.update(alloc.attributes)
+    hoisted.attributes["ring"] = counter.attributes["ring"]
+    hoisted.attributes["slot"] = IntegerAttr(slot, i64)
+    made: dict[int | SSAValue, SSAValue] = {}
+    for user in list({use.operation for use in alloc.result.uses}):
+        assert isinstance(user, InstructionOp)
+        addresses = [
+            (base, _in_slot(offset, alloc, home, counter, slot, made))
+            if base is alloc.result
+            else (base, offset)
+            for base, offset in user.addresses
+        ]
+        replace_addresses(user, addresses)
+    alloc.result.replace_all_uses_with(hoisted.result)
+    alloc.detach()
+    alloc.erase()
+    insert_at_start(hoisted, _top_of(counter))
+
+
+def _top_of(counter: CounterOp) -> Block:
+    block = counter.parent
+    assert block is not None
+    return block
+
+
+def _in_slot(
+    offset: int | SSAValue,
+    alloc: AllocOp,
+    home: Block,
+    counter: CounterOp,
+    slot: int,
+    made: dict[int | SSAValue, SSAValue],
+) -> SSAValue:
+    """`offset` + counter · slot, computed inside the home block, where the counter is current."""
+    found = made.get(offset)
+    if found is not None:
+        return found
+    if isinstance(offset, int):
+        new = OffsetOp(offset, [(counter.result, slot)])
+        home.insert_op_before(new, alloc)
+    else:
+        owner = offset.owner
+        constant, terms = owner.linear if isinstance(owner, OffsetOp) else (0, ((offset, 1),))
+        new = OffsetOp(constant, [*terms, (counter.result, slot)])
+        if isinstance(owner, Operation) and owner.parent is not None and _is_inside(owner, home):
+            owner.parent.insert_op_after(new, owner)
+        elif isinstance(owner, Block) and _is_inside_block(owner, home):
+            insert_at_start(new, owner)
+        else:
+            home.insert_op_before(new, alloc)
+    made[offset] = new.result
+    return new.result
+
+
+def _is_inside(op: Operation, block: Block) -> bool:
+    return op.parent is not None and _is_inside_block(op.parent, block)
+
+
+def _is_inside_block(inner: Block | None, block: Block) -> bool:
+    while inner is not None:
+        if inner is block:
+            return True
+        parent = inner.parent_op()
+        inner = parent.parent if parent is not None else None
+    return False
+
+
+def replace_addresses(op: InstructionOp, addresses: list[tuple[SSAValue, int | SSAValue]]) -> None:
+    """Rebuilds an instruction with other address operands, everything else kept."""
+    extents = [int(b) for b in op.bytes.get_values()] if op.bytes is not None else None
+    new = type(op)(op.dtype.data, addresses, op.named_values, extents)
+    new.attributes.update(op.attributes)
+    new.location = op.location
+    assert op.parent is not None
+    op.parent.insert_op_before(new, op)
+    op.detach()
+    op.erase()
+
+
+@dataclass(frozen=True)
+class DavinciDoubleBufferPass(ModulePass):
+    """See the module docstring."""
+
+    name = "davinci-double-buffer"
+    soc: str = ""
+    """SoC whose alignments hold; default: the module's `ascend.target`."""
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        soc = target_soc(op, self.soc)
+        for kernel in kernels(op):
+            double_buffer(kernel, soc)
