@@ -14,7 +14,7 @@ from xdsl.passes import ModulePass
 from ..dialects import ascend, nn
 from ..dialects.ascend import Engine
 from ..dialects.layouts import ND, Layout
-from .layout_options import How, Option, options
+from .layout_options import How, Option, options, root_of
 from .layout_solver import Problem
 from .provenance import node_names
 from .rewriting import constant_of, main_block, remove_dead, simplify_blob
@@ -118,8 +118,11 @@ class Rebuild:
         operands = [self.get(v, want, op) for v, want in zip(op.operands, option.operands, strict=True)]
         result = op.results[0]
         result_type = ascend.with_layout(result.type, option.result)
-        if isinstance(op, ascend.GroupOp):
-            new: Operation = ascend.GroupOp(
+        new: Operation
+        if option.how is How.VIEW:
+            new = _view(op, operands, result_type)
+        elif isinstance(op, ascend.GroupOp):
+            new = ascend.GroupOp(
                 op.label.data,
                 operands,
                 [result_type],
@@ -129,8 +132,6 @@ class Rebuild:
                 sources=op.source_names,
             )
             new.attributes.update(op.attributes)
-        elif option.how is How.VIEW:
-            new = _view(op, operands, result_type)
         else:
             new = move_group(op, operands, result_type)
         new.location = op.location
@@ -162,7 +163,9 @@ def _view(op: Operation, operands: list[SSAValue], result_type: ascend.TensorTyp
         return ascend.SliceViewOp(operands[0], nn.ints(op.starts), result_type)
     if isinstance(op, nn.ConcatOp):
         return ascend.ConcatViewOp(operands, op.axis.value.data, result_type)
-    return ascend.ViewOp(operands[0], result_type)
+    inner = root_of(op) if isinstance(op, ascend.GroupOp) else op
+    perm = nn.ints(inner.perm) if isinstance(inner, nn.TransposeOp) else None
+    return ascend.ViewOp(operands[0], result_type, perm)
 
 
 def move_group(op: Operation, operands: Sequence[SSAValue], result_type: ascend.TensorType) -> ascend.GroupOp:

@@ -22,6 +22,9 @@ C0 = 16
 """Lanes of an f16 block; f32 vectors for the cube's bias use it too (decision D12)."""
 NC1HWC0 = Layout(Format.NC1HWC0, C0)
 NZ = Layout(Format.FRACTAL_NZ, C0)
+NHWC = Layout(Format.NHWC)
+"""Only between a blocked tensor and a transposition: [N, C, H, W] stored as NHWC is [N, H, W, C]
+row-major."""
 
 LAUNCH_CYCLES = 1000
 """What a further task costs at least: launch and the drain of the pipes around it."""
@@ -218,14 +221,22 @@ def _vector(op: ascend.GroupOp) -> Iterator[Option]:
     windows = any(isinstance(o, nn.MaxPoolOp | nn.AvgPoolOp) for o in ops)
     if not windows:
         yield from _dense(op)
-    if all(ascend.dtype_of(v) == "f16" for v in (*op.inputs, *op.outputs)):
-        space = _iteration_space(op)
+    space = _iteration_space(op)
+    if all(_blocked_type(v, space) for v in (*op.inputs, *op.outputs)):
         if len(space) == 4 and _fits_channels(op, space, ops):
             yield _uniform(op, NC1HWC0, space)
         if len(space) >= 2 and not windows and _fits_columns(op, space, ops):
             yield _uniform(op, NZ, space)
     elif windows:
         raise ValueError(f"pools compute in f16, got {op.label.data}")
+
+
+def _blocked_type(value: SSAValue, space: Shape) -> bool:
+    """f16 tensors; f32 only as a small operand (a scale that stayed f32), also with 16 lanes."""
+    dtype = ascend.dtype_of(value)
+    return dtype == "f16" or (
+        dtype == "f32" and ascend.shape_of(value) != space and constant_of(value) is not None
+    )
 
 
 def _uniform(op: ascend.GroupOp, layout: Layout, space: Shape) -> Option:
@@ -270,12 +281,35 @@ def _move(op: ascend.GroupOp) -> Iterator[Option]:
     cost = _move_cost([*op.inputs, *op.outputs], ND)
     yield Option(tuple(ND for _ in op.inputs), ND, cost)
     inner = root_of(op)
+    if isinstance(inner, nn.TransposeOp):
+        yield from _channels_last(op, inner)
     same = all(
         ascend.dtype_of(v) == "f16" and len(ascend.shape_of(v)) == 4 for v in (*op.inputs, *op.outputs)
     )
     if same and _keeps_lanes(inner):
         cost = _move_cost([*op.inputs, *op.outputs], NC1HWC0) - 0.5 * LAUNCH_CYCLES
         yield Option(tuple(NC1HWC0 for _ in op.inputs), NC1HWC0, cost)
+
+
+def _channels_last(op: ascend.GroupOp, inner: nn.TransposeOp) -> Iterator[Option]:
+    """NCHW to NHWC behind a blocked tensor: the TransData that ends the blocked format writes that order at
+    once."""
+    perm = nn.ints(inner.perm)
+    if ascend.dtype_of(op.inputs[0]) != "f16":
+        return
+    if perm == (0, 2, 3, 1) and _only_blocked(op.inputs[0].owner):
+        yield Option((NHWC,), ND, 0.0, How.VIEW)
+    following = users(op.outputs[0])
+    if perm == (0, 3, 1, 2) and following and all(_only_blocked(u) for u in following):
+        yield Option((ND,), NHWC, 0.0, How.VIEW)
+
+
+def _only_blocked(op: object) -> bool:
+    """A kernel that never runs on row-major tensors."""
+    if not isinstance(op, ascend.GroupOp):
+        return False
+    windows = any(isinstance(o, nn.MaxPoolOp | nn.AvgPoolOp) for o in op.body.block.ops)
+    return op.engine_name is ascend.Engine.CUBE or windows
 
 
 def _keeps_lanes(op: Operation) -> bool:

@@ -15,6 +15,10 @@ from ..dialects import dtypes, nn
 from ..dialects.blobs import MAX_DENSE_ELEMENTS, Blob
 from .rewriting import Builder, apply_rules, constant_of
 
+MAX_EXPANDED_BYTES = 65536
+"""A constant may be written out repeatedly up to this size; a larger one stays an expand in front of its
+user."""
+
 _UNARY: dict[type[Operation], str] = {
     nn.NegOp: "neg",
     nn.AbsOp: "abs",
@@ -100,7 +104,8 @@ def _slice(op: Operation, blobs: list[Blob]) -> Blob:
 
 def _expand(op: Operation, blobs: list[Blob]) -> Blob | None:
     shape = nn.shape_of(op.results[0])
-    if prod(shape) > MAX_DENSE_ELEMENTS and not blobs[0].is_splat and prod(shape) != prod(blobs[0].shape):
+    size = prod(shape) * dtypes.size_of(blobs[0].dtype)
+    if size > MAX_EXPANDED_BYTES and not blobs[0].is_splat and prod(shape) != prod(blobs[0].shape):
         return None
     return blobs[0].apply("expand", shape)
 

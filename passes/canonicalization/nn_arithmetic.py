@@ -9,7 +9,7 @@ from xdsl.ir import Operation, SSAValue
 
 from ...dialects import nn
 from ...dialects.blobs import Blob
-from ..rewriting import Builder, Rule, constant_of, is_float, scalar_of
+from ..rewriting import Builder, Rule, constant_of, is_float, only_use, scalar_of
 
 
 def _unchanged(op: Operation, value: SSAValue) -> bool:
@@ -164,7 +164,43 @@ def double(op: Operation, build: Builder) -> SSAValue | None:
     return pick(op, inner) if type(inner) is type(op) and isinstance(inner, nn.UnaryOp) else None
 
 
+def gelu(op: Operation, build: Builder) -> SSAValue | None:
+    """x · (erf(x / sqrt 2) + 1) · 0.5, in either order of the products: kernels have a better way than
+    through erf."""
+    if not isinstance(op, nn.MulOp) or op.lhs.type != op.output.type:
+        return None
+    factors = _product(op)
+    halves = [v for v in factors if _near(scalar_of(v), 0.5)]
+    tails = [v for v in factors if isinstance(v.owner, nn.AddOp) and scalar_of(v.owner.rhs) == 1.0]
+    if len(factors) != 3 or len(halves) != 1 or len(tails) != 1:
+        return None
+    x = next(v for v in factors if v is not halves[0] and v is not tails[0])
+    tail = tails[0].owner
+    assert isinstance(tail, nn.AddOp)
+    erf = tail.lhs.owner
+    if not isinstance(erf, nn.ErfOp):
+        return None
+    scaled = erf.input.owner
+    if not isinstance(scaled, nn.MulOp) or scaled.lhs is not x or not _near(scalar_of(scaled.rhs), 0.5**0.5):
+        return None
+    build.absorb(scaled, erf, tail)
+    return build(nn.GeluOp(x))
+
+
+def _product(op: nn.MulOp) -> list[SSAValue]:
+    """The three factors of (a · b) · c."""
+    for inner, other in ((op.lhs, op.rhs), (op.rhs, op.lhs)):
+        if isinstance(inner.owner, nn.MulOp) and only_use(inner):
+            return [inner.owner.lhs, inner.owner.rhs, other]
+    return []
+
+
+def _near(value: float | None, wanted: float) -> bool:
+    return value is not None and abs(value - wanted) < 1e-4
+
+
 RULES: list[Rule] = [
+    gelu,
     constant_right,
     neutral,
     power,

@@ -316,6 +316,65 @@ def reshape_through_unary(op: Operation, build: Builder) -> SSAValue | None:
     return build(nn.ReshapeOp(build(new), nn.shape_of(op.output)))
 
 
+def reshape_through_elementwise(op: Operation, build: Builder) -> SSAValue | None:
+    """Elementwise work on reshaped rows of a flattened matmul is done on the rows: bias, activation, residual
+    can then join it.
+
+    matmul [64, 24] → reshape [1, 8, 8, 24] → add c [24]: the addition moves before the reshape. Only from
+    lower to higher rank, so that it ends.
+    """
+    if not isinstance(op, nn.BinaryOp | nn.UnaryOp) or not isinstance(op, nn.ELEMENTWISE_OPS):
+        return None
+    shape = nn.shape_of(op.results[0])
+    sources = [
+        v.owner.input
+        for v in op.operands
+        if isinstance(v.owner, nn.ReshapeOp)
+        and len(nn.shape_of(v.owner.input)) < len(shape)
+        and nn.shape_of(v) == shape
+        and _is_product(v.owner.input)
+    ]
+    if not sources:
+        return None
+    target = nn.shape_of(sources[0])
+    if target[-1] != shape[-1]:
+        return None
+    operands: list[SSAValue] = []
+    for value in op.operands:
+        own = nn.shape_of(value)
+        if own == shape:
+            operands.append(_aligned(build, _source_of(value, target), target))
+        elif prod(own) == 1 and constant_of(value) is not None:
+            operands.append(value)
+        elif prod(own) == own[-1] == shape[-1] and constant_of(value) is not None:
+            operands.append(_aligned(build, value, (1,) * (len(target) - 1) + (own[-1],)))
+        else:
+            return None
+    new = type(op).create(
+        operands=operands,
+        properties=dict(op.properties),
+        attributes=dict(op.attributes),
+        result_types=[nn.tensor_type(target, nn.dtype_of(op.results[0]))],
+    )
+    return build(nn.ReshapeOp(build(new), shape))
+
+
+def _source_of(value: SSAValue, shape: Sequence[int]) -> SSAValue:
+    """What a reshape reads, if it already has the shape."""
+    owner = value.owner
+    return (
+        owner.input if isinstance(owner, nn.ReshapeOp) and nn.shape_of(owner.input) == tuple(shape) else value
+    )
+
+
+def _is_product(value: SSAValue) -> bool:
+    """A matmul, or elementwise work on one."""
+    owner: object = value.owner
+    while isinstance(owner, nn.ELEMENTWISE_OPS):
+        owner = owner.operands[0].owner
+    return isinstance(owner, nn.MatMulOp)
+
+
 _POINTWISE: frozenset[type[Operation]] = frozenset(
     {
         nn.ReluOp, nn.SigmoidOp, nn.TanhOp, nn.ClipOp, nn.GeluOp, nn.LeakyReluOp, nn.ExpOp, nn.NegOp, nn.AbsOp,
@@ -334,5 +393,12 @@ RULES: list[Rule] = [
 ]
 """Composites into parts."""
 
-NORMAL_FORM: list[Rule] = [keep_dims, suffix_axes, equal_rank, one_row, reshape_through_unary]
+NORMAL_FORM: list[Rule] = [
+    keep_dims,
+    suffix_axes,
+    equal_rank,
+    one_row,
+    reshape_through_unary,
+    reshape_through_elementwise,
+]
 """What every later pass may rely on."""

@@ -81,6 +81,35 @@ def concat(op: Operation, build: Builder) -> SSAValue | None:
     return build(nn.ConcatOp(flat, axis)) if len(flat) > len(op.inputs) else None
 
 
+def joined_slices(op: Operation, build: Builder) -> SSAValue | None:
+    """Consecutive pieces of one tensor side by side are one piece (split, then concat with what was computed
+    from a part)."""
+    if not isinstance(op, nn.ConcatOp):
+        return None
+    axis = op.axis.value.data
+    merged: list[SSAValue] = []
+    for value in op.inputs:
+        joined = _join(merged[-1], value, axis, build) if merged else None
+        if joined is None:
+            merged.append(value)
+        else:
+            merged[-1] = joined
+    return build(nn.ConcatOp(merged, axis)) if len(merged) < len(op.inputs) else None
+
+
+def _join(left: SSAValue, right: SSAValue, axis: int, build: Builder) -> SSAValue | None:
+    a, b = left.owner, right.owner
+    if not isinstance(a, nn.SliceOp) or not isinstance(b, nn.SliceOp) or a.input is not b.input:
+        return None
+    if any(s != 1 for s in (*nn.ints(a.steps), *nn.ints(b.steps))):
+        return None
+    starts, sizes, next_starts = nn.ints(a.starts), nn.ints(a.sizes), nn.ints(b.starts)
+    if next_starts != tuple(s + (sizes[i] if i == axis else 0) for i, s in enumerate(starts)):
+        return None
+    total = [n + (nn.ints(b.sizes)[i] if i == axis else 0) for i, n in enumerate(sizes)]
+    return build(nn.SliceOp(a.input, starts, total))
+
+
 def expand(op: Operation, build: Builder) -> SSAValue | None:
     """Expand to the same shape, and before elementwise ops that broadcast anyway."""
     if isinstance(op, nn.ExpandOp) and nn.shape_of(op.input) == nn.shape_of(op.output):
@@ -245,6 +274,7 @@ RULES: list[Rule] = [
     reshape,
     transpose,
     slices,
+    joined_slices,
     concat,
     expand,
     casts,
