@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from .errors import AscendError
 from .om.model import MACHINE_CODE, OmModel, OmTensor
 from .om.reader import Source, read_om
+from .soc import load_soc
 
 Array: TypeAlias = NDArray[Any]
 
@@ -112,7 +113,9 @@ class InferenceSession:
                 hint="convert the model with this version; kernels of the vendor's tools cannot be simulated",
             )
         self._trace = trace
-        self._model = Device(self._om.soc, sanitize=sanitize).load(self._om)
+        self._device = Device(load_soc(self._om.soc))
+        self._device.load(self._om)
+        self._sanitize = sanitize
         self._report: Report | None = None
 
     @property
@@ -154,7 +157,7 @@ class InferenceSession:
                 f"the model has no input named {', '.join(map(repr, unknown))}",
                 expected=", ".join(tensor.name for tensor in self._om.inputs) or "no inputs",
             )
-        result = self._model.run([_checked(tensor, feed) for tensor in self._om.inputs])
+        result = self._device.run([_checked(tensor, feed) for tensor in self._om.inputs])
         self._report = result.report
         if self._trace is not None:
             result.report.write_trace(Path(self._trace))
