@@ -105,6 +105,6 @@ def reciprocal(single: Array) -> Array:
 def reciprocal_root(single: Array) -> Array:
     """vrsqrt of an fp32 array; zero gives inf, a negative operand nan."""
     wide = single.astype(np.float64)
-    true = 1.0 / np.sqrt(wide)
+    true = 1.0 / np.sqrt(wide + 0.0)  # + 0.0: -0 counts as 0
     exact = np.frexp(true)[0] == 0.5  # only powers of two have a root that is exactly representable
     return np.where(exact, true * (511 / 512), coarse_down(true)).astype(np.float32)

@@ -85,7 +85,9 @@ def state_text(row: Instruction) -> str:
 def operands_text(record: Decoded) -> str:
     """`addresses, scalars, fields, state`: four tuples, the arguments of every executor."""
     fields = tuple_text([value_text(field) for field in record.fields])
-    scalars = tuple_text([value_text(scalar) for scalar in record.scalars if record.row.family != "scalar"])
+    scalars = tuple_text(
+        [value_text(scalar) for scalar in record.scalars if record.mnemonic != "load_scalar"]
+    )
     addresses = tuple_text([address_text(address) for address in record.addresses])
     return f"{addresses}, {scalars}, {fields}, {state_text(record.row)}"
 

@@ -1,0 +1,290 @@
+"""The cube: L0A, L0B, L0C and `mad`.
+
+L0A and L0B hold numbers, not bytes: fp64 values of each 512-byte fractal, converted once by the load that
+writes them.  `mad` needs matrices; the matrix of an operand is built at its first use (or delivered complete by
+load3d) and kept until a load overwrites one of its fractals.  L0C keeps each accumulator as an (m, n) matrix
+behind its address and turns it into bytes only for reads of another shape or type.
+
+Numbers (decision D22): products and their sum are exact in fp64 for all ordinary fp16 values, so one mad is
+fp32(C + exact sum), rounded once, whatever the BLAS library; int8 is exact in every case.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..isa.record import Decoded
+from ..soc import Soc
+from .checks import Executor, Ints, Rules, State
+from .floats import DTYPES, Array
+
+if TYPE_CHECKING:
+    from .memory import Core
+
+FRACTAL = 512
+_K0 = {"f16": 16, "s8": 32, "u8": 32}
+
+
+@dataclass(slots=True)
+class _Matrix:
+    """Fractals [first, first + rows·cols) as a matrix of rows × cols fractals."""
+
+    first: int
+    rows: int
+    cols: int
+    kind: str
+    values: Array
+    stored: bool  # the fractals hold the same values
+
+    @property
+    def end(self) -> int:
+        return self.first + self.rows * self.cols
+
+
+class OperandMemory:
+    """L0A (`rows_outer`: fractal = row·cols + col, layout Zz) or L0B (fractal = col·rows + row, layout Zn)."""
+
+    def __init__(self, size: int, *, rows_outer: bool) -> None:
+        self._rows_outer = rows_outer
+        count = size // FRACTAL
+        self._halves = np.zeros((count, 256), np.float64)
+        self._bytes: Array | None = None
+        self._count = count
+        self._kinds = ["f16"] * count
+        self._matrices: list[_Matrix] = []
+
+    def write(self, first: int, values: Array, kind: str, step: int = 1) -> None:
+        """`values` (fractals × elements, fp64) become fractals first, first + step, …"""
+        count = len(values)
+        end = first + (count - 1) * step + 1
+        self._drop(first, end, overwritten=step == 1)
+        self._plane(kind)[first:end:step] = values
+        self._kinds[first:end:step] = [kind] * count
+
+    def slot(self, first: int, rows: int, cols: int, kind: str, *, transposed: bool) -> Array:
+        """An fp64 matrix to fill for fractals from `first` on: (rows·16, cols·k0), transposed in memory on demand."""
+        end = first + rows * cols
+        reuse: Array | None = None
+        for matrix in self._matrices:
+            if (matrix.first, matrix.rows, matrix.cols, matrix.kind) == (first, rows, cols, kind):
+                reuse = matrix.values
+        self._drop(first, end, overwritten=True)
+        shape = (rows * 16, cols * _K0[kind])
+        if reuse is None or reuse.flags.c_contiguous == transposed:
+            reuse = np.empty(shape[::-1]).T if transposed else np.empty(shape)
+        self._matrices.append(_Matrix(first, rows, cols, kind, reuse, False))
+        self._kinds[first:end] = [kind] * (end - first)
+        return reuse
+
+    def matrix(self, first: int, rows: int, cols: int, kind: str) -> Array:
+        """The (rows·16, cols·k0) matrix that lies in the fractals from `first` on."""
+        for matrix in self._matrices:
+            if (matrix.first, matrix.rows, matrix.cols, matrix.kind) == (first, rows, cols, kind):
+                return matrix.values
+        values = self._blocks(self.read(first, rows * cols, kind).reshape(rows * cols, 16, -1), rows, cols)
+        made = np.ascontiguousarray(values).reshape(rows * 16, -1)
+        self._matrices.append(_Matrix(first, rows, cols, kind, made, True))
+        return made
+
+    def read(self, first: int, count: int, kind: str) -> Array:
+        """Fractals as fp64 values (count, elements)."""
+        self._store(first, first + count)
+        wrong = {other for other in self._kinds[first : first + count] if other != kind}
+        if wrong:
+            self._reinterpret(first, count, kind)
+        return self._plane(kind)[first : first + count]
+
+    def _plane(self, kind: str) -> Array:
+        if kind == "f16":
+            return self._halves
+        if self._bytes is None:
+            self._bytes = np.zeros((self._count, 512), np.float64)
+        return self._bytes
+
+    def _blocks(self, fractals: Array, rows: int, cols: int) -> Array:
+        """(fractal, 16, k0) → (row, 16, col, k0)."""
+        if self._rows_outer:
+            return fractals.reshape(rows, cols, 16, -1).transpose(0, 2, 1, 3)
+        return fractals.reshape(cols, rows, 16, -1).transpose(1, 2, 0, 3)
+
+    def _store(self, first: int, end: int) -> None:
+        for matrix in self._matrices:
+            if matrix.stored or matrix.end <= first or matrix.first >= end:
+                continue
+            blocks = matrix.values.reshape(matrix.rows, 16, matrix.cols, -1)
+            order = (0, 2, 1, 3) if self._rows_outer else (2, 0, 1, 3)
+            plane = self._plane(matrix.kind)[matrix.first : matrix.end]
+            plane[...] = blocks.transpose(order).reshape(matrix.rows * matrix.cols, -1)
+            matrix.stored = True
+
+    def _drop(self, first: int, end: int, *, overwritten: bool) -> None:
+        """Forget matrices that overlap [first, end); what is not overwritten goes to the fractals first."""
+        kept: list[_Matrix] = []
+        for matrix in self._matrices:
+            if matrix.end <= first or matrix.first >= end:
+                kept.append(matrix)
+            elif not (overwritten and first <= matrix.first and matrix.end <= end):
+                self._store(matrix.first, matrix.end)
+        self._matrices = kept
+
+    def _reinterpret(self, first: int, count: int, kind: str) -> None:
+        """Fractals loaded as one type are used as another: go through their bytes."""
+        for at in range(first, first + count):
+            old = self._kinds[at]
+            if old != kind:
+                raw = self._plane(old)[at].astype(DTYPES[old]).view(DTYPES[kind])
+                self._plane(kind)[at] = raw
+                self._kinds[at] = kind
+
+
+@dataclass(slots=True)
+class _Accumulator:
+    """L0C bytes [low, high) as an (m1·16, n1·16) matrix of `kind` (f16 accumulators are kept as fp32)."""
+
+    low: int
+    high: int
+    m1: int
+    n1: int
+    kind: str
+    values: Array
+
+    def fractals(self) -> Array:
+        """The same values as (n1, m1, 16, 16), a view."""
+        return self.values.reshape(self.m1, 16, self.n1, 16).transpose(2, 0, 1, 3)
+
+
+def fractal_bytes(kind: str) -> int:
+    """Bytes of a 16×16 accumulator fractal."""
+    return 256 * DTYPES[kind].itemsize
+
+
+class AccumulatorMemory:
+    """L0C, layout Nz: fractal (no, mo) of an accumulator is number no·m1 + mo."""
+
+    def __init__(self, size: int) -> None:
+        self._data = np.zeros(size, np.uint8)
+        self._tiles: list[_Accumulator] = []
+
+    def accumulator(self, low: int, m1: int, n1: int, kind: str) -> Array:
+        """The matrix at address `low`, to be changed in place."""
+        for tile in self._tiles:
+            if tile.low == low and tile.m1 == m1 and tile.n1 == n1 and tile.kind == kind:
+                return tile.values
+        high = low + m1 * n1 * fractal_bytes(kind)
+        self._settle(low, high)
+        stored = self._data[low:high].view(DTYPES[kind]).reshape(n1, m1, 16, 16).transpose(1, 2, 0, 3)
+        dtype = np.float32 if kind == "f16" else DTYPES[kind]
+        values = np.array(stored, dtype, order="C").reshape(m1 * 16, n1 * 16)
+        self._tiles.append(_Accumulator(low, high, m1, n1, kind, values))
+        return values
+
+    def read(self, low: int, index: Array, kind: str) -> Array:
+        """Fractals (bursts, length, 16, 16) number `index` (bursts, length) counted from `low`."""
+        inside = self._inside(low, index, kind)
+        if inside is not None:
+            return inside[0][inside[1:]]
+        high = low + (int(index[-1, -1]) + 1) * fractal_bytes(kind)
+        self._settle(low, high)
+        return self._data[low:high].view(DTYPES[kind]).reshape(-1, 16, 16)[index]
+
+    def write(self, low: int, index: Array, kind: str, values: Array) -> None:
+        """`values`, broadcast to (bursts, length, 16, 16), become the fractals number `index` from `low` on."""
+        inside = self._inside(low, index, kind)
+        if inside is not None:
+            inside[0][inside[1:]] = values
+            return
+        high = low + (int(index[-1, -1]) + 1) * fractal_bytes(kind)
+        self._settle(low, high)
+        self._data[low:high].view(DTYPES[kind]).reshape(-1, 16, 16)[index] = values
+
+    def _inside(self, low: int, index: Array, kind: str) -> tuple[Array, slice | Array, slice | Array] | None:
+        """(view, no, mo) when one tile of `kind` holds all the fractals."""
+        unit = fractal_bytes(kind)
+        high = low + (int(index[-1, -1]) + 1) * unit
+        for tile in self._tiles:
+            if tile.low <= low and high <= tile.high and tile.kind == kind and (low - tile.low) % unit == 0:
+                first = (low - tile.low) // unit
+                bursts, length = index.shape
+                mo = first % tile.m1
+                step = int(index[1, 0]) if bursts > 1 else tile.m1
+                if step == tile.m1 and mo + length <= tile.m1:
+                    no = first // tile.m1
+                    return tile.fractals(), slice(no, no + bursts), slice(mo, mo + length)
+                number = index + first
+                return tile.fractals(), number // tile.m1, number % tile.m1
+        return None
+
+    def _settle(self, low: int, high: int) -> None:
+        """Tiles that overlap [low, high) become bytes."""
+        kept: list[_Accumulator] = []
+        for tile in self._tiles:
+            if tile.high <= low or tile.low >= high:
+                kept.append(tile)
+                continue
+            stored = self._data[tile.low : tile.high].view(DTYPES[tile.kind])
+            stored.reshape(tile.n1, tile.m1, 16, 16)[...] = tile.fractals()
+        self._tiles = kept
+
+
+_ACCUMULATOR = {"f32f16f16": "f32", "f16f16f16": "f16", "s32s8s8": "s32", "s32u8s8": "s32", "u32u8u8": "u32"}
+_OPERANDS = {
+    "f32f16f16": ("f16", "f16"),
+    "f16f16f16": ("f16", "f16"),
+    "s32s8s8": ("s8", "s8"),
+    "s32u8s8": ("u8", "s8"),
+    "u32u8u8": ("u8", "u8"),
+}
+
+
+def make_mad(record: Decoded, soc: Soc) -> Executor:
+    """C[m, n] (+)= A[m, k] · B[k, n]."""
+    rules = Rules(record, soc)
+    kind = _ACCUMULATOR[record.dtype]
+    a_kind, b_kind = _OPERANDS[record.dtype]
+    k0 = _K0[a_kind]
+    checked: set[tuple[Ints, Ints]] = set()
+
+    def check(addresses: Ints, fields: Ints) -> None:
+        rules.check_fields(fields)
+        m, k, n, _ = fields
+        m1, k1, n1 = -(-m // 16), -(-k // k0), -(-n // 16)
+        rules.check_range(0, addresses[0], m1 * n1 * fractal_bytes(kind), fractal_bytes(kind))
+        rules.check_range(1, addresses[1], -(-k1 // 16) * FRACTAL if m == 1 else m1 * k1 * FRACTAL, FRACTAL)
+        rules.check_range(2, addresses[2], k1 * n1 * FRACTAL, FRACTAL)
+        checked.add((addresses, fields))
+
+    def mad(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
+        if (addresses, fields) not in checked:
+            check(addresses, fields)
+        m, k, n, init = fields
+        if not (m and k and n):
+            return
+        m1, k1, n1 = m + 15 >> 4, -(-k // k0), n + 15 >> 4
+        if m == 1:  # GEMV: A is a plain vector
+            a = core.l0a.read(addresses[1] >> 9, -(-k1 // 16), a_kind).reshape(1, -1)
+        else:
+            a = core.l0a.matrix(addresses[1] >> 9, m1, k1, a_kind)
+        b = core.l0b.matrix(addresses[2] >> 9, n1, k1, b_kind)
+        c = core.l0c.accumulator(addresses[0], m1, n1, kind)
+        total = np.matmul(a[:m, :k], b[:n, :k].T)
+        _accumulate(c[:m, :n], total, kind, init)
+
+    return mad
+
+
+def _accumulate(c: Array, total: Array, kind: str, init: int) -> None:
+    if kind == "f32" or kind == "f16":
+        if not init:
+            total += c.astype(np.float64)
+        if kind == "f32":
+            c[...] = total
+            return
+        np.clip(total, -65504.0, 65504.0, out=total)
+        c[...] = total.astype(np.float16)
+        return
+    if not init:
+        total += c
+    c[...] = total.astype(np.int64)  # a sum beyond 32 bits wraps

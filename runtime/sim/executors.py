@@ -1,0 +1,132 @@
+"""Which executor does which instruction, and the function translation of a whole kernel.
+
+A kernel becomes one Python function whose lines call executors: `x64(core, addresses, scalars, fields, state)`.
+Flags and barriers have no effect on values (effects apply in program order, decision D21), so they leave no line
+unless an event id comes from a register and must be checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..isa.record import Decoded, Reg
+from ..soc import Soc
+from .checks import Executor, Ints, Rules, State, chip_reason
+from .cube import make_mad
+from .fault import SimulatorFault
+from .img2col import make_load3d, make_load3dv1
+from .memory import Core
+from .move import make_copy, make_l0c_copy, make_load2d, make_load_scalar, make_set_2d, make_store_scalar
+from .program import Program, load_program
+from .translate import Translator, operands_text, value_text
+from .vector import make_elementwise
+from .vector_more import make_compare, make_gather, make_ramp, make_reduce, make_select, make_transpose
+
+Maker = Callable[[Decoded, Soc], Executor]
+
+_BY_FAMILY: dict[str, Maker] = {
+    "dma": make_copy,
+    "l0c": make_l0c_copy,
+    "cube": make_mad,
+    "vector_binary": make_elementwise,
+    "vector_unary": make_elementwise,
+    "vector_scalar": make_elementwise,
+    "vector_dup": make_elementwise,
+    "vector_conv": make_elementwise,
+    "vector_reduce": make_reduce,
+    "vector_compare": make_compare,
+    "vector_select": make_select,
+    "vector_transpose": make_transpose,
+    "vector_gather": make_gather,
+}
+_BY_NAME: dict[str, Maker] = {
+    "load2d": make_load2d,
+    "load2d_gm": make_load2d,
+    "load3d": make_load3d,
+    "load3dv1": make_load3dv1,
+    "set_2d": make_set_2d,
+    "vci": make_ramp,
+    "load_scalar": make_load_scalar,
+    "store_scalar": make_store_scalar,
+}
+
+
+def make_executor(record: Decoded, soc: Soc) -> Executor:
+    """The function that does `record`: call it with (core, addresses, scalars, fields, state)."""
+    if record.row.family == "sync":
+        return _make_event_check(record, soc)
+    return (_BY_NAME.get(record.mnemonic) or _BY_FAMILY[record.row.family])(record, soc)
+
+
+def _make_event_check(record: Decoded, soc: Soc) -> Executor:
+    rules = Rules(record, soc)
+
+    def check(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
+        rules.check_fields(fields)
+        if len(fields) == 3 and fields[2] >= soc.core.event_ids:
+            rules.fault("event", f"{fields[2]}: {soc.name} has {soc.core.event_ids} ids per pair of pipes")
+
+    return check
+
+
+@dataclass(frozen=True)
+class FunctionKernel:
+    """A kernel ready to run: `run(core, args, block_idx, block_num, fuel)` returns the fuel that is left."""
+
+    program: Program
+    run: Callable[[Core, Ints, int, int, int], int]
+    mirrored: bool
+
+
+def executor_name(record: Decoded) -> str:
+    """The name of a record's executor in translated kernels."""
+    return f"x{record.address}"
+
+
+def executors_of(program: Program, soc: Soc) -> dict[str, Executor]:
+    """Executors of all instructions that have one, by `executor_name`; faults when the chip lacks an instruction."""
+    found: dict[str, Executor] = {}
+    for record in program.records:
+        if reason := chip_reason(record, soc):
+            raise SimulatorFault(record, "", reason)
+        if record.row.family in ("control", "state"):
+            continue
+        if record.row.family == "scalar" and record.mnemonic not in ("load_scalar", "store_scalar"):
+            continue
+        found[executor_name(record)] = make_executor(record, soc)
+    return found
+
+
+def call_text(record: Decoded) -> str:
+    """The line that executes `record` in a translated kernel; empty when it has no effect on values."""
+    if record.row.family == "sync" and not any(isinstance(value, Reg) for value in record.fields):
+        return ""
+    call = f"{executor_name(record)}(core, {operands_text(record)})"
+    return f"{value_text(record.scalars[0])} = {call}" if record.mnemonic == "load_scalar" else call
+
+
+def mirrors_l1(program: Program) -> bool:
+    """Whether all cube loads from L1 are fp16, so that L1 keeps converted values."""
+    loads = {
+        record.dtype for record in program.records if record.mnemonic in ("load2d", "load3d", "load3dv1")
+    }
+    return loads == {"f16"}
+
+
+_CACHE: dict[tuple[str, str], FunctionKernel] = {}
+
+
+def function_kernel(image: bytes | Program, soc: Soc) -> FunctionKernel:
+    """The translated kernel, once per image and chip."""
+    program = image if isinstance(image, Program) else load_program(image)
+    key = (program.digest, soc.name)
+    found = _CACHE.get(key)
+    if found is None:
+        namespace: dict[str, Any] = dict(executors_of(program, soc))
+        run = Translator(lambda record: [line for line in (call_text(record),) if line]).compile(
+            program, namespace
+        )
+        found = _CACHE[key] = FunctionKernel(program, run, mirrors_l1(program))
+    return found

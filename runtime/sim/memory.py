@@ -1,0 +1,115 @@
+"""Memories of a simulated core, and the device memory its DMAs reach.
+
+Bytes are numpy uint8 arrays.  Three memories also keep *converted forms*, because converting fp16 at every use
+would cost more than the arithmetic:
+
+* L1 keeps, beside its bytes, the fp64 value of every half (`plane`), written by whoever writes the bytes.  Only
+  kernels whose cube loads are all fp16 switch it on (`mirrored`).
+* L0A, L0B and L0C hold numbers only (`cube.py`): nothing but the cube reads L0A and L0B.
+
+`GlobalMemory` is a list of regions; an access must lie inside one region and, where the loader declared
+allocations, inside one allocation with its spare bytes (decision D8).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NoReturn
+
+import numpy as np
+
+from ..isa.record import Decoded
+from ..soc import Soc
+from .cube import AccumulatorMemory, OperandMemory
+from .fault import SimulatorFault
+from .floats import Array, half_to_double
+
+SPARE_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Region:
+    """Device memory from address `base` on."""
+
+    base: int
+    data: Array
+    writable: bool = True
+
+    @property
+    def end(self) -> int:
+        return self.base + len(self.data)
+
+
+class GlobalMemory:
+    """Device memory.  `locate` is the only way in."""
+
+    def __init__(self, regions: Iterable[Region], allocations: Iterable[tuple[int, int]] = ()) -> None:
+        self.regions = tuple(regions)
+        merged: list[list[int]] = []
+        for start, size in sorted(allocations):
+            if merged and start <= merged[-1][1]:
+                merged[-1][1] = max(merged[-1][1], start + size + SPARE_BYTES)
+            else:
+                merged.append([start, start + size + SPARE_BYTES])
+        self._starts = [start for start, _ in merged]
+        self._ends = [end for _, end in merged]
+
+    def locate(
+        self, record: Decoded, operand: str, address: int, size: int, write: bool
+    ) -> tuple[Array, int]:
+        """The array and the offset in it of `size` bytes at `address`, or a fault."""
+        for region in self.regions:
+            if region.base <= address and address + size <= region.base + len(region.data):
+                break
+        else:
+            self._outside(record, operand, address, size)
+        if write and not region.writable:
+            raise SimulatorFault(record, operand, f"writes to read-only device memory at {address:#x}")
+        if self._starts:
+            at = bisect_right(self._starts, address) - 1
+            if at < 0 or address + size > self._ends[at]:
+                self._outside(record, operand, address, size)
+        return region.data, address - region.base
+
+    def _outside(self, record: Decoded, operand: str, address: int, size: int) -> NoReturn:
+        known = ", ".join(f"{region.base:#x}..{region.end:#x}" for region in self.regions)
+        rule = f"{size} bytes at {address:#x} are not inside one allocation of device memory ({known})"
+        raise SimulatorFault(record, operand, rule)
+
+
+class L1Memory:
+    """L1: bytes and, when `mirrored`, the fp64 value of each half; one more cell at the end is for padding."""
+
+    def __init__(self, size: int) -> None:
+        self.data = np.zeros(size, np.uint8)
+        self.cells = size // 32
+        self._plane: Array | None = None
+        self.mirrored = False
+
+    @property
+    def plane(self) -> Array:
+        """fp64 values, one row of 16 per 32 bytes, and the padding cell."""
+        if self._plane is None:
+            self._plane = np.zeros((self.cells + 1, 16), np.float64)
+        return self._plane
+
+    def refresh(self, low: int, high: int) -> None:
+        """The bytes [low, high), multiples of 32, have changed."""
+        if self.mirrored and high > low:
+            half_to_double(self.data[low:high].view("<f2"), self.plane.reshape(-1)[low // 2 : high // 2])
+
+
+class Core:
+    """One AI Core: its memories and CMPMASK.  Contents survive from block to block, as on the chip: undefined."""
+
+    def __init__(self, soc: Soc, gm: GlobalMemory) -> None:
+        sizes = {space: buffer.size for space, buffer in soc.core.buffers.items()}
+        self.gm = gm
+        self.ub = np.zeros(sizes["ub"], np.uint8)
+        self.l1 = L1Memory(sizes["l1"])
+        self.l0a = OperandMemory(sizes["l0a"], rows_outer=True)
+        self.l0b = OperandMemory(sizes["l0b"], rows_outer=False)
+        self.l0c = AccumulatorMemory(sizes["l0c"])
+        self.cmpmask = np.zeros(128, np.bool_)

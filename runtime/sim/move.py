@@ -1,0 +1,294 @@
+"""Data movement between memories: DMA bursts, fractal loads (load2d), fills, L0C copies, scalar loads and stores.
+
+A burst copy is one numpy assignment of a (bursts, bytes) view.  What it writes to L1 is also converted there
+(`L1Memory.refresh`), and what load2d takes from L1 is read from that conversion when the kernel has it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..isa.extents import extents, operand_types
+from ..isa.record import Decoded
+from ..soc import Soc
+from .checks import Executor, Ints, Rules, State
+from .cube import FRACTAL, OperandMemory, fractal_bytes
+from .floats import DTYPES, Array, half_to_double, saturate
+
+if TYPE_CHECKING:
+    from .memory import Core
+
+BLOCK = 32
+_ATOMIC = {1: "f32", 2: "f16", 3: "s16"}
+_ATOMIC_SUPPORT = {"dav-m100": (1,), "dav-c100": (1,)}  # davinci.md §1.6; others have all three
+
+
+def rows(data: Array, at: int, count: int, length: int, pitch: int) -> Array:
+    """`count` pieces of `length` bytes, `pitch` apart, from byte `at` of `data`."""
+    return np.ndarray((count, length), np.uint8, data, at, (pitch, 1))
+
+
+def _side(
+    core: Core, rules: Rules, operand: int, address: int, extent: int, write: bool
+) -> tuple[Array, int]:
+    """The array and the offset in it of a DMA operand, checked."""
+    place = rules.record.addresses[operand]
+    name = rules.record.row.addresses[operand].name
+    if place.space == "gm":
+        return core.gm.locate(rules.record, name, address, extent, write)
+    rules.check_range(operand, address, extent, BLOCK)
+    return (core.ub if place.space == "ub" else core.l1.data), address
+
+
+def make_copy(record: Decoded, soc: Soc) -> Executor:
+    """Burst DMA between GM, L1 and UB."""
+    rules = Rules(record, soc)
+    to_l1 = record.addresses[0].space == "l1"
+    plans: dict[Ints, tuple[int, int, int, int, int, int]] = {}
+
+    def plan(fields: Ints) -> tuple[int, int, int, int, int, int]:
+        rules.check_fields(fields)
+        bursts, length, src_gap, dst_gap = fields
+        if not bursts or not length:
+            return (0, 0, 0, 0, 0, 0)
+        size, src_pitch, dst_pitch = length * BLOCK, (length + src_gap) * BLOCK, (length + dst_gap) * BLOCK
+        if src_pitch == dst_pitch == size or bursts == 1:
+            bursts, size, src_pitch, dst_pitch = 1, size * bursts, size * bursts, size * bursts
+        return (
+            bursts,
+            size,
+            dst_pitch,
+            src_pitch,
+            (bursts - 1) * dst_pitch + size,
+            (bursts - 1) * src_pitch + size,
+        )
+
+    def copy(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
+        found = plans.get(fields)
+        if found is None:
+            found = plans[fields] = plan(fields)
+        bursts, size, dst_pitch, src_pitch, dst_extent, src_extent = found
+        if not bursts:
+            return
+        target, dst = _side(core, rules, 0, addresses[0], dst_extent, True)
+        source, src = _side(core, rules, 1, addresses[1], src_extent, False)
+        if state and state[0][0]:
+            _accumulate(
+                rules,
+                state[0][0],
+                rows(target, dst, bursts, size, dst_pitch),
+                rows(source, src, bursts, size, src_pitch),
+            )
+        elif bursts == 1:
+            target[dst : dst + size] = source[src : src + size]
+        else:
+            np.copyto(rows(target, dst, bursts, size, dst_pitch), rows(source, src, bursts, size, src_pitch))
+        if to_l1:
+            _mirror(core, dst, bursts, size, dst_pitch)
+
+    return copy
+
+
+def _mirror(core: Core, at: int, bursts: int, size: int, pitch: int) -> None:
+    l1 = core.l1
+    if not l1.mirrored:
+        return
+    if bursts == 1 or pitch == size:
+        l1.refresh(at, at + bursts * size)
+    elif size >= 4096 or bursts * size * 2 < bursts * pitch:
+        for burst in range(bursts):
+            l1.refresh(at + burst * pitch, at + burst * pitch + size)
+    else:
+        source = np.ndarray((bursts, size // 2), "<f2", l1.data, at, (pitch, 2))
+        half_to_double(source, np.ndarray((bursts, size // 2), np.float64, l1.plane, at * 4, (pitch * 4, 8)))
+
+
+def _accumulate(rules: Rules, mode: int, target: Array, source: Array) -> None:
+    if mode not in _ATOMIC_SUPPORT.get(rules.soc.arch, (1, 2, 3)):
+        rules.fault("atomic", f"{rules.soc.name} cannot accumulate {_ATOMIC[mode]}")
+    dtype = DTYPES[_ATOMIC[mode]]
+    for to, piece in zip(target, source, strict=True):
+        old, new = to.view(dtype), piece.view(dtype)
+        if mode == 2:
+            old[...] = saturate(old.astype(np.float32) + new.astype(np.float32))
+        else:
+            old += new
+
+
+def _operand_memory(core: Core, space: str) -> OperandMemory:
+    return core.l0a if space == "l0a" else core.l0b
+
+
+def _decode(raw: Array, kind: str) -> Array:
+    """Fractal bytes (count, 512) as fp64 numbers (count, elements)."""
+    if kind != "f16":
+        return raw.view(DTYPES[kind]).astype(np.float64)
+    out = np.empty((len(raw), 256))
+    half_to_double(raw.view("<f2"), out)
+    return out
+
+
+def _cube_kind(dtype: str) -> str:
+    """The type whose numbers L0 keeps for data of `dtype`: other types than halves and bytes are only moved."""
+    return dtype if dtype in ("f16", "s8", "u8") else "u8"
+
+
+def make_load2d(record: Decoded, soc: Soc) -> Executor:
+    """Fractals from L1 (load2d) or GM (load2d_gm) to L0A, L0B or, from GM, to L1."""
+    rules = Rules(record, soc)
+    space = record.addresses[0].space
+    kind = _cube_kind(record.dtype)
+    from_gm = record.mnemonic == "load2d_gm"
+    names = [spec.name for spec in record.row.fields]
+    plans: dict[Ints, tuple[int, int, int, bool]] = {}
+
+    def plan(fields: Ints) -> tuple[int, int, int, bool]:
+        v = rules.values(fields)
+        assert list(v) == names
+        if v.get("transpose") and DTYPES[record.dtype].itemsize != 2:
+            rules.fault("transpose", f"only 16-bit types, not {record.dtype}")
+        step = -v["src_stride"] if v["decrement"] else v["src_stride"]
+        if v["repeat"] and v["base"] + step * (v["repeat"] - 1) < 0:
+            rules.fault("base", "walks backwards beyond the source address")
+        return v["base"], v["repeat"], step, bool(v.get("transpose"))
+
+    def load(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
+        found = plans.get(fields)
+        if found is None:
+            found = plans[fields] = plan(fields)
+        base, count, step, transpose = found
+        if not count:
+            return
+        rules.check_range(0, addresses[0], count * FRACTAL, FRACTAL if space != "l1" else BLOCK)
+        low = min(base, base + step * (count - 1))
+        high = max(base, base + step * (count - 1)) + 1
+        if from_gm:
+            data, at = core.gm.locate(
+                record, "src", addresses[1] + low * FRACTAL, (high - low) * FRACTAL, False
+            )
+            at += (base - low) * FRACTAL
+        else:
+            rules.check_range(1, addresses[1], high * FRACTAL, FRACTAL)
+            data, at = core.l1.data, addresses[1] + base * FRACTAL
+        raw = np.ndarray((count, FRACTAL), np.uint8, data, at, (step * FRACTAL, 1))
+        if space == "l1":
+            core.l1.data[addresses[0] : addresses[0] + count * FRACTAL].reshape(count, FRACTAL)[...] = raw
+            core.l1.refresh(addresses[0], addresses[0] + count * FRACTAL)
+            return
+        if core.l1.mirrored and not from_gm:  # the kernel's cube loads are all f16: values are there already
+            values = np.ndarray((count, 256), np.float64, core.l1.plane, at * 4, (step * 2048, 8))
+        else:
+            values = _decode(np.ascontiguousarray(raw), kind)
+        if transpose:
+            values = values.reshape(count, 16, 16).transpose(0, 2, 1).reshape(count, 256)
+        _operand_memory(core, space).write(addresses[0] // FRACTAL, values, kind)
+
+    return load
+
+
+def make_set_2d(record: Decoded, soc: Soc) -> Executor:
+    """Fills fractals of L0A or L0B with one 16-bit value."""
+    rules = Rules(record, soc)
+
+    def fill(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
+        rules.check_fields(fields)
+        if not fields[0]:
+            return
+        rules.check_range(0, addresses[0], fields[0] * FRACTAL, FRACTAL)
+        value = np.array([scalars[0] & 0xFFFF], np.uint16).view("<f2").astype(np.float64)
+        values = np.broadcast_to(value, (fields[0], 256))
+        _operand_memory(core, record.addresses[0].space).write(addresses[0] // FRACTAL, values, "f16")
+
+    return fill
+
+
+def _fractal_index(bursts: int, length: int, gap: int) -> Array:
+    return np.arange(bursts)[:, None] * (length + gap) + np.arange(length)
+
+
+def make_l0c_copy(record: Decoded, soc: Soc) -> Executor:
+    """copy_matrix_cc_to_ubuf, copy_matrix_ubuf_to_cc and broadcast_ub_to_cc."""
+    rules = Rules(record, soc)
+    row = record.row
+    to_ub = record.mnemonic == "copy_matrix_cc_to_ubuf"
+    broadcast = record.mnemonic == "broadcast_ub_to_cc"
+    to, source = operand_types(row, record.dtype)
+    in_l0c, in_ub = (source, to) if to_ub else (to, source)
+    ub_type = DTYPES[in_ub]
+    piece = (16 if broadcast else 256) * ub_type.itemsize
+    plans: dict[Ints, tuple[Array, tuple[int, ...], Ints]] = {}
+
+    def plan(fields: Ints) -> tuple[Array, tuple[int, ...], Ints]:
+        v = rules.values(fields[:5], ((0,),) if to_ub else ())
+        l0c_gap, ub_gap = (v["src_gap"], v["dst_gap"]) if to_ub else (v["dst_gap"], v["src_gap"])
+        index = _fractal_index(v["bursts"], v["length"], l0c_gap)
+        strides = (v["length"] * piece + ub_gap * BLOCK, piece, 16 * ub_type.itemsize, ub_type.itemsize)
+        return index, strides, extents(row, record.dtype, v)
+
+    def copy(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
+        found = plans.get(fields)
+        if found is None:
+            found = plans[fields] = plan(fields)
+        index, strides, (dst_extent, src_extent) = found
+        if not index.size:
+            return
+        unit = fractal_bytes(in_l0c)
+        rules.check_range(0, addresses[0], dst_extent, BLOCK if to_ub else unit)
+        rules.check_range(1, addresses[1], src_extent, unit if to_ub else BLOCK)
+        shape = (*index.shape, 1 if broadcast else 16, 16)
+        if not to_ub:
+            values = np.ndarray(shape, ub_type, core.ub, addresses[1], strides)
+            core.l0c.write(addresses[0], index, in_l0c, values)
+            return
+        values = core.l0c.read(addresses[1], index, in_l0c)
+        target = np.ndarray(shape, ub_type, core.ub, addresses[0], strides)
+        _convert(values, target, record.dtype, fields[4], state[0][0] if state else 0)
+
+    return copy
+
+
+def _convert(values: Array, target: Array, dtype: str, relu: int, deqscale: int) -> None:
+    """L0C numbers to UB numbers: scale, ReLU, then one rounding."""
+    if dtype == "s322f16":
+        scale = np.array([deqscale & 0xFFFF], np.uint16).view("<f2").astype(np.float64)
+        values = np.clip(values * scale, -65504.0, 65504.0)
+    elif dtype == "f322f16":
+        values = saturate(np.array(values, np.float32))
+    if relu:
+        values = np.maximum(values, 0)
+    target[...] = values
+
+
+def make_load_scalar(record: Decoded, soc: Soc) -> Executor:
+    """Returns a sign-extended little-endian word."""
+    rules = Rules(record, soc)
+
+    def load(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> int:
+        rules.check_fields(fields)
+        data, at = _word(core, rules, addresses[0], fields[0], False)
+        return int.from_bytes(data[at : at + fields[0]].tobytes(), "little", signed=True)
+
+    return load
+
+
+def make_store_scalar(record: Decoded, soc: Soc) -> Executor:
+    """Stores the low bytes of a scalar."""
+    rules = Rules(record, soc)
+
+    def store(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
+        rules.check_fields(fields)
+        data, at = _word(core, rules, addresses[0], fields[0], True)
+        word = (scalars[0] & (1 << 64) - 1).to_bytes(8, "little")[: fields[0]]
+        data[at : at + fields[0]] = np.frombuffer(word, np.uint8)
+
+    return store
+
+
+def _word(core: Core, rules: Rules, address: int, size: int, write: bool) -> tuple[Array, int]:
+    place = rules.record.addresses[0]
+    if place.space == "gm":
+        return core.gm.locate(rules.record, rules.record.row.addresses[0].name, address, size, write)
+    rules.check_range(0, address, size, 1)
+    return core.ub, address

@@ -1,0 +1,186 @@
+"""Executors of elementwise vector instructions: addressing (`vector_plan`) plus arithmetic (`vector_ops`).
+
+An instruction reads all its sources before it writes, repeat by repeat on the chip and all repeats at once here.
+The two agree unless a repeat reads what an earlier one wrote; that is a fault, except for the documented
+accumulation (vadd, vsub, vmul, vmax, vmin with a source equal to the destination and repeat strides 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..isa.extents import lanes_of, operand_types
+from ..isa.record import Decoded
+from ..soc import Soc
+from .checks import Executor, Ints, Rules, State
+from .floats import DTYPES, Array, from_bits
+from .vector_ops import ELEMENTWISE, Lanes, conversion
+from .vector_plan import Operand, Piece, Plan, make_plan, reads_own_result
+
+if TYPE_CHECKING:
+    from .memory import Core
+
+_ACCUMULATES = frozenset(("vadd", "vsub", "vmul", "vmax", "vmin"))
+
+
+def element_view(data: Array, address: int, dtype: np.dtype[Any]) -> Array:
+    """All elements of `data` from byte `address` on."""
+    return np.ndarray(((len(data) - address) // dtype.itemsize,), dtype, data, address)
+
+
+def piece_view(data: Array, address: int, dtype: np.dtype[Any], piece: Piece, operand: int) -> Array:
+    """The lanes of `piece` of one operand."""
+    return np.ndarray(piece.shape, dtype, data, address + piece.offsets[operand], piece.strides[operand])
+
+
+class VectorUnit:
+    """Plans of one vector instruction whose operands all have repeat (and most of them block) strides."""
+
+    def __init__(self, record: Decoded, soc: Soc, names: Sequence[str] | None = None) -> None:
+        self.rules = Rules(record, soc)
+        self.record = record
+        row = record.row
+        self.types = tuple(DTYPES[name] for name in operand_types(row, record.dtype))
+        self.lanes = lanes_of(operand_types(row, record.dtype))
+        self.names = [address.name for address in row.addresses] if names is None else list(names)
+        self._field_at = {spec.name: number for number, spec in enumerate(row.fields)}
+        self._plans: dict[tuple[Ints, State], Plan] = {}
+        self._legal: set[tuple[Ints, Ints, State]] = set()
+
+    def plan(self, fields: Ints, state: State) -> Plan:
+        """The plan for these fields and this mask and count."""
+        key = (fields, state)
+        found = self._plans.get(key)
+        if found is None:
+            found = self._plans[key] = self._make(fields, state)
+        return found
+
+    def _make(self, fields: Ints, state: State) -> Plan:
+        self.rules.check_fields(fields)
+        operands: list[Operand] = []
+        for number, name in enumerate(self.names):
+            blk = self._value(fields, f"{name}_blk", 1)
+            if number == 0 and blk == 0:
+                blk = 1  # [CSIM]; the documentation forbids a destination block stride of 0
+            operands.append(Operand(self.types[number], blk, self._value(fields, f"{name}_rep", 8)))
+        mask, count = state if state else ((-1, -1), (-1,))
+        return make_plan(operands, self.lanes, self._value(fields, "repeat", 1), (mask[0], mask[1]), count[0])
+
+    def _value(self, fields: Ints, name: str, default: int) -> int:
+        at = self._field_at.get(name)
+        return default if at is None else fields[at]
+
+    def check(self, plan: Plan, addresses: Ints, fields: Ints, state: State) -> None:
+        """Alignment, bounds and overlap; remembered, because loops come back to the same addresses."""
+        key = (addresses, fields, state)
+        if key in self._legal:
+            return
+        for number, extent in enumerate(plan.extents):
+            self.rules.check_range(number, addresses[number], extent)
+        for source in range(1, len(self.names)):
+            self._check_overlap(plan, addresses, source)
+        if len(self._legal) > 4096:
+            self._legal.clear()
+        self._legal.add(key)
+
+    def _check_overlap(self, plan: Plan, addresses: Ints, source: int) -> None:
+        distance = addresses[source] - addresses[0]
+        if -plan.extents[source] >= distance or distance >= plan.extents[0]:
+            return
+        if distance == 0 and plan.repeats <= 1:
+            return
+        if self.accumulates(plan, addresses, source):
+            return
+        if reads_own_result(plan, 0, source, distance):
+            name = self.record.row.addresses[source].name
+            self.rules.fault(
+                name, "overlaps the destination: a repeat would read what this instruction wrote before"
+            )
+
+    def accumulates(self, plan: Plan, addresses: Ints, source: int) -> bool:
+        """The allowed overlap: same address, both repeat strides 0."""
+        still = plan.reps[0][0] == 0 and plan.reps[source][0] == 0
+        return self.record.mnemonic in _ACCUMULATES and still and addresses[0] == addresses[source]
+
+
+def _overwrites_itself(plan: Plan) -> bool:
+    """Whether repeats write overlapping bytes, so that their order shows."""
+    step, span = plan.reps[0]
+    return plan.repeats > 1 and step < span
+
+
+def make_elementwise(record: Decoded, soc: Soc) -> Executor:
+    """Binary, unary, scalar, fill and conversion instructions."""
+    unit = VectorUnit(record, soc)
+    lanes = conversion(record.dtype) if record.mnemonic == "vconv" else ELEMENTWISE[record.mnemonic]
+    scalar_type = operand_types(record.row, record.dtype)[-1]
+    shift = record.mnemonic in ("vshl", "vshr")
+    types = unit.types
+    scalars_seen: dict[int, Any] = {}
+
+    def scalar_of(bits: int) -> Any:
+        value = bits if shift else from_bits(bits, scalar_type)
+        if len(scalars_seen) < 256:
+            scalars_seen[bits] = value
+        return value
+
+    def run(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
+        plan = unit.plan(fields, state)
+        if not plan.repeats:
+            return
+        unit.check(plan, addresses, fields, state)
+        scalar: Any = None
+        if scalars:
+            scalar = scalars_seen.get(scalars[0])
+            if scalar is None:
+                scalar = scalar_of(scalars[0])
+        if plan.repeats > 1 and plan.reps[0][0] < plan.reps[0][1]:
+            _by_repeat(core, unit, plan, lanes, addresses, scalar, (fields, state))
+            return
+        apply(core.ub, plan, types, lanes, addresses, scalar)
+
+    return run
+
+
+def apply(
+    ub: Array, plan: Plan, types: Sequence[np.dtype[Any]], lanes: Lanes, addresses: Ints, scalar: Any
+) -> None:
+    """All lanes of a plan at once."""
+    for piece in plan.pieces:
+        views = [
+            np.ndarray(piece.shape, dtype, ub, address + offset, strides)
+            for dtype, address, offset, strides in zip(
+                types, addresses, piece.offsets, piece.strides, strict=True
+            )
+        ]
+        lanes(views[0], views[1:], scalar)
+    if plan.elements:
+        whole = [element_view(ub, address, dtype) for dtype, address in zip(types, addresses, strict=True)]
+        picked = [view[index] for view, index in zip(whole, plan.elements, strict=True)]
+        lanes(picked[0], picked[1:], scalar)
+        whole[0][plan.elements[0]] = picked[0]
+
+
+def _by_repeat(
+    core: Core,
+    unit: VectorUnit,
+    plan: Plan,
+    lanes: Lanes,
+    addresses: Ints,
+    scalar: Any,
+    key: tuple[Ints, State],
+) -> None:
+    """One repeat after the other, for destinations that later repeats write again."""
+    fields, state = key
+    if state and state[1][0] >= 0:
+        unit.rules.fault("dst_rep", "repeats that overwrite each other are not possible in counter mode")
+    at = [spec.name for spec in unit.record.row.fields].index("repeat")
+    one = unit.plan((*fields[:at], 1, *fields[at + 1 :]), state)
+    for repeat in range(plan.repeats):
+        moved = tuple(
+            address + repeat * step for address, (step, _) in zip(addresses, plan.reps, strict=True)
+        )
+        apply(core.ub, one, unit.types, lanes, moved, scalar)

@@ -1,0 +1,406 @@
+"""Vector instructions that are not lane by lane: reductions, compare and select, transposes, gather.
+
+Reductions sum as a balanced binary tree over adjacent lanes of a block, then over blocks (inactive lanes add
+nothing), in fp32 with one rounding at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..isa.extents import extents, repeats_of
+from ..isa.record import Decoded
+from ..soc import Soc
+from .checks import Executor, Ints, Rules, State
+from .floats import DTYPES, Array, from_bits, half_to_single, saturate
+from .vector import VectorUnit, element_view
+
+if TYPE_CHECKING:
+    from .memory import Core
+
+BLOCK = 32
+_COMPARE: tuple[Callable[..., Any], ...] = (
+    np.equal,
+    np.not_equal,
+    np.less,
+    np.greater,
+    np.less_equal,
+    np.greater_equal,
+)
+
+
+def _lane_grid(ub: Array, address: int, dtype: np.dtype[Any], repeats: int, blk: int, rep: int) -> Array:
+    """(repeats, 8 blocks, elements) view of a source."""
+    size = dtype.itemsize
+    return np.ndarray((repeats, 8, BLOCK // size), dtype, ub, address, (rep * BLOCK, blk * BLOCK, size))
+
+
+def active_lanes(repeats: int, lanes: int, state: State) -> Array:
+    """(repeats, lanes) booleans: which lanes take part."""
+    (high, low), (count,) = state
+    if count >= 0:
+        return (np.arange(repeats * lanes) < count).reshape(repeats, lanes)
+    bits = (high & (1 << 64) - 1) << 64 | low & (1 << 64) - 1
+    one = np.unpackbits(np.frombuffer(bits.to_bytes(16, "little"), np.uint8), bitorder="little")[:lanes]
+    return np.broadcast_to(one.astype(np.bool_), (repeats, lanes))
+
+
+def _gather_lanes(
+    core: Core, rules: Rules, address: int, v: dict[str, int], dtype: np.dtype[Any], active: Array
+) -> Array:
+    """(repeats, lanes) values of the source; lanes that lie outside UB are inactive ones (the hull was checked)."""
+    blk, rep = v.get("src_blk", 1), v["src_rep"]
+    lanes = active.shape[1]
+    end = address + ((len(active) - 1) * rep + 7 * blk + 1) * BLOCK
+    if end <= len(core.ub):
+        return _lane_grid(core.ub, address, dtype, len(active), blk, rep).reshape(len(active), lanes)
+    per_block = BLOCK // dtype.itemsize
+    lane = np.arange(lanes)
+    index = (
+        np.arange(len(active))[:, None] * rep * per_block
+        + lane // per_block * blk * per_block
+        + lane % per_block
+    )
+    return element_view(core.ub, address, dtype).take(index, mode="clip")
+
+
+def tree_sum(values: Array) -> Array:
+    """Sum over the last axis (a power of two long): adjacent pairs, then pairs of pairs, …"""
+    while values.shape[-1] > 1:
+        values = values[..., 0::2] + values[..., 1::2]
+    return values[..., 0]
+
+
+def _wide(values: Array) -> Array:
+    return half_to_single(values) if values.dtype == np.float16 else values
+
+
+def _rounded(values: Array, dtype: np.dtype[Any]) -> Array:
+    return saturate(values).astype(np.float16) if dtype == np.float16 else values
+
+
+def make_reduce(record: Decoded, soc: Soc) -> Executor:
+    """vcadd, vcmax, vcmin, vcgadd, vcgmax, vcgmin, vcpadd."""
+    rules = Rules(record, soc)
+    dtype = DTYPES[record.dtype]
+    lanes = 256 // dtype.itemsize
+    function = {"vcadd": _whole_sum, "vcpadd": _pair_sum, "vcmax": _extreme, "vcmin": _extreme}.get(
+        record.mnemonic, _block
+    )
+    plans: dict[tuple[Ints, State], tuple[dict[str, int], Array, Ints]] = {}
+
+    def run(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
+        key = (fields, state)
+        found = plans.get(key)
+        if found is None:
+            v = rules.values(fields, state)
+            repeats, _ = repeats_of(v, lanes)
+            found = plans[key] = (
+                v,
+                active_lanes(repeats, lanes, state),
+                extents(record.row, record.dtype, v),
+            )
+        v, active, sizes = found
+        if not sizes[1]:
+            return
+        align = {"vcadd": dtype.itemsize, "vcmax": 2 * dtype.itemsize, "vcmin": 2 * dtype.itemsize}.get(
+            record.mnemonic
+        )
+        rules.check_range(0, addresses[0], sizes[0], align or 8 * dtype.itemsize)
+        rules.check_range(1, addresses[1], sizes[1])
+        values = _gather_lanes(core, rules, addresses[1], v, dtype, active)
+        target = element_view(core.ub, addresses[0], dtype)
+        function(record.mnemonic, values, active, target, v["dst_rep"])
+
+    return run
+
+
+def _write(target: Array, values: Array, step: int, keep: Array) -> None:
+    """Row r of `values` (repeats, width) to target[r·step …] where `keep`; later rows win."""
+    repeats, width = values.shape
+    if step >= width or repeats == 1:
+        view = np.ndarray(
+            (repeats, width), target.dtype, target, 0, (step * target.itemsize, target.itemsize)
+        )
+        if bool(keep.all()):
+            view[...] = values
+        else:
+            view[keep] = values[keep]
+        return
+    for repeat in range(repeats):
+        row = target[repeat * step : repeat * step + width]
+        row[keep[repeat]] = values[repeat][keep[repeat]]
+
+
+def _whole_sum(name: str, values: Array, active: Array, target: Array, step: int) -> None:
+    full = bool(active.all())
+    wide = _wide(values)
+    sums = tree_sum(wide if full else np.where(active, wide, np.float32(0)))
+    _write(target, _rounded(sums, target.dtype)[:, None], step, active.any(axis=1)[:, None])
+
+
+def _pair_sum(name: str, values: Array, active: Array, target: Array, step: int) -> None:
+    wide = np.where(active, _wide(values), np.float32(0))
+    sums = wide[:, 0::2] + wide[:, 1::2]
+    keep = active[:, 0::2] | active[:, 1::2]
+    _write(target, _rounded(sums, target.dtype), step * 128 // target.itemsize, keep)
+
+
+def _extreme(name: str, values: Array, active: Array, target: Array, step: int) -> None:
+    """Pairs (value, lane); the lowest lane wins ties."""
+    wide = _wide(values)
+    worst = _worst(target.dtype, name)
+    wide = np.where(active, wide, worst)
+    lane = np.argmax(wide, axis=1) if name == "vcmax" else np.argmin(wide, axis=1)
+    first = np.argmax(active, axis=1)  # when all active lanes hold the worst value
+    chosen = active[np.arange(len(active)), lane]
+    lane = np.where(chosen, lane, first)
+    pairs = np.empty((len(values), 2), target.dtype)
+    pairs[:, 0] = values[np.arange(len(values)), lane]
+    index = lane.astype(np.uint16 if target.itemsize == 2 else np.uint32)
+    pairs[:, 1] = index.view(target.dtype)
+    keep = np.broadcast_to(active.any(axis=1)[:, None], pairs.shape)
+    _write(target, pairs, 2 * step, keep)
+
+
+def _worst(dtype: np.dtype[Any], name: str) -> Any:
+    if dtype.kind == "f":
+        return np.float32(-np.inf if name.endswith("max") else np.inf)
+    info = np.iinfo(dtype)
+    return info.min if name.endswith("max") else info.max
+
+
+def _block(name: str, values: Array, active: Array, target: Array, step: int) -> None:
+    """One result per block of 32 bytes."""
+    per_block = BLOCK // target.itemsize
+    grid = _wide(values).reshape(len(values), 8, per_block)
+    mask = active.reshape(grid.shape)
+    if name == "vcgadd":
+        result = _rounded(tree_sum(np.where(mask, grid, np.float32(0))), target.dtype)
+    else:
+        reduce = np.max if name == "vcgmax" else np.min
+        result = reduce(np.where(mask, grid, _worst(target.dtype, name)), axis=2)
+    _write(target, result, 8 * step, mask.any(axis=2))
+
+
+def make_compare(record: Decoded, soc: Soc) -> Executor:
+    """vcmp (to CMPMASK), vcmpv and vcmpvs (bits to UB), set_cmpmask."""
+    rules = Rules(record, soc)
+    if record.mnemonic == "set_cmpmask":
+        return _make_set_cmpmask(rules)
+    dtype = DTYPES[record.dtype]
+    lanes = 256 // dtype.itemsize
+    to_register = record.mnemonic == "vcmp"
+
+    def source(core: Core, operand: int, address: int, v: dict[str, int], extent: int) -> Array:
+        rules.check_range(operand, address, extent)
+        name = record.row.addresses[operand].name
+        grid = _lane_grid(
+            core.ub, address, dtype, v.get("repeat", 1), v[f"{name}_blk"], v.get(f"{name}_rep", 0)
+        )
+        return _wide(grid.reshape(-1, lanes))
+
+    def run(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
+        v = rules.values(fields, state)
+        if v.get("repeat", 1) == 0:
+            return
+        sizes = extents(record.row, record.dtype, v)
+        first = 0 if to_register else 1
+        sources = [source(core, n, addresses[n], v, sizes[n]) for n in range(first, len(addresses))]
+        other = sources[1] if len(sources) > 1 else from_bits(scalars[0], record.dtype)
+        result = _COMPARE[v["condition"]](sources[0], other)
+        if to_register:
+            active = active_lanes(1, lanes, state)[0]
+            core.cmpmask[:lanes][active] = result[0][active]
+            return
+        rules.check_range(0, addresses[0], sizes[0], 16 if dtype.itemsize == 2 else 8)
+        core.ub[addresses[0] : addresses[0] + sizes[0]] = np.packbits(result.reshape(-1), bitorder="little")
+
+    return run
+
+
+def _make_set_cmpmask(rules: Rules) -> Executor:
+    def run(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
+        rules.check_range(0, addresses[0], 16)
+        bits = core.ub[addresses[0] : addresses[0] + 16]
+        core.cmpmask[...] = np.unpackbits(bits, bitorder="little").astype(np.bool_)
+
+    return run
+
+
+def make_select(record: Decoded, soc: Soc) -> Executor:
+    """vsel (bits of CMPMASK, again for each repeat) and vselv (bits from UB, contiguous)."""
+    unit = VectorUnit(record, soc, ("dst", "src0", "src1"))
+    rules, lanes, dtype = unit.rules, unit.lanes, DTYPES[record.dtype]
+    streamed = record.mnemonic == "vselv"
+
+    def bits(core: Core, addresses: Ints, repeats: int) -> Array:
+        if not streamed:
+            return np.broadcast_to(core.cmpmask[:lanes], (repeats, lanes))
+        size = repeats * lanes // 8
+        rules.check_range(3, addresses[3], size, 16 if dtype.itemsize == 2 else 8)
+        packed = core.ub[addresses[3] : addresses[3] + size]
+        return np.unpackbits(packed, bitorder="little").astype(np.bool_).reshape(repeats, lanes)
+
+    def run(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
+        plan = unit.plan(fields, state)
+        if not plan.repeats:
+            return
+        unit.check(plan, addresses[:3], fields, state)
+        chosen = bits(core, addresses, plan.repeats)
+        v = rules.values(fields, state)
+        active = active_lanes(plan.repeats, lanes, state)
+        views = [
+            _lane_elements(
+                core, addresses[n], dtype, plan.repeats, v[f"{name}_blk"] or (n == 0), v[f"{name}_rep"]
+            )
+            for n, name in enumerate(unit.names)
+        ]
+        whole = element_view(core.ub, 0, np.dtype(np.uint16 if dtype.itemsize == 2 else np.uint32))
+        picked = np.where(chosen, views[1], views[2])
+        if bool(active.all()):
+            whole[views[0]] = whole[picked]
+        else:
+            whole[views[0][active]] = whole[picked[active]]
+
+    return run
+
+
+def _lane_elements(core: Core, address: int, dtype: np.dtype[Any], repeats: int, blk: int, rep: int) -> Array:
+    """Element numbers in UB of all lanes (repeats, lanes)."""
+    per_block = BLOCK // dtype.itemsize
+    lane = np.arange(8 * per_block)
+    inside = lane // per_block * blk * per_block + lane % per_block
+    return address // dtype.itemsize + np.arange(repeats)[:, None] * rep * per_block + inside
+
+
+def make_transpose(record: Decoded, soc: Soc) -> Executor:
+    """vtranspose and vnchwconv."""
+    rules = Rules(record, soc)
+    dtype = DTYPES[record.dtype]
+
+    def square(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
+        for operand in range(2):
+            rules.check_range(operand, addresses[operand], 512)
+        source = core.ub[addresses[1] : addresses[1] + 512].view(np.uint16).reshape(16, 16).T.copy()
+        core.ub[addresses[0] : addresses[0] + 512].view(np.uint16).reshape(16, 16)[...] = source
+
+    def rows(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
+        v = rules.values(fields)
+        if not v["repeat"]:
+            return
+        sizes = extents(record.row, record.dtype, v)
+        for operand in range(2):
+            rules.check_range(operand, addresses[operand], sizes[operand])
+        size = dtype.itemsize
+        views = [
+            np.ndarray(
+                (v["repeat"], 16, BLOCK // size),
+                np.dtype(f"u{size}"),
+                core.ub,
+                addresses[operand],
+                (v[f"{side}_rep"] * BLOCK, v[f"{side}_row_stride"] * BLOCK, size),
+            )
+            for operand, side in enumerate(("dst", "src"))
+        ]
+        _transpose_rows(views[0], views[1], v)
+
+    return square if record.mnemonic == "vtranspose" else rows
+
+
+def _transpose_rows(dst: Array, src: Array, v: dict[str, int]) -> None:
+    values = src.copy()
+    repeats = len(values)
+    size = values.itemsize
+    if size == 1:  # 16 rows × 16 bytes of one half of each block
+        half = values[:, :, 16:] if v["src_high"] else values[:, :, :16]
+        turned = half.transpose(0, 2, 1)
+        target = dst[:, :, 16:] if v["dst_high"] else dst[:, :, :16]
+    elif size == 2:
+        turned, target = values.transpose(0, 2, 1), dst
+    else:  # 8 columns of 16 rows: column j becomes destination rows 2j and 2j + 1
+        turned, target = values.transpose(0, 2, 1).reshape(repeats, 16, 8), dst
+    for repeat in range(repeats) if v["dst_rep"] * BLOCK < 512 and repeats > 1 else ():
+        target[repeat] = turned[repeat]
+    if not (v["dst_rep"] * BLOCK < 512 and repeats > 1):
+        target[...] = turned
+
+
+_PATTERNS = {1: (0, 2), 2: (1, 2), 3: (0, 4), 4: (1, 4), 5: (2, 4), 6: (3, 4)}
+
+
+def make_gather(record: Decoded, soc: Soc) -> Executor:
+    """vreduce (compress by a fixed pattern) and vgather (by byte offsets)."""
+    rules = Rules(record, soc)
+    dtype = DTYPES[record.dtype]
+    lanes = 256 // dtype.itemsize
+
+    def compress(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
+        v = rules.values(fields, state)
+        repeats, _ = repeats_of(v, lanes)
+        active = active_lanes(repeats, lanes, state)
+        sizes = extents(record.row, record.dtype, v)
+        if not active.size or not sizes[1]:
+            return
+        rules.check_range(1, addresses[1], sizes[1])
+        values = _gather_lanes(core, rules, addresses[1], v, dtype, active)
+        first, step = _PATTERNS[v["pattern"]]
+        packed = values[:, first::step][active[:, first::step]]
+        rules.check_range(0, addresses[0], packed.nbytes)
+        element_view(core.ub, addresses[0], dtype)[: packed.size] = packed
+
+    def gather(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
+        v = rules.values(fields, state)
+        repeats, _ = repeats_of(v, lanes)
+        active = active_lanes(repeats, lanes, state)
+        if not active.size or not bool(active.any()):
+            return
+        sizes = extents(record.row, record.dtype, v)
+        for operand in range(2):
+            rules.check_range(operand, addresses[operand], sizes[operand])
+        rules.check_range(2, addresses[2], 0)
+        row, lane = np.nonzero(active)
+        offsets = (
+            core.ub[addresses[1] : addresses[1] + sizes[1]]
+            .view(np.uint32)[row * lanes + lane]
+            .astype(np.int64)
+        )
+        if bool((offsets % dtype.itemsize).any()):
+            rules.fault("offset", f"a byte offset is not a multiple of {dtype.itemsize}")
+        rules.check_range(2, addresses[2], int(offsets.max()) + dtype.itemsize)
+        values = element_view(core.ub, addresses[2], dtype)[offsets // dtype.itemsize]
+        element_view(core.ub, addresses[0], dtype)[row * (v["dst_rep"] * BLOCK // dtype.itemsize) + lane] = (
+            values
+        )
+
+    return compress if record.mnemonic == "vreduce" else gather
+
+
+def make_ramp(record: Decoded, soc: Soc) -> Executor:
+    """vci: scalar + i, i counting active positions from 0 over all repeats."""
+    unit = VectorUnit(record, soc)
+    dtype = DTYPES[record.dtype]
+
+    def run(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
+        plan = unit.plan(fields, state)
+        if not plan.repeats:
+            return
+        unit.check(plan, addresses, fields, state)
+        v = unit.rules.values(fields, state)
+        active = active_lanes(plan.repeats, unit.lanes, state).reshape(-1)
+        places = _lane_elements(
+            core, addresses[0], dtype, plan.repeats, v["dst_blk"] or 1, v["dst_rep"]
+        ).reshape(-1)
+        start = from_bits(scalars[0], record.dtype)
+        ramp = (
+            np.float64(start) + np.arange(len(places))
+            if dtype.kind == "f"
+            else int(start) + np.arange(len(places))
+        )
+        values = saturate(ramp.astype(np.float32)) if dtype == np.float16 else ramp
+        element_view(core.ub, 0, dtype)[places[active]] = values[active].astype(dtype)
+
+    return run

@@ -1,0 +1,274 @@
+"""What one lane of each elementwise vector instruction computes, for whole arrays.
+
+Every function gets the destination view (old values in it) and source views, and writes the destination.  fp16
+is computed in fp32 and rounded once (decision D22); rounded fp16 results saturate (see `floats.py`).  Integers
+wrap.  `scalar` is a value of the instruction's type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..isa.extents import split_conversion
+from .floats import DTYPES, Array, half_to_single, reciprocal, reciprocal_root, saturate
+
+Lanes: TypeAlias = Callable[[Array, list[Array], Any], None]
+"""(destination, sources, scalar)"""
+
+_ZERO = np.float32(0)
+
+
+def _single(values: Array) -> Array:
+    """fp32 values of a float view: a new array for fp16, the view itself for fp32."""
+    return half_to_single(values) if values.dtype == np.float16 else values
+
+
+def _store(dst: Array, result: Array) -> None:
+    """Rounds fp32 results to the destination's type."""
+    if dst.dtype == np.float16:
+        saturate(result)
+    dst[...] = result
+
+
+def _fresh_unused(values: Array) -> Array:
+    """fp32 values that may be changed in place."""
+    return half_to_single(values) if values.dtype == np.float16 else values.astype(np.float32)
+
+
+def _two(function: Callable[..., Any], relu: bool = False) -> Lanes:
+    def run(dst: Array, src: list[Array], scalar: Any) -> None:
+        if dst.dtype == np.float16:
+            result = _single(src[0])
+            function(result, _single(src[1]), out=result)
+            if relu:
+                np.maximum(result, _ZERO, out=result)
+            _store(dst, result)
+            return
+        function(src[0], src[1], out=dst)
+        if relu:
+            np.maximum(dst, 0, out=dst)
+
+    return run
+
+
+def _pick(function: Callable[..., Any]) -> Lanes:
+    """max and min: no rounding, so fp16 needs no saturation."""
+
+    def run(dst: Array, src: list[Array], scalar: Any) -> None:
+        dst[...] = function(_single(src[0]), _single(src[1]))
+
+    return run
+
+
+def _pick_scalar(function: Callable[..., Any]) -> Lanes:
+    def run(dst: Array, src: list[Array], scalar: Any) -> None:
+        dst[...] = function(_single(src[0]), np.float32(scalar) if dst.dtype == np.float16 else scalar)
+
+    return run
+
+
+def _bits(function: Callable[..., Any]) -> Lanes:
+    def run(dst: Array, src: list[Array], scalar: Any) -> None:
+        function(*src, out=dst)
+
+    return run
+
+
+def _one(function: Callable[[Array], Array]) -> Lanes:
+    """A function of the fp64 value, rounded once: correctly rounded for fp32 and fp16 results alike."""
+
+    def run(dst: Array, src: list[Array], scalar: Any) -> None:
+        if dst.dtype == np.float16:
+            # fp32 functions are within an ulp, 2^-13 of fp16's: wrong only in near ties; fp64 settles those
+            result = function(src[0].astype(np.float64))
+            np.minimum(result, 65504.0, out=result)
+            np.maximum(result, -65504.0, out=result)
+            dst[...] = result
+            return
+        dst[...] = function(src[0].astype(np.float64))
+
+    return run
+
+
+def _coarse(function: Callable[[Array], Array]) -> Lanes:
+    def run(dst: Array, src: list[Array], scalar: Any) -> None:
+        _store(dst, function(_single(src[0])))
+
+    return run
+
+
+def _abs(dst: Array, src: list[Array], scalar: Any) -> None:
+    if dst.dtype == np.float16:
+        np.bitwise_and(src[0].view(np.uint16), np.uint16(0x7FFF), out=dst.view(np.uint16))
+    else:
+        np.abs(src[0], out=dst)
+
+
+def _relu(dst: Array, src: list[Array], scalar: Any) -> None:
+    if dst.dtype == np.float16:
+        # as int16, negative halves are negative numbers; only a nan with its sign bit set would be lost
+        bits = src[0].view(np.int16)
+        nan = bool((bits.view(np.uint16) > 0xFC00).any())
+        if not nan:
+            np.maximum(bits, np.int16(0), out=dst.view(np.int16))
+            return
+    dst[...] = np.maximum(_single(src[0]), 0)
+
+
+def _multiply_add(order: str, relu: bool = False) -> Lanes:
+    """vmla dst = a·b + dst; vmadd dst = a·dst + b.  The product of two halves is exact in fp32."""
+
+    def run(dst: Array, src: list[Array], scalar: Any) -> None:
+        factor, addend = (src[1], dst) if order == "mla" else (dst, src[1])
+        if dst.dtype == np.float16:
+            result = np.multiply(_single(src[0]), _single(factor))
+            result += _single(addend)
+            if relu:
+                np.maximum(result, _ZERO, out=result)
+            _store(dst, result)
+            return
+        # fp32: the exact product and sum in fp64, rounded once
+        wide = src[0].astype(np.float64) * factor.astype(np.float64) + addend
+        dst[...] = np.maximum(wide, 0.0) if relu else wide
+
+    return run
+
+
+def _with_scalar(function: Callable[..., Any]) -> Lanes:
+    def run(dst: Array, src: list[Array], scalar: Any) -> None:
+        if dst.dtype == np.float16:
+            result = _single(src[0])
+            function(result, np.float32(scalar), out=result)
+            _store(dst, result)
+        else:
+            function(src[0], scalar, out=dst)
+
+    return run
+
+
+def _leaky(dst: Array, src: list[Array], scalar: Any) -> None:
+    values = _single(src[0])
+    scaled = values * np.float32(scalar)
+    if dst.dtype == np.float16:
+        saturate(scaled)
+    dst[...] = np.where(values < 0, scaled, values)
+
+
+def _axpy(dst: Array, src: list[Array], scalar: Any) -> None:
+    if dst.dtype == np.float16:
+        result = _single(src[0]) * np.float32(scalar)
+        result += _single(dst)
+        _store(dst, result)
+        return
+    dst[...] = src[0].astype(np.float64) * np.float64(scalar) + dst
+
+
+def _shift(left: bool) -> Lanes:
+    def run(dst: Array, src: list[Array], scalar: Any) -> None:
+        bits = dst.dtype.itemsize * 8
+        amount = int(scalar)
+        if left:
+            dst[...] = src[0] << dst.dtype.type(amount) if 0 <= amount < bits else 0
+        else:
+            dst[...] = src[0] >> dst.dtype.type(min(max(amount, 0), bits - 1))
+            if amount >= bits and dst.dtype.kind == "u":
+                dst[...] = 0
+
+    return run
+
+
+def _fill(dst: Array, src: list[Array], scalar: Any) -> None:
+    dst[...] = scalar
+
+
+ELEMENTWISE: dict[str, Lanes] = {
+    "vadd": _two(np.add),
+    "vsub": _two(np.subtract),
+    "vmul": _two(np.multiply),
+    "vdiv": _two(np.divide),
+    "vmax": _pick(np.maximum),
+    "vmin": _pick(np.minimum),
+    "vand": _bits(np.bitwise_and),
+    "vor": _bits(np.bitwise_or),
+    "vnot": _bits(np.bitwise_not),
+    "vmla": _multiply_add("mla"),
+    "vmadd": _multiply_add("madd"),
+    "vmaddrelu": _multiply_add("madd", relu=True),
+    "vaddrelu": _two(np.add, relu=True),
+    "vsubrelu": _two(np.subtract, relu=True),
+    "vabs": _abs,
+    "vexp": _one(np.exp),
+    "vln": _one(np.log),
+    "vsqrt": _one(np.sqrt),
+    "vrsqrt": _coarse(reciprocal_root),
+    "vrec": _coarse(reciprocal),
+    "vrelu": _relu,
+    "vadds": _with_scalar(np.add),
+    "vmuls": _with_scalar(np.multiply),
+    "vmaxs": _pick_scalar(np.maximum),
+    "vmins": _pick_scalar(np.minimum),
+    "vlrelu": _leaky,
+    "vaxpy": _axpy,
+    "vshl": _shift(True),
+    "vshr": _shift(False),
+    "vector_dup": _fill,
+}
+
+
+def _half_away(values: Array) -> Array:
+    return np.copysign(np.floor(np.abs(values) + 0.5), values)
+
+
+_ROUND: dict[str, Callable[[Array], Array]] = {
+    "r": np.rint,
+    "": np.rint,
+    "f": np.floor,
+    "c": np.ceil,
+    "a": _half_away,
+    "z": np.trunc,
+}
+
+
+def conversion(dtype: str) -> Lanes:
+    """vconv: float → int saturates (nan gives 0), int → float and f32 → f16 round to nearest even."""
+    source, target = split_conversion(dtype)
+    suffix = dtype.removeprefix(f"{source}2{target}")
+    if target in ("f16", "f32"):
+        return _to_odd if suffix == "o" else _to_float
+    info = np.iinfo(DTYPES[target])
+    rounding = _ROUND[suffix]
+
+    def run(dst: Array, src: list[Array], scalar: Any) -> None:
+        values = rounding(src[0].astype(np.float64))
+        values[np.isnan(values)] = 0.0
+        dst[...] = np.clip(values, info.min, info.max)
+
+    return run
+
+
+def _to_float(dst: Array, src: list[Array], scalar: Any) -> None:
+    if dst.dtype == np.float32:
+        dst[...] = half_to_single(src[0]) if src[0].dtype == np.float16 else src[0]
+        return
+    if src[0].dtype.itemsize == 1:  # bytes are exact in fp16
+        dst[...] = src[0]
+        return
+    wide = src[0].astype(np.float32 if src[0].dtype != np.int32 else np.float64)
+    np.minimum(wide, 65504.0, out=wide)
+    np.maximum(wide, -65504.0, out=wide)
+    dst[...] = wide
+
+
+def _to_odd(dst: Array, src: list[Array], scalar: Any) -> None:
+    """fp32 → fp16, Von Neumann: truncate, and set the last bit if anything was lost."""
+    values = saturate(src[0].astype(np.float32))
+    nearest = values.astype(np.float16)
+    back = nearest.astype(np.float32)
+    bits = nearest.view(np.uint16)
+    beyond = np.abs(back) > np.abs(values)  # rounded away from zero: one step back is the truncated value
+    truncated = np.where(beyond, bits - 1, bits)
+    odd = np.where(back != values, truncated | 1, bits).astype(np.uint16)
+    dst[...] = np.where(np.isnan(values), nearest, odd.view(np.float16))

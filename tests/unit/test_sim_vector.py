@@ -1,0 +1,330 @@
+"""Each vector instruction against a plain Python definition, lane by lane, with strides, masks and counter mode."""
+
+from __future__ import annotations
+
+import math
+import random
+import struct
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ascend_mlir.runtime.isa.encode import encode_image
+from ascend_mlir.runtime.isa.record import Record
+from ascend_mlir.runtime.isa.rows_vector import VCONV_TYPES
+from ascend_mlir.runtime.isa.table import TABLE
+from ascend_mlir.runtime.sim.device import run_kernel
+from ascend_mlir.runtime.sim.fault import SimulatorFault
+from ascend_mlir.runtime.soc import load_soc
+
+SOC = load_soc("Ascend310P3")
+UB = SOC.core.buffers["ub"].size
+FORMATS = {"f16": "e", "f32": "f", "s8": "b", "u8": "B", "s16": "h", "u16": "H", "s32": "i", "u32": "I"}
+SIZES = {name: struct.calcsize(code) for name, code in FORMATS.items()}
+
+
+def run_on_ub(records: list[Record], ub: bytes, soc: Any = SOC) -> bytes:
+    """UB after the records ran on `ub` (copied in and out by DMA)."""
+    blocks = len(ub) // 32
+    gm = np.concatenate([np.frombuffer(ub, np.uint8), np.zeros(64, np.uint8)])
+    copy = {"bursts": 1, "length": blocks}
+    program = [
+        Record("copy_gm_to_ubuf", addresses=[("ub", 0, None, None), ("gm", 0, None, None)], fields=copy),
+        *records,
+        Record("copy_ubuf_to_gm", addresses=[("gm", 0, None, None), ("ub", 0, None, None)], fields=copy),
+        Record("end"),
+    ]
+    run_kernel(soc, encode_image(program, 0), gm, ())
+    return gm[: len(ub)].tobytes()
+
+
+def get(ub: bytes | bytearray, at: int, kind: str) -> Any:
+    return struct.unpack_from("<" + FORMATS[kind], ub, at)[0]
+
+
+def put(ub: bytearray, at: int, kind: str, value: Any) -> None:
+    struct.pack_into("<" + FORMATS[kind], ub, at, value)
+
+
+def to_half(value: float, *, saturated: bool = True) -> float:
+    """Round a double to fp16 (ties to even), saturating."""
+    if math.isnan(value):
+        return math.nan
+    if abs(value) >= 65520:
+        return math.copysign(65504.0 if saturated else math.inf, value)
+    return struct.unpack("<e", struct.pack("<e", value))[0]
+
+
+def to_single(value: float) -> float:
+    if math.isnan(value) or math.isinf(value):
+        return value
+    try:
+        return struct.unpack("<f", struct.pack("<f", value))[0]
+    except OverflowError:
+        return math.copysign(math.inf, value)
+
+
+def rounded(value: Any, kind: str) -> Any:
+    if kind == "f16":
+        return to_half(to_single(value)) if abs(value) < 1e30 or math.isnan(value) else to_half(value)
+    if kind == "f32":
+        return to_single(value)
+    bits = 8 * SIZES[kind]
+    value = int(value) & ((1 << bits) - 1)
+    return value - (1 << bits) if kind[0] == "s" and value >> (bits - 1) else value
+
+
+def same(got: Any, expected: Any) -> bool:
+    if isinstance(expected, float) and math.isnan(expected):
+        return math.isnan(got)
+    return got == expected
+
+
+def random_value(kind: str, rng: random.Random) -> Any:
+    if kind[0] == "f":
+        edges = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 65504.0, -65504.0, 6e-8, 6.1e-5, 2049.0, 1e-3]
+        value = rng.choice(edges) if rng.random() < 0.2 else rng.gauss(0, 1) * 2.0 ** rng.randint(-8, 8)
+        return to_half(value) if kind == "f16" else to_single(value)
+    bits = 8 * SIZES[kind]
+    low = -(1 << (bits - 1)) if kind[0] == "s" else 0
+    return rng.randint(low, low + (1 << bits) - 1)
+
+
+def random_ub(layout: list[tuple[int, int, str]], size: int, rng: random.Random) -> bytearray:
+    ub = bytearray(rng.randbytes(size))
+    for start, length, kind in layout:
+        for at in range(start, start + length, SIZES[kind]):
+            put(ub, at, kind, random_value(kind, rng))
+    return ub
+
+
+def lanes_active(lanes: int, repeat: int, mask: int, count: int) -> list[tuple[int, int]]:
+    if count >= 0:
+        return [(e // lanes, e % lanes) for e in range(count)]
+    return [(r, e) for r in range(repeat) for e in range(lanes) if mask >> e & 1]
+
+
+def place(r: int, e: int, kind: str, blk: int, rep: int) -> int:
+    per_block = 32 // SIZES[kind]
+    return r * rep * 32 + e // per_block * blk * 32 + e % per_block * SIZES[kind]
+
+
+def exact_round(value: Fraction, kind: str) -> float:
+    return rounded(float(value), kind)
+
+
+def _exp(x: float) -> float:
+    try:
+        return math.exp(x)
+    except OverflowError:
+        return math.inf
+
+
+def _ln(x: float) -> float:
+    return math.nan if x < 0 else -math.inf if x == 0 else math.log(x)
+
+
+def _divide(a: float, b: float) -> float:
+    if b == 0:
+        return math.nan if a == 0 else math.copysign(math.inf, a) * math.copysign(1, b)
+    return a / b
+
+
+def _coarse(value: float) -> float:
+    if math.isinf(value) or value == 0:
+        return value
+    m, e = math.frexp(value)
+    return math.ldexp(math.floor(m * 512), e - 9)
+
+
+def _rec(x: float) -> float:
+    return math.copysign(math.inf, x) if x == 0 else math.copysign(_coarse(1 / abs(x)), x)
+
+
+def _rsqrt(x: float) -> float:
+    if x == 0:
+        return math.inf
+    if x < 0:
+        return math.nan
+    true = 1 / math.sqrt(x)
+    return true * 511 / 512 if math.frexp(true)[0] == 0.5 else _coarse(true)
+
+
+UNARY: dict[str, Callable[[Any], Any]] = {
+    "vabs": abs,
+    "vexp": _exp,
+    "vln": _ln,
+    "vsqrt": lambda x: math.nan if x < 0 else math.sqrt(x),
+    "vrsqrt": _rsqrt,
+    "vrec": _rec,
+    "vrelu": lambda x: max(x, 0),
+    "vnot": lambda x: ~x,
+}
+BINARY: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "vadd": lambda d, a, b: a + b,
+    "vsub": lambda d, a, b: a - b,
+    "vmul": lambda d, a, b: a * b,
+    "vdiv": lambda d, a, b: _divide(a, b),
+    "vmax": lambda d, a, b: max(a, b),
+    "vmin": lambda d, a, b: min(a, b),
+    "vand": lambda d, a, b: a & b,
+    "vor": lambda d, a, b: a | b,
+    "vmla": lambda d, a, b: a * b + d,
+    "vmadd": lambda d, a, b: a * d + b,
+    "vmaddrelu": lambda d, a, b: max(a * d + b, 0),
+    "vaddrelu": lambda d, a, b: max(a + b, 0),
+    "vsubrelu": lambda d, a, b: max(a - b, 0),
+}
+SCALAR: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "vadds": lambda d, a, s: a + s,
+    "vmuls": lambda d, a, s: a * s,
+    "vmaxs": lambda d, a, s: max(a, s),
+    "vmins": lambda d, a, s: min(a, s),
+    "vlrelu": lambda d, a, s: a if a >= 0 else a * s,
+    "vaxpy": lambda d, a, s: d + a * s,
+}
+WRAPPING = ("vaddrelu", "vsubrelu")  # integers: relu of the wrapped sum
+
+
+def types_of(name: str, dtype: str, operands: int) -> list[str]:
+    return ["f32", *["f16"] * (operands - 1)] if dtype == "f32f16f16" else [dtype] * operands
+
+
+CASES = [(name, dtype) for table in (BINARY, UNARY, SCALAR) for name in table for dtype in TABLE[name].types]
+SHAPES = ["plain", "strided", "masked", "ragged", "counter"]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("name", "dtype"), CASES)
+def test_elementwise(name: str, dtype: str, shape: str) -> None:
+    rng = random.Random(f"{name}{dtype}{shape}")
+    row = TABLE[name]
+    operands = len(row.addresses)
+    kinds = types_of(name, dtype, operands)
+    lanes = min(128, 256 // max(SIZES[kind] for kind in kinds))
+    repeat, blk, mask, count = 3, [1] * operands, (1 << lanes) - 1, -1
+    rep = [lanes * SIZES[kind] // 32 for kind in kinds]
+    if shape == "strided":
+        blk, rep = [2, 1, 3][:operands], [17, 9, 25][:operands]
+    elif shape == "masked":
+        mask = (1 << 21) - 1
+    elif shape == "ragged":
+        mask = rng.getrandbits(lanes) | 1
+        blk = [1, 2, 1][:operands]
+        rep = [8, 17, 8][:operands]
+    elif shape == "counter":
+        count = 2 * lanes + 13
+    starts = [0, 4096, 8192][:operands]
+    ub = random_ub([(start, 4096, kind) for start, kind in zip(starts, kinds, strict=True)], 12288, rng)
+    scalars, value = [], None
+    if row.scalars:
+        value = random_value(kinds[-1], rng)
+        scalars = [int.from_bytes(struct.pack("<" + FORMATS[kinds[-1]], value), "little")]
+    fields = {"repeat": 1 if count >= 0 else repeat}
+    for address, b, r in zip(row.addresses, blk, rep, strict=True):
+        fields[f"{address.name}_blk"], fields[f"{address.name}_rep"] = b, r
+    signed = [x - (1 << 64) if x >> 63 else x for x in (mask >> 64, mask & (1 << 64) - 1)]
+    records = [Record("set_vector_mask", scalars=signed)]
+    if count >= 0:
+        records = [Record("set_mask_count", scalars=[count])]
+    records.append(Record(name, dtype, [("ub", at, None, None) for at in starts], scalars, fields))
+    got = run_on_ub(records, bytes(ub))
+    expected = bytearray(ub)
+    for r, e in lanes_active(lanes, repeat, mask, count):
+        places = [start + place(r, e, *how) for start, *how in zip(starts, kinds, blk, rep, strict=True)]
+        values = [get(ub, at, kind) for at, kind in zip(places, kinds, strict=True)]
+        result = _result(name, values, value)
+        if name in WRAPPING and dtype[0] == "s":
+            result = max(rounded(values[1] + values[2] if name == "vaddrelu" else values[1] - values[2], dtype), 0)
+        want = rounded(result, kinds[0])
+        have = get(got, places[0], kinds[0])
+        assert same(have, want), (name, dtype, shape, r, e, values, value, have, want)
+        put(expected, places[0], kinds[0], have)
+    assert got == bytes(expected)  # nothing else changed
+
+
+def _result(name: str, values: list[Any], scalar: Any) -> Any:
+    if name in UNARY:
+        return UNARY[name](values[1])
+    if name in SCALAR:
+        return SCALAR[name](values[0], values[1], scalar)
+    return BINARY[name](*values)
+
+
+def _integer(value: float, how: str) -> int:
+    match how:
+        case "f":
+            return math.floor(value)
+        case "c":
+            return math.ceil(value)
+        case "z":
+            return math.trunc(value)
+        case "a":
+            return math.floor(abs(value) + 0.5) * (1 if value >= 0 else -1)
+        case _:
+            return round(value)
+
+
+def convert(value: Any, to: str, how: str) -> Any:
+    if to == "f32":
+        return to_single(float(value))
+    if to == "f16":
+        nearest = to_half(float(value))
+        if how != "o" or nearest == value or abs(value) >= 65504:
+            return nearest
+        bits = struct.unpack("<H", struct.pack("<e", nearest))[0]
+        bits = bits - 1 if abs(nearest) > abs(value) else bits
+        return struct.unpack("<e", struct.pack("<H", bits | 1))[0]
+    if math.isnan(value):
+        return 0
+    low = -(1 << (8 * SIZES[to] - 1)) if to[0] == "s" else 0
+    high = low + (1 << 8 * SIZES[to]) - 1
+    return high if value == math.inf else low if value == -math.inf else min(max(_integer(value, how), low), high)
+
+
+@pytest.mark.parametrize("dtype", VCONV_TYPES)
+def test_conversion(dtype: str) -> None:
+    rng = random.Random(dtype)
+    if not SOC.core.supports("vconv", dtype):
+        pytest.skip("not on this chip")
+    source = next(kind for kind in FORMATS if dtype.startswith(kind + "2"))
+    to = next(kind for kind in ("f16", "f32", "s16", "s32", "s8", "u8") if dtype[len(source) + 1 :].startswith(kind))
+    how = dtype[len(source) + 1 + len(to) :]
+    lanes = min(128, 256 // max(SIZES[source], SIZES[to]))
+    ub = random_ub([(4096, 4096, source)], 8192, rng)
+    for number, half in enumerate((0.5, 1.5, 2.5, -0.5, -2.5, 100.5, 3.0, -7.0)):
+        if source[0] == "f":
+            put(ub, 4096 + number * SIZES[source], source, half)
+    if source[0] == "f":
+        for number, value in enumerate((math.inf, -math.inf, math.nan)):
+            put(ub, 4096 + (20 + number) * SIZES[source], source, value)
+    fields = {"repeat": 4, "dst_rep": lanes * SIZES[to] // 32, "src_rep": lanes * SIZES[source] // 32}
+    got = run_on_ub([Record("vconv", dtype, [("ub", 0, None, None), ("ub", 4096, None, None)], (), fields)], bytes(ub))
+    for number in range(4 * lanes):
+        value = get(ub, 4096 + number * SIZES[source], source)
+        want = convert(value, to, how)
+        have = get(got, number * SIZES[to], to)
+        if to == "f32" and source == "f16" and isinstance(want, float) and math.isinf(want):
+            assert have == want
+            continue
+        assert same(have, want), (dtype, value, have, want)
+
+
+def test_fault_names_instruction_and_rule() -> None:
+    record = Record("vadd", "f16", [("ub", 8, None, None), ("ub", 0, None, None), ("ub", 0, None, None)], (), {"repeat": 1})
+    with pytest.raises(SimulatorFault, match=r"vadd\.f16.*dst: ub address 0x8 is not 32-byte aligned"):
+        run_on_ub([record], bytes(64))
+
+
+def test_overlap_is_a_fault_but_accumulation_is_not() -> None:
+    at = [("ub", 256, None, None), ("ub", 0, None, None), ("ub", 4096, None, None)]
+    with pytest.raises(SimulatorFault, match="overlaps"):
+        run_on_ub([Record("vadd", "f16", at, (), {"repeat": 2})], bytes(8192))
+    ub = np.ones(4096, np.float16)
+    at = [("ub", 0, None, None), ("ub", 256, None, None), ("ub", 0, None, None)]
+    fields = {"repeat": 5, "dst_rep": 0, "src1_rep": 0}
+    got = np.frombuffer(run_on_ub([Record("vadd", "f16", at, (), fields)], ub.tobytes()), np.float16)
+    assert (got[:128] == 6).all() and (got[128:] == 1).all()
