@@ -100,11 +100,12 @@ class _CubeKernel:
         self.first_unit, self.unit_count = kb.share(units, self.part_rows, s.split_rows)
         first_item, items = kb.share(p.items * p.groups, part_items, s.split_items)
         bias = self._load_bias(columns, 0) if p.groups == 1 else None
-        weights = self._resident_buffer() if p.groups == 1 else None
+        self.shared_weights = p.groups == 1 and not any(p.b_batch)
+        weights = self._resident_buffer() if self.shared_weights else None
         with kb.loop(items) as number:
             item_number = kb.add(first_item, number)
             item = self._item(item_number, columns, bias)
-            held = weights if p.groups == 1 else self._resident_buffer()
+            held = weights if self.shared_weights else self._resident_buffer()
             with kb.loop(kb.ceil_div(self.unit_count, s.rows)) as slab_number:
                 self._slab_loop(item, held, number, slab_number)
         return kb.kernel
@@ -159,7 +160,7 @@ class _CubeKernel:
         tiles_n = kb.ceil_div(item.columns, s.n)
         most_positions = min(s.rows * 16, p.out_width) if p.window.is_point else s.rows * p.out_width
         tiles_m: Index = 1 if most_positions <= s.m * 16 else kb.ceil_div(slab.positions, s.m * 16)
-        start = kb.add(number, item_number) if p.groups == 1 else number
+        start = kb.add(number, item_number) if self.shared_weights else number
         with kb.loop(tiles_n) as j, kb.loop(tiles_m) as i:
             self._tile(item, slab, held, kb.add(start, i), j, i)
 

@@ -282,7 +282,8 @@ class KernelBuilder:
 
     def alloc(self, space: str, size: int, depth: int = 1) -> Ref:
         """A buffer whose fresh instance begins here, each time the enclosing block runs; `depth` instances rotate."""
-        align = self.soc.core.buffers[space].align
+        # load2d reads whole fractals from 512-byte addresses of L1; everything else there needs 32 [CSIM] §4
+        align = 512 if space == "l1" else self.soc.core.buffers[space].align
         op = AllocOp(space, -(-size // align) * align, depth)
         self._block.add_op(op)
         return Ref(op.result)

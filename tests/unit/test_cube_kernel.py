@@ -1,0 +1,198 @@
+"""Cube kernels: group → kernel → machine code → simulator, against the nn interpreter."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from ascend_mlir.dialects import ascend, nn
+from ascend_mlir.dialects.blobs import Blob
+from ascend_mlir.dialects.dtypes import numpy_dtype
+from ascend_mlir.dialects.layouts import Format, Layout
+from ascend_mlir.dialects.nn_attrs import tensor_type
+from ascend_mlir.lowering import cube_kernel
+from ascend_mlir.passes.davinci_pipeline import lower_kernel
+from ascend_mlir.runtime.interp.nn import run_block
+from ascend_mlir.runtime.sim.device import run_kernel
+from ascend_mlir.runtime.sim.hazards import check_task
+from ascend_mlir.runtime.sim.program import load_program
+from ascend_mlir.runtime.soc import load_soc
+from ascend_mlir.runtime.weights import WeightStore
+from xdsl.dialects.test import TestOp
+from xdsl.ir import Block, Region
+
+BLOCKED = Layout(Format.NC1HWC0, 16)
+WEIGHT = Layout(Format.FRACTAL_Z, 16)
+MATRIX = Layout(Format.FRACTAL_NZ, 16)
+SOCS = ["Ascend310P3", "Ascend310", "Ascend910A"]
+
+
+def value(shape, dtype, layout):
+    return TestOp(result_types=[ascend.with_layout(tensor_type(shape, dtype), layout)]).results[0]
+
+
+def group_of(operands, build, layout):
+    """An ascend.group of engine cube: `build` adds the body ops to a block and returns the result."""
+    block = Block(arg_types=[ascend.logical(v.type) for v in operands])
+    result = build(block)
+    block.add_op(nn.YieldOp(result))
+    typ = ascend.with_layout(result.type, layout)
+    return ascend.GroupOp("Test", operands, [typ], "cube", Region(block))
+
+
+def check(group, arrays, soc_name, rtol=2e-3):
+    """Runs the group's kernel with hazards on and compares with the interpreter; padding must be zero."""
+    soc = load_soc(soc_name)
+    group.verify()
+    kernel = cube_kernel.generate(group, soc, "test")
+    kernel.verify()
+    assert sum(1 for _ in kernel.walk()) <= 250
+    blocks = kernel.blocks.value.data
+    image = lower_kernel(kernel, soc)
+    out = group.outputs[0]
+    layout = ascend.layout_of(out)
+    base, args, gm = 512, [], []
+    for operand, array in zip(group.inputs, arrays, strict=True):
+        data = ascend.layout_of(operand).pack(array).tobytes()
+        args.append(base + sum(len(g) for g in gm))
+        gm.append(data + bytes(-(len(data) + 32) % 512 + 32))
+    size = ascend.bytes_of(out)
+    args.append(base + sum(len(g) for g in gm))
+    gm.append(bytes([0xFF]) * size + bytes(-(size + 32) % 512 + 32))
+    memory = np.frombuffer(bytes(base) + b"".join(gm), np.uint8).copy()
+    assert not check_task(soc, load_program(image), args, blocks)
+    run_kernel(soc, image, memory, args, blocks)
+    raw = memory[args[-1] : args[-1] + size].view(numpy_dtype(ascend.dtype_of(out)))
+    shape = ascend.shape_of(out)
+    got = layout.unpack(raw, shape).astype(np.float32)
+    (want,) = run_block(group.body.block, arrays, WeightStore())
+    want = want.astype(np.float32)
+    peak = max(np.abs(want).max(), 1e-3)
+    assert np.abs(got - want).max() <= rtol * peak
+    np.testing.assert_array_equal(raw, layout.pack(layout.unpack(raw, shape)).reshape(-1))  # D9
+
+
+def conv_group(x, w, *, strides=(1, 1), pads=(0, 0, 0, 0), dilations=(1, 1), group=1, bias=True, tail=(), residual=False):
+    cout = w[0]
+    weight = Layout(Format.FRACTAL_Z, 16, group) if group > 1 else WEIGHT
+    operands = [value(x, "f16", BLOCKED), value(w, "f16", weight)]
+    if bias:
+        operands.append(value((cout,), "f32", BLOCKED))
+
+    def build(block):
+        args = list(block.args)
+        conv = nn.ConvOp(args[0], args[1], args[2] if bias else None, strides=strides, pads=pads, dilations=dilations, group=group)
+        block.add_op(conv)
+        last = conv.output
+        for make in tail:
+            op = make(last, block)
+            block.add_op(op)
+            last = op.results[0]
+        return last
+
+    if residual:
+        kh = [(w[i + 2] - 1) * dilations[i] + 1 for i in range(2)]
+        ho, wo = ((x[2 + i] + pads[i] + pads[i + 2] - kh[i]) // strides[i] + 1 for i in range(2))
+        operands.append(value((x[0], cout, ho, wo), "f16", BLOCKED))
+    return group_of(operands, build, BLOCKED)
+
+
+def data(group, seed=0):
+    rng = np.random.default_rng(seed)
+    arrays = []
+    for v in group.inputs:
+        shape = ascend.shape_of(v)
+        fan = math.prod(shape[1:]) if ascend.layout_of(v).format is Format.FRACTAL_Z else 1
+        arrays.append((rng.standard_normal(shape) / math.sqrt(fan)).astype(numpy_dtype(ascend.dtype_of(v))))
+    return arrays
+
+
+CONVS = {
+    "3x3": dict(x=(1, 32, 14, 14), w=(48, 32, 3, 3), pads=(1, 1, 1, 1)),
+    "stride2": dict(x=(1, 16, 15, 13), w=(32, 16, 3, 3), strides=(2, 2), pads=(1, 1, 1, 1)),
+    "7x7": dict(x=(1, 3, 32, 40), w=(64, 3, 7, 7), strides=(2, 2), pads=(3, 3, 3, 3)),
+    "point": dict(x=(1, 64, 7, 7), w=(96, 64, 1, 1)),
+    "point-stride": dict(x=(1, 64, 14, 14), w=(96, 64, 1, 1), strides=(2, 2)),
+    "dilated": dict(x=(1, 16, 20, 20), w=(16, 16, 3, 3), dilations=(2, 2), pads=(2, 2, 2, 2)),
+    "odd": dict(x=(3, 17, 13, 7), w=(17, 17, 3, 3), pads=(1, 1, 1, 1)),
+    "wide": dict(x=(1, 1, 5, 225), w=(3, 1, 3, 3), pads=(1, 1, 1, 1)),
+    "width1": dict(x=(1, 16, 40, 1), w=(16, 16, 3, 1), pads=(1, 0, 1, 0)),
+    "many": dict(x=(1, 1000, 3, 3), w=(1000, 1000, 1, 1)),
+    "batch": dict(x=(16, 8, 9, 9), w=(24, 8, 3, 3), pads=(0, 0, 0, 0)),
+    "asymmetric": dict(x=(1, 16, 11, 12), w=(16, 16, 2, 3), pads=(0, 1, 1, 1)),
+    "depthwise": dict(x=(1, 40, 12, 12), w=(40, 1, 3, 3), group=40, pads=(1, 1, 1, 1)),
+    "grouped": dict(x=(1, 32, 10, 10), w=(64, 8, 3, 3), group=4, pads=(1, 1, 1, 1)),
+    "grouped-odd": dict(x=(1, 60, 6, 6), w=(40, 3, 3, 3), group=20, pads=(1, 1, 1, 1)),
+    "row": dict(x=(1, 300, 1, 1), w=(10, 300, 1, 1)),
+    "no-bias": dict(x=(1, 32, 14, 14), w=(32, 32, 3, 3), pads=(1, 1, 1, 1), bias=False),
+}
+
+
+@pytest.mark.parametrize("soc", SOCS)
+@pytest.mark.parametrize("case", CONVS)
+def test_convolution(case, soc):
+    group = conv_group(**CONVS[case])
+    check(group, data(group), soc)
+
+
+def scalar(number, block):
+    op = nn.ConstantOp(Blob.splat(number, (), "f16"))
+    block.add_op(op)
+    return op.output
+
+
+TAILS = {
+    "relu": [lambda v, b: nn.ReluOp(v)],
+    "clip": [lambda v, b: nn.ClipOp(v, min=0.0, max=6.0)],
+    "residual": [lambda v, b: nn.AddOp(v, b.args[3]), lambda v, b: nn.ReluOp(v)],
+    "sigmoid": [lambda v, b: nn.SigmoidOp(v)],
+    "silu": [lambda v, b: nn.SigmoidOp(v), lambda v, b: nn.MulOp(v.owner.operands[0], v)],
+    "hard_swish": [lambda v, b: nn.HardSwishOp(v)],
+    "leaky": [lambda v, b: nn.LeakyReluOp(v, alpha=0.1)],
+    "add-scalar": [lambda v, b: nn.AddOp(v, scalar(1.5, b))],
+}
+
+
+@pytest.mark.parametrize("soc", SOCS)
+@pytest.mark.parametrize("tail", TAILS)
+@pytest.mark.parametrize("shape", [(1, 24, 14, 14), (1, 20, 7, 7)])
+def test_epilogue(tail, shape, soc):
+    cout = shape[1]
+    group = conv_group(shape, (cout, cout, 3, 3), pads=(1, 1, 1, 1), tail=TAILS[tail], residual=tail == "residual")
+    check(group, data(group), soc, rtol=4e-3)
+
+
+MATMULS = {
+    "square": dict(a=(64, 64), b=(64, 64)),
+    "odd": dict(a=(50, 33), b=(33, 70)),
+    "tall": dict(a=(300, 48), b=(48, 16)),
+    "deep": dict(a=(32, 1500), b=(1500, 40)),
+    "batched": dict(a=(3, 40, 24), b=(3, 24, 56)),
+    "broadcast": dict(a=(2, 3, 17, 20), b=(20, 30)),
+    "trans_b": dict(a=(2, 35, 40), b=(2, 50, 40), trans_b=True),
+    "trans_a": dict(a=(2, 40, 35), b=(2, 40, 50), trans_a=True),
+}
+
+
+@pytest.mark.parametrize("soc", SOCS)
+@pytest.mark.parametrize("constant", [True, False])
+@pytest.mark.parametrize("case", MATMULS)
+def test_matmul(case, constant, soc):
+    spec = MATMULS[case]
+    a, b = spec["a"], spec["b"]
+    if constant and len(b) != 2:
+        pytest.skip("only matrices are packed at compile time")
+    operands = [value(a, "f16", MATRIX), value(b, "f16", WEIGHT if constant else MATRIX)]
+    n = b[-2] if spec.get("trans_b") else b[-1]
+    if constant:
+        operands.append(value((n,), "f32", BLOCKED))
+
+    def build(block):
+        op = nn.MatMulOp(block.args[0], block.args[1], block.args[2] if constant else None,
+                         trans_a=spec.get("trans_a", False), trans_b=spec.get("trans_b", False))
+        block.add_op(op)
+        return op.output
+
+    group = group_of(operands, build, MATRIX)
+    check(group, data(group), soc, rtol=3e-3)
