@@ -1,0 +1,195 @@
+"""Instructions with concrete on-chip addresses, and which of them disturb each other.
+
+`Static` is an instruction of the kernel: which operands vary, how to name them in generated code.  `Access` is one of
+its executions as far as addresses matter: executions with equal operands share an `Access`.  `AccessIndex` links each
+new access with the ones it must be ordered against; the exceptions of the machine are applied here, once:
+
+* reading after reading never matters; in one pipe, writing what was read before (WAR) is free (decision D7);
+* the scalar unit runs its own loads and stores one after the other, and before it dispatches anything else;
+* mads that accumulate on the same tile overlap freely from a number of fractals on (SoC file: 10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..isa.model import PIPES
+from ..isa.record import Decoded, Reg
+from ..isa.table import STATE_GROUPS
+from .footprint import EMPTY, Footprint, footprints, overlap
+from .gm_conflicts import Pieces, gm_pieces
+from .program import Program
+from .translate import STATE_NAMES, address_text, value_text
+
+_PAGE_BITS = 12
+_SCALAR_PIPE = PIPES.index("S")
+
+
+class Access:
+    """One instruction with concrete operands.  `last` is its latest number in its pipe; `near` what must be before it."""
+
+    __slots__ = ("at", "epoch", "last", "near", "number", "pieces", "pipe", "prints", "spaces", "static", "values")
+
+    def __init__(self, static: Static, at: tuple[int, ...], prints: tuple[Footprint, ...], values: Mapping[str, int]) -> None:
+        self.static = static
+        self.number = static.number
+        self.pipe = static.pipe
+        self.at = at
+        self.spaces = static.spaces
+        self.prints = prints
+        self.values = values
+        self.pieces: Pieces | None = None
+        self.last = 0
+        self.epoch = -1
+        self.near: list[Access] = []
+
+
+@dataclass
+class Static:
+    """One memory instruction of a kernel."""
+
+    number: int
+    record: Decoded
+    setters: frozenset[str]  # special-register instructions that the kernel has
+    _prints: dict[tuple[Any, ...], tuple[tuple[Footprint, ...], dict[str, int], Pieces | None]] = field(
+        default_factory=dict[tuple[Any, ...], tuple[tuple[Footprint, ...], dict[str, int], Pieces | None]]
+    )
+
+    def __post_init__(self) -> None:
+        record = self.record
+        self.pipe = PIPES.index(record.row.pipe)
+        self.spaces = tuple(address.space for address in record.addresses)
+        gm = [i for i, space in enumerate(self.spaces) if space == "gm"]
+        self.gm_operand = gm[0] if gm else None
+        self.gm_writes = bool(gm) and record.row.addresses[gm[0]].writes
+        self.chip = tuple(i for i, space in enumerate(self.spaces) if space != "gm")
+        names = [spec.name for spec in record.row.fields]
+        self.fixed = {n: v for n, v in zip(names, record.fields, strict=True) if isinstance(v, int)}
+        self.varying = [(n, v) for n, v in zip(names, record.fields, strict=True) if isinstance(v, Reg)]
+        self.states = [name for name in record.row.state if STATE_GROUPS[name].setter in self.setters]
+        for name in record.row.state:
+            if name not in self.states:
+                self.fixed |= {spec.name: spec.default for spec in STATE_GROUPS[name].fields}
+
+    def value_text(self) -> list[str]:
+        """Python expressions of the operands that vary, addresses left out."""
+        return [*(value_text(value) for _, value in self.varying), *(STATE_NAMES[name] for name in self.states)]
+
+    def key_text(self) -> list[str]:
+        """On-chip addresses, then `value_text`."""
+        return [*(address_text(self.record.addresses[i]) for i in self.chip), *self.value_text()]
+
+    def _known(self, values: tuple[Any, ...]) -> tuple[tuple[Footprint, ...], dict[str, int], Pieces | None]:
+        known = self._prints.get(values)
+        if known is not None:
+            return known
+        named = dict(self.fixed)
+        named |= {name: value for (name, _), value in zip(self.varying, values, strict=False)}
+        for name, state in zip(self.states, values[len(self.varying) :], strict=True):
+            named |= {spec.name: v for spec, v in zip(STATE_GROUPS[name].fields, state, strict=True)}
+        row = self.record.row
+        pieces = None
+        local = named
+        if self.gm_operand is not None:
+            pieces = gm_pieces(row, named)
+            # The footprint of the GM side is its pieces; here its gaps would only make a huge hull.
+            flat = ("base", "src_stride") if row.family == "load" else ("dst_gap",) if self.gm_writes else ("src_gap",)
+            local = {**named, **{name: 0 for name in flat if name in named}}
+        prints = footprints(row, self.record.dtype, local)
+        prints = tuple(EMPTY if i == self.gm_operand else p for i, p in enumerate(prints))
+        known = self._prints[values] = (prints, named, pieces)
+        return known
+
+    def pieces(self, values: tuple[Any, ...]) -> Pieces:
+        """What the instruction touches in GM with these operands."""
+        pieces = self._known(values)[2]
+        assert pieces is not None  # asked for GM instructions only
+        return pieces
+
+    def access(self, key: tuple[Any, ...]) -> Access:
+        """A new access; `key` as `key_text` says."""
+        count = len(self.chip)
+        prints, values, pieces = self._known(key[count:])
+        at = [0] * len(self.spaces)
+        for place, address in zip(self.chip, key[:count], strict=True):
+            at[place] = address
+        access = Access(self, tuple(at), prints, values)
+        access.pieces = pieces
+        return access
+
+
+_STATICS: dict[str, dict[int, Static]] = {}
+
+
+def statics_of(program: Program) -> dict[int, Static]:
+    """Record number → its `Static`, for all instructions that touch memory."""
+    made = _STATICS.get(program.digest)
+    if made is None:
+        setters = frozenset(record.mnemonic for record in program.records if record.row.family == "state")
+        made = _STATICS[program.digest] = {
+            number: Static(number, record, setters) for number, record in enumerate(program.records) if record.addresses
+        }
+    return made
+
+
+def disturbances(earlier: Access, later: Access, overlap_fractals: int) -> Iterator[tuple[str, str, int, int]]:
+    """(rule, memory, low, high) of each way in which `later` needs `earlier` to be complete."""
+    same_pipe = earlier.pipe == later.pipe
+    if same_pipe and earlier.pipe == _SCALAR_PIPE:
+        return
+    overlapping_mads = _accumulate_freely(earlier, later, overlap_fractals)
+    for i in earlier.static.chip:
+        first = earlier.static.record.row.addresses[i]
+        for j in later.static.chip:
+            second = later.static.record.row.addresses[j]
+            if earlier.spaces[i] != later.spaces[j] or not (first.writes or second.writes):
+                continue
+            if not first.writes and (same_pipe or earlier.pipe == _SCALAR_PIPE):
+                continue  # WAR in one pipe, or behind a scalar load
+            if overlapping_mads and first.writes:
+                continue
+            met = overlap(earlier.prints[i], earlier.at[i], later.prints[j], later.at[j])
+            if met is not None:
+                rule = "WAR" if not first.writes else "RAW" if second.reads else "WAW"
+                yield rule, earlier.spaces[i], met[0], met[1]
+
+
+def _accumulate_freely(a: Access, b: Access, least: int) -> bool:
+    if a.static.record.row.family != "cube" or b.static.record.row.family != "cube":
+        return False
+    return min(_fractals(a), _fractals(b)) >= least
+
+
+def _fractals(access: Access) -> int:
+    return -(-access.values["m"] // 16) * -(-access.values["n"] // 16)
+
+
+class AccessIndex:
+    """All accesses of a block by memory page."""
+
+    def __init__(self, overlap_fractals: int) -> None:
+        self.overlap_fractals = overlap_fractals
+        self.tables: dict[int, dict[tuple[Any, ...], Access]] = {}
+        self._pages: dict[tuple[str, int], list[Access]] = {}
+
+    def add(self, access: Access) -> None:
+        """Link a new access with all that it disturbs or that disturb it, itself included."""
+        around: dict[int, Access] = {id(access): access}
+        for i in access.static.chip:
+            footprint, space = access.prints[i], access.spaces[i]
+            if not footprint.count:
+                continue
+            first = (access.at[i] + footprint.low) >> _PAGE_BITS
+            last = (access.at[i] + footprint.high - 1) >> _PAGE_BITS
+            for page in range(first, last + 1):
+                here = self._pages.setdefault((space, page), [])
+                around.update((id(other), other) for other in here)
+                if not here or here[-1] is not access:
+                    here.append(access)
+        for other in around.values():
+            if any(disturbances(other, access, self.overlap_fractals)):
+                access.near.append(other)
+            if other is not access and any(disturbances(access, other, self.overlap_fractals)):
+                other.near.append(access)

@@ -1,0 +1,446 @@
+"""Is the order of a kernel's instructions guaranteed, or does it only happen to be right?
+
+Pipes run side by side.  Between two of them only flags and barriers make order, and even inside one pipe the next
+instruction may start before its predecessor has finished writing: only writing what was read before (WAR) is free
+there (decision D7).  The simulator executes in program order, so it must prove that every other order the flags
+allow gives the same bytes.  This is that proof, run once per kernel, for the first, a middle and the last block.
+
+Vector clocks: every instruction has a number in its pipe; clock c[p][q] says which instructions of q are known to be
+complete before p's next one starts.  set_flag sends p's clock along, wait_flag takes the elementwise maximum,
+a barrier makes a pipe know itself.  A wait is an event as well: a flag may be set again only by a pipe that knows
+its last wait, or the set could overtake the wait.
+
+An *access* is an instruction with concrete on-chip addresses.  Which accesses disturb each other is found out when
+one is first seen; from then on the check of an instruction is a comparison of a few numbers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeAlias
+
+from ..errors import AscendError
+from ..isa.disassembler import instruction_text
+from ..isa.model import PIPES
+from ..isa.record import Decoded, Reg
+from ..isa.table import STATE_GROUPS
+from ..soc import Soc
+from .access import Access, AccessIndex, Static, disturbances, statics_of
+from .definedness import CARRIES, OnChip, carry, compute
+from .gm_conflicts import GmAccess, Meeting, cross_block, gaps
+from .gm_state import GmRange, GmState
+from .gm_state import unordered as gm_unordered
+from .program import Program
+from .translate import DEFAULT_FUEL, STATE_NAMES, Translator, address_text, tuple_text, value_text
+
+EVENTS = 16
+Clock: TypeAlias = tuple[int, ...]
+_ZERO: Clock = (0,) * len(PIPES)
+_MOST = 100  # hazards per check: more say nothing new
+
+
+@dataclass(frozen=True)
+class Hazard:
+    """A broken rule: both instructions (the second may be missing), where, and which rule."""
+
+    rule: str
+    first: str
+    second: str
+    space: str
+    low: int
+    high: int
+    block: int
+    note: str = ""
+
+    def __str__(self) -> str:
+        place = f" on {self.space}[{self.low:#x}..{self.high:#x}]" if self.space else ""
+        pair = f"{self.first} / {self.second}" if self.second else self.first
+        return f"{self.rule}{place}, block {self.block}: {pair}{': ' + self.note if self.note else ''}"
+
+
+def merge(c: Clock, f: Clock) -> Clock:
+    """Elementwise maximum; `f` may be a flag, which carries its set's record behind the clock."""
+    a, b, d, e, g, h = c
+    return (
+        a if a > f[0] else f[0],
+        b if b > f[1] else f[1],
+        d if d > f[2] else f[2],
+        e if e > f[3] else f[3],
+        g if g > f[4] else f[4],
+        h if h > f[5] else f[5],
+    )
+
+
+class BlockCheck:
+    """What the generated function of one block talks to."""
+
+    def __init__(self, soc: Soc, program: Program, block: int, ranges: Sequence[GmRange] | None) -> None:
+        self.program = program
+        self.block = block
+        self.statics = statics_of(program)
+        self.memory = OnChip(soc)
+        self.gm = GmState(ranges) if ranges is not None else None
+        self.index = AccessIndex(soc.core.mad_overlap_fractals)
+        self.log: list[tuple[Access, int, Clock, GmAccess]] = []
+        self.hazards: dict[tuple[object, ...], Hazard] = {}
+        self.events = soc.core.event_ids
+
+    def text(self, number: int) -> str:
+        record = self.program.records[number]
+        return f"{record.address:04x} {instruction_text(record)}"
+
+    def report(
+        self, rule: str, first: int, second: int | None = None, place: tuple[str, int, int] = ("", 0, 0), note: str = ""
+    ) -> None:
+        """Keep the first hazard of its kind between two records."""
+        key = (rule, first, second, place[0])
+        if key in self.hazards or len(self.hazards) >= _MOST:
+            return
+        then = "" if second is None else self.text(second)
+        self.hazards[key] = Hazard(rule, self.text(first), then, *place, self.block, note)
+
+    # -- called by the generated code ---------------------------------------------------------------------------
+
+    def make(self, number: int, key: tuple[Any, ...]) -> Access:
+        """First sight of an instruction with these addresses and operands."""
+        access = self.statics[number].access(key)
+        self.statics_table(number)[key] = access
+        self.index.add(access)
+        return access
+
+    def statics_table(self, number: int) -> dict[tuple[Any, ...], Access]:
+        """The accesses of record `number` seen so far in this block."""
+        return self.index.tables.setdefault(number, {})
+
+    def clash(self, later: Access, earlier: Access) -> None:
+        for rule, space, low, high in disturbances(earlier, later, self.index.overlap_fractals):
+            same = " in one pipe: a pipe_barrier is missing" if earlier.pipe == later.pipe else ""
+            self.report(rule, earlier.number, later.number, (space, low, high), f"nothing orders them{same}")
+
+    def settle(self, access: Access) -> None:
+        """Definedness of what an on-chip instruction reads and writes."""
+        row, dtype = access.static.record.row, access.static.record.dtype
+        where = (self.memory, row, dtype, access.spaces, access.at, access.prints, access.values)
+        if row.family in CARRIES:
+            once = carry(*where)
+        else:
+            problems, once = compute(*where)
+            for problem in problems:
+                name = row.addresses[problem.operand].name
+                place = (problem.space, problem.address, problem.address + 1)
+                self.report("undefined", access.number, None, place, f"computes with undefined bytes ({name})")
+        access.epoch = self.memory.epoch if once else -1
+
+    def gm_access(self, access: Access, order: int, clock: Clock, address: int, atomic: int) -> None:
+        """A DMA between GM and the core, or a scalar access to GM."""
+        pieces = access.pieces
+        if pieces is None or not pieces.bursts:
+            return
+        write = access.static.gm_writes
+        seen = GmAccess(access.number, address + pieces.offset, pieces, write, atomic)
+        self.log.append((access, order, clock, seen))
+        if write:
+            self._store(access, seen)
+        else:
+            self._load(access, seen)
+
+    def _load(self, access: Access, seen: GmAccess) -> None:
+        row, dtype = access.static.record.row, access.static.record.dtype
+        source = None if self.gm is None else self.gm.read(seen)
+        if row.family == "scalar":
+            if source is not None and not source.all():
+                self.report("undefined", access.number, None, ("gm", seen.start, seen.end), "loads an undefined scalar")
+            return
+        if source is None:
+            if access.epoch != self.memory.epoch:
+                self.memory.define(access.spaces[0], access.at[0], access.prints[0])
+                access.epoch = self.memory.epoch
+            return
+        rows = source.reshape(-1, 32)
+        carry(self.memory, row, dtype, access.spaces, access.at, access.prints, access.values, rows)
+        access.epoch = -1
+
+    def _store(self, access: Access, seen: GmAccess) -> None:
+        whole = access.epoch == self.memory.epoch
+        if not whole and len(access.at) > 1:
+            found = self.memory.first_undefined(access.spaces[1], access.at[1], access.prints[1])
+            whole = found < 0
+            access.epoch = self.memory.epoch if whole else -1
+        if self.gm is None:
+            return
+        if whole or len(access.at) < 2:
+            self.gm.write(seen, None)
+        else:
+            self.gm.write(seen, self.memory.copy_of(access.spaces[1], access.at[1], access.prints[1]))
+
+    def no_set(self, number: int, index: int) -> None:
+        self.report("wait without set", number, note=f"no set of event {index % EVENTS} stands before it")
+
+    def twice(self, number: int, flag: Clock) -> None:
+        self.report("flag set twice", flag[-1], number, note="no wait between them")
+
+    def overtakes(self, number: int, wait: int) -> None:
+        self.report("set overtakes wait", wait, number, note="nothing says that the wait is over when the flag is set again")
+
+    def event_range(self, number: int, event: int) -> int:
+        self.report("event id", number, note=f"event {event}: this core has 0..{self.events - 1}")
+        return event & EVENTS - 1
+
+    def finish(self, flags: list[Clock | None]) -> None:
+        """The end of the block: flags must be clear, GM accesses ordered, results defined."""
+        for flag in flags:
+            if flag is not None:
+                self.report("flag left set", flag[-1], note="no wait consumes it before the kernel ends")
+        for earlier, later, low, high, rule in gm_unordered([(a.pipe, n, c, g) for a, n, c, g in self.log]):
+            self.report(rule, earlier.record, later.record, ("gm", low, high), "nothing orders them")
+        if self.gm is not None:
+            for record, low, high in self.gm.undefined_results():
+                self.report("undefined", record, None, ("gm", low, high), "stores undefined bytes into a result")
+
+
+class _Emitter:
+    """Lines of the check function."""
+
+    def __init__(self, soc: Soc, program: Program) -> None:
+        self.numbers = {record.address: number for number, record in enumerate(program.records)}
+        self.events = soc.core.event_ids
+        self.statics = statics_of(program)
+        self.used: list[int] = []
+
+    def emit(self, record: Decoded) -> list[str]:
+        number = self.numbers[record.address]
+        match record.mnemonic:
+            case "set_flag":
+                return self._set(record, number)
+            case "wait_flag":
+                return self._wait(record, number)
+            case "pipe_barrier":
+                return self._barrier(record)
+            case _:
+                return self._access(record, number)
+
+    def _access(self, record: Decoded, number: int) -> list[str]:
+        static, pipe = self.statics[number], record.row.pipe
+        self.used.append(number)
+        lines = [
+            f"k = {tuple_text(static.key_text())}",
+            f"x = I{number}(k) or N{number}(k)",
+            f"n_{pipe} += 1",
+            "for o in x.near:",
+            f"    if o.last > c_{pipe}[o.pipe]: check.clash(x, o)",
+            f"x.last = n_{pipe}",
+        ]
+        if static.gm_operand is None:
+            lines.append("if x.epoch != memory.epoch: check.settle(x)")
+        else:
+            address = address_text(record.addresses[static.gm_operand])
+            atomic = f"{STATE_NAMES['atomic']}[0]" if "atomic" in record.row.state else "0"
+            lines.append(f"check.gm_access(x, n_{pipe}, c_{pipe}, {address}, {atomic})")
+        if record.mnemonic == "load_scalar":
+            lines.append(f"{value_text(record.scalars[0])} = load()")
+        return lines
+
+    def _flag(self, record: Decoded, number: int) -> tuple[str, str, list[str]]:
+        src, dst, event = record.fields
+        if not isinstance(src, int) or not isinstance(dst, int):
+            raise AscendError("E43101", f"{record.mnemonic} at {record.address:04x} takes its pipes from registers")
+        base = (src * len(PIPES) + dst) * EVENTS
+        if isinstance(event, int) and 0 <= event < self.events:
+            return PIPES[src], PIPES[dst], [f"i = {base + event}"]
+        text = value_text(event)
+        lines = [f"i = {text}", f"if not 0 <= i < {self.events}: i = check.event_range({number}, i)", f"i += {base}"]
+        return PIPES[src], PIPES[dst], lines
+
+    def _set(self, record: Decoded, number: int) -> list[str]:
+        src, dst, lines = self._flag(record, number)
+        clock = [f"c_{src}[{i}]" for i in range(len(PIPES))]
+        clock[PIPES.index(src)] = f"n_{src}"
+        lines.append(f"if F[i] is not None: check.twice({number}, F[i])")
+        if src != dst:
+            lines.append(f"elif W[i] > c_{src}[{PIPES.index(dst)}]: check.overtakes({number}, R[i])")
+        return [*lines, f"F[i] = ({', '.join(clock)}, {number})"]
+
+    def _wait(self, record: Decoded, number: int) -> list[str]:
+        _, dst, lines = self._flag(record, number)
+        # The scalar unit dispatches: what it waits for, everything dispatched later has waited for.
+        known = PIPES if dst == "S" else (dst,)
+        return [
+            *lines,
+            "f = F[i]",
+            f"if f is None: check.no_set({number}, i)",
+            "else:",
+            *(f"    c_{pipe} = merge(c_{pipe}, f)" for pipe in known),
+            "    F[i] = None",
+            f"n_{dst} += 1; W[i] = n_{dst}; R[i] = {number}",
+        ]
+
+    def _barrier(self, record: Decoded) -> list[str]:
+        place = record.fields[0]
+        if isinstance(place, Reg):
+            raise AscendError("E43101", f"pipe_barrier at {record.address:04x} takes its pipe from a register")
+        if place == len(PIPES):
+            now = ", ".join(f"n_{pipe}" for pipe in PIPES)
+            return [f"{' = '.join(f'c_{pipe}' for pipe in PIPES)} = ({now})"]
+        pipe = PIPES[place]
+        return [f"c_{pipe} = c_{pipe}[:{place}] + (n_{pipe},) + c_{pipe}[{place + 1}:]"]
+
+
+@dataclass
+class _Kernels:
+    check: Callable[..., None]
+    trace_gm: Callable[..., None]
+
+
+_MADE: dict[tuple[str, int], tuple[Soc, _Kernels]] = {}
+
+
+def _compile(soc: Soc, program: Program) -> _Kernels:
+    key = (program.digest, id(soc.core))
+    made = _MADE.get(key)
+    if made is not None:
+        return made[1]
+    emitter = _Emitter(soc, program)
+    parameters = "args, block_idx, block_num, fuel, check, memory, load"
+    Translator(emitter.emit, parameters=parameters).source(program)  # finds out which records touch memory
+    used = sorted(set(emitter.used))
+    prologue = [
+        f"F = [None] * {len(PIPES) ** 2 * EVENTS}",
+        f"W = [0] * {len(PIPES) ** 2 * EVENTS}; R = [0] * {len(PIPES) ** 2 * EVENTS}",
+        f"{' = '.join(f'n_{pipe}' for pipe in PIPES)} = 0",
+        f"{' = '.join(f'c_{pipe}' for pipe in PIPES)} = {_ZERO}",
+        *(f"I{n} = check.statics_table({n}).get; N{n} = partial(check.make, {n})" for n in used),
+    ]
+    translator = Translator(emitter.emit, parameters=parameters, prologue=prologue, epilogue=["check.finish(F)"])
+    run = translator.compile(program, {"partial": partial, "merge": merge})
+    kernels = _Kernels(run, _compile_gm(program))
+    _MADE[key] = (soc, kernels)
+    return kernels
+
+
+def _compile_gm(program: Program) -> Callable[..., None]:
+    """A function that only lists the GM accesses: cheap enough for every block."""
+    statics = statics_of(program)
+    numbers = {record.address: number for number, record in enumerate(program.records)}
+
+    def emit(record: Decoded) -> list[str]:
+        lines: list[str] = []
+        static = statics.get(numbers[record.address])
+        if static is not None and static.gm_operand is not None:
+            address = address_text(record.addresses[static.gm_operand])
+            atomic = f"{STATE_NAMES['atomic']}[0]" if "atomic" in record.row.state else "0"
+            lines.append(f"log(({static.number}, {address}, {atomic}, {tuple_text(static.value_text())}))")
+        if record.mnemonic == "load_scalar":
+            lines.append(f"{value_text(record.scalars[0])} = load()")
+        return lines
+
+    return Translator(emit, parameters="args, block_idx, block_num, fuel, log, load").compile(program, {})
+
+
+def gm_accesses(
+    program: Program, args: Sequence[int], block: int, blocks: int, loads: Sequence[int] | None = None
+) -> list[GmAccess]:
+    """Every GM access of one block, in program order."""
+    statics = statics_of(program)
+    raw: list[tuple[int, int, int, tuple[Any, ...]]] = []
+    key = (program.digest, 0)
+    made = _GM_MADE.get(key)
+    if made is None:
+        made = _GM_MADE[key] = _compile_gm(program)
+    made(args, block, blocks, DEFAULT_FUEL, raw.append, _loader(loads))
+    found: list[GmAccess] = []
+    for number, address, atomic, values in raw:
+        static = statics[number]
+        pieces = static.pieces(values)
+        if pieces.bursts:
+            found.append(GmAccess(number, address + pieces.offset, pieces, static.gm_writes, atomic))
+    return found
+
+
+_GM_MADE: dict[tuple[str, int], Callable[..., None]] = {}
+
+
+def _loader(loads: Sequence[int] | None) -> Callable[[], int]:
+    if loads is not None:
+        return iter(loads).__next__
+
+    def missing() -> int:
+        raise AscendError("E43102", "the kernel reads scalars from memory, so its order depends on data",
+                          hint="run it with function, or pass the values it read (`loads`)")  # fmt: skip
+
+    return missing
+
+
+def check_block(
+    soc: Soc, program: Program, args: Sequence[int], block: int, blocks: int,
+    gm_ranges: Sequence[GmRange] | None = None, loads: Sequence[int] | None = None,
+) -> list[Hazard]:  # fmt: skip
+    """Hazards inside one block."""
+    check = BlockCheck(soc, program, block, gm_ranges)
+    kernels = _compile(soc, program)
+    kernels.check(args, block, blocks, DEFAULT_FUEL, check, check.memory, _loader(loads))
+    return list(check.hazards.values())
+
+
+def check_task(
+    soc: Soc,
+    program: Program,
+    args: Sequence[int],
+    blocks: int,
+    gm_ranges: Sequence[GmRange] | None = None,
+    *,
+    loads: Sequence[Sequence[int]] | None = None,
+    every_block: bool = False,
+) -> list[Hazard]:
+    """All broken ordering rules of a task.
+
+    `gm_ranges` says what GM holds before the task and which ranges are its results (None: everything is defined).
+    `loads[b]` are the values of block b's load_scalar instructions, for kernels that have any.
+    """
+    chosen = range(blocks) if every_block else sorted({0, blocks // 2, blocks - 1})
+    hazards: list[Hazard] = []
+    for block in chosen:
+        of_block = None if loads is None else loads[block]
+        hazards += check_block(soc, program, args, block, blocks, gm_ranges, of_block)
+    every = [gm_accesses(program, args, b, blocks, None if loads is None else loads[b]) for b in range(blocks)]
+    hazards += _between_blocks(program, every)
+    for result in gm_ranges or ():
+        missing = gaps(every, result.base, result.base + result.size) if result.result else None
+        if missing is not None:
+            hazards.append(Hazard("result not written", result.name, "", "gm", *missing, 0, "no block writes these bytes"))
+    return _unique(hazards)
+
+
+def _between_blocks(program: Program, blocks: Sequence[Sequence[GmAccess]]) -> Iterator[Hazard]:
+    for meeting in cross_block(blocks):
+        first = _who(program, blocks[meeting.first_block], meeting, write=meeting.rule == "write-write")
+        second = _who(program, blocks[meeting.second_block], meeting, write=True)
+        note = f"blocks {meeting.first_block} and {meeting.second_block} are never ordered"
+        rule = f"{meeting.rule} between blocks"
+        yield Hazard(rule, first, second, "gm", meeting.low, meeting.high, meeting.first_block, note)
+
+
+def _who(program: Program, accesses: Sequence[GmAccess], meeting: Meeting, write: bool) -> str:
+    """The first access of a block that touches the bytes of the meeting."""
+    for access in accesses:
+        if access.write != write or access.start >= meeting.high or access.end <= meeting.low:
+            continue
+        pieces = access.pieces
+        place = (meeting.low - access.start) % pieces.pitch if pieces.bursts > 1 else 0
+        if place < pieces.length or place + meeting.high - meeting.low > pieces.pitch:
+            record = program.records[access.record]
+            return f"{record.address:04x} {instruction_text(record)}"
+    return ""
+
+
+def _unique(hazards: Sequence[Hazard]) -> list[Hazard]:
+    seen: Counter[tuple[str, str, str, str]] = Counter()
+    kept: list[Hazard] = []
+    for hazard in hazards:
+        key = (hazard.rule, hazard.first, hazard.second, hazard.space)
+        seen[key] += 1
+        if seen[key] == 1:
+            kept.append(hazard)
+    return kept
