@@ -188,7 +188,8 @@ def in_single(function: Callable[..., Array], arrays: Sequence[Array]) -> Array:
     dtype = arrays[0].dtype
     if dtype.itemsize != 2 or dtype.kind in "iu":
         return function(*arrays)
-    return function(*(array.astype(np.float32) for array in arrays)).astype(dtype)
+    with np.errstate(over="ignore"):
+        return function(*(array.astype(np.float32) for array in arrays)).astype(dtype)
 
 
 def _unary(function: Callable[[Array], Array]) -> BlobOp:
@@ -306,6 +307,9 @@ BLOB_OPS: dict[str, BlobOp] = {
     "sqrt": _unary(np.sqrt),
     "rsqrt": _unary(lambda x: (1 / np.sqrt(x)).astype(x.dtype)),
     "reciprocal": _unary(lambda x: (1 / x).astype(x.dtype)),
+    "floor": _unary(np.floor),
+    "ceil": _unary(np.ceil),
+    "tanh": _unary(np.tanh),
     "square": _unary(np.square),
     "relu": _unary(lambda x: np.maximum(x, x.dtype.type(0))),
     "pack": BlobOp(

@@ -32,7 +32,9 @@ def model_inputs(graph: GraphProto, given: Mapping[str, Sequence[int]]) -> list[
     for value in inputs:
         if value.name in given:
             _check_given(value, tuple(given[value.name]), symbols)
-    return [InputType(v.name, _fixed_shape(v, given, symbols, inputs), _dtype(v)) for v in inputs]
+    types = [_dtype(value) for value in inputs]
+    shapes = [_fixed_shape(value, given, symbols, inputs) for value in inputs]
+    return [InputType(v.name, shape, dtype) for v, shape, dtype in zip(inputs, shapes, types, strict=True)]
 
 
 def _check_names(given: Mapping[str, Sequence[int]], names: Sequence[str]) -> None:

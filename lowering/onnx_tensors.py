@@ -55,7 +55,7 @@ def source_of(tensor: TensorProto, path: Path | None, raw: dict[str, tuple[int, 
 
 
 def _check_embedded(tensor: TensorProto, shape: Shape, dtype: str) -> None:
-    """Raw data has the size of the shape; typed fields have one entry per element (numpy checks packed ones)."""
+    """Raw data has the size of the shape, typed fields one entry per element."""
     if tensor.HasField("raw_data"):
         _check_length(tensor.name, len(tensor.raw_data), shape, dtype)
         return
