@@ -85,7 +85,7 @@ class LayoutAttr(Data[Layout]):
     def parse_parameter(cls, parser: AttrParser) -> Layout:
         with parser.in_angle_brackets():
             name = parser.parse_identifier()
-            if name not in Format:
+            if name not in {f.value for f in Format}:
                 parser.raise_error(f"expected one of {', '.join(Format)}, got {name}")
             fields = {"c0": 0, "groups": 1, "pitch": 0}
             while parser.parse_optional_punctuation(","):
@@ -304,7 +304,7 @@ class GroupOp(IRDLOperation):
         return tuple(last.operands)
 
     def verify_(self) -> None:
-        if self.engine.data not in Engine:
+        if self.engine.data not in {e.value for e in Engine}:
             raise VerifyException(f"expected engine {', '.join(Engine)}, got {self.engine.data}")
         block = self.body.block
         if len(block.args) != len(self.inputs):

@@ -14,7 +14,7 @@ from xdsl.passes import ModulePass
 from ..dialects import ascend, nn
 from ..dialects.ascend import Engine
 from ..dialects.layouts import ND, Layout
-from .layout_options import How, Option, options, root_of
+from .layout_options import How, Option, is_border_cast, options, root_of
 from .layout_solver import Problem
 from .provenance import node_names
 from .rewriting import constant_of, main_block, remove_dead, simplify_blob
@@ -39,13 +39,18 @@ class AscendAssignLayoutsPass(ModulePass):
 
     name = "ascend-assign-layouts"
 
+    border_casts: bool = False
+    """Casts between f32 and f16 may change the layout too, as move kernels."""
+
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         block = main_block(op)
         last = block.last_op
         assert isinstance(last, ReturnOp)
         constants = {o.results[0] for o in block.ops if isinstance(o, nn.ConstantOp)}
         ops = [o for o in block.ops if isinstance(o, nn.NNOp | ascend.GroupOp)]
-        problem = Problem(ops, {o: options(o) for o in ops}, set(constants), last.operands)
+        problem = Problem(
+            ops, {o: options(o, border_casts=self.border_casts) for o in ops}, set(constants), last.operands
+        )
         chosen = problem.solve()
         Rebuild(block, chosen).run(ops, last)
         remove_dead(block)
@@ -122,11 +127,13 @@ class Rebuild:
         if option.how is How.VIEW:
             new = _view(op, operands, result_type)
         elif isinstance(op, ascend.GroupOp):
+            formats = {layout.format for layout in (*option.operands, option.result)}
+            moves = is_border_cast(op) and len(formats) > 1
             new = ascend.GroupOp(
                 op.label.data,
                 operands,
                 [result_type],
-                op.engine.data,
+                Engine.MOVE if moves else op.engine.data,
                 op.detach_region(op.body),
                 schedule=op.schedule,
                 sources=op.source_names,

@@ -56,8 +56,10 @@ def trans_data_cost(value: SSAValue, layout: Layout) -> float:
     return LAUNCH_CYCLES + 2 * moved / TRANSFER_BYTES
 
 
-def options(op: Operation) -> list[Option]:
+def options(op: Operation, *, border_casts: bool = False) -> list[Option]:
     """All ways to run an op of the main function, never empty."""
+    if border_casts and isinstance(op, ascend.GroupOp) and is_border_cast(op):
+        return [*_group_options(op), *_cast_and_move(op)]
     if isinstance(op, ascend.GroupOp):
         return _group_options(op)
     handler = _ALIASES.get(type(op))
@@ -229,6 +231,25 @@ def _vector(op: ascend.GroupOp) -> Iterator[Option]:
             yield _uniform(op, NZ, space)
     elif windows:
         raise ValueError(f"pools compute in f16, got {op.label.data}")
+
+
+def is_border_cast(op: ascend.GroupOp) -> bool:
+    """A conversion between f32 and f16 and nothing else."""
+    ops = [inner for inner in op.body.block.ops if isinstance(inner, nn.NNOp)]
+    if len(ops) != 1 or not isinstance(ops[0], nn.CastOp):
+        return False
+    return {ascend.dtype_of(op.inputs[0]), ascend.dtype_of(op.outputs[0])} == {"f16", "f32"}
+
+
+def _cast_and_move(op: ascend.GroupOp) -> Iterator[Option]:
+    """Dense f32 on one side, blocked f16 on the other."""
+    half = op.outputs[0] if ascend.dtype_of(op.outputs[0]) == "f16" else op.inputs[0]
+    for layout in _candidates(half)[1:]:
+        cost = _move_cost([half, half], layout) + LAUNCH_CYCLES
+        if half is op.outputs[0]:
+            yield Option((ND,), layout, cost)
+        else:
+            yield Option((layout,), ND, cost)
 
 
 def _blocked_type(value: SSAValue, space: Shape) -> bool:
