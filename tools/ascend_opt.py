@@ -45,9 +45,6 @@ class AscendOptMain(xDSLOptMain):
             "--soc", default="Ascend310P3", help="target of --compile-to (default: %(default)s)"
         )
         arg_parser.add_argument(
-            "--weights", metavar="FILE", help=".npz, .onnx or .om file that binds weight keys"
-        )
-        arg_parser.add_argument(
             "--input-shape", metavar="NAME:DIMS;…", help="sizes of a model's inputs, as for atc"
         )
 

@@ -24,8 +24,8 @@ from .diagnostics import guarded
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
 
-    from ..dialects.om import ModelOp
-    from ..runtime.om.model import OmModel, OmTask
+    from ..dialects.om import ModelOp, WeightOp, WeightResolver
+    from ..runtime.om.model import OmModel, OmTask, WeightPayload
 
 ACTIONS: Final = ("import-onnx", "import-om", "emit-om", "disassemble", "assemble")
 _BODY_OP: Final = re.compile(r";\s*op (\d+)\s*$", re.MULTILINE)
@@ -45,7 +45,7 @@ def _arguments(args: Sequence[str] | None) -> argparse.Namespace:
         action.add_argument(f"--{name}", dest="action", action="store_const", const=name)
     parser.add_argument("input", nargs="?", help="input file (default: standard input)")
     parser.add_argument("-o", "--output", help="output file (default: standard output)")
-    parser.add_argument("--weights", help="offline model that holds the weights of --emit-om")
+    parser.add_argument("--weights", help="file that holds the weights of --emit-om: .om, .onnx or .npz")
     parser.add_argument("--kernel", help="disassemble this kernel only")
     parser.add_argument("--task", type=int, help="disassemble the kernel of this task, with source nodes")
     parser.add_argument("--input-shape", help="sizes of a model's inputs, as for atc")
@@ -106,19 +106,53 @@ def _import_onnx(arguments: argparse.Namespace) -> str:
 
 
 def _emit_om(arguments: argparse.Namespace) -> None:
-    from ..dialects.om import om_to_model, payloads_of
-    from ..runtime.om.reader import read_om
+    from ..dialects.om import om_to_model
     from ..runtime.om.writer import om_bytes, write_om
 
     op = _model_op(_parse(_text(arguments.input), arguments.input or "stdin"))
-    known = read_om(arguments.weights) if arguments.weights else None
-    if known is None and any(part.name == "om.weight" for part in op.body.block.ops):
-        raise AscendError("E10058", "the weights are not in the text", expected="--weights MODEL.om")
-    model = om_to_model(op, payloads_of(known)) if known else om_to_model(op, lambda w: w.weight.data.payload)
+    model = om_to_model(op, _weight_resolver(arguments.weights))
     if arguments.output:
         write_om(model, arguments.output)
     else:
         _write(None, om_bytes(model))
+
+
+def _weight_resolver(name: str | None) -> WeightResolver:
+    """Weights from an offline model (by name), or from a model or `.npz` file (by evaluating their blobs)."""
+    if name is None:
+        return _no_weights
+    path = Path(name)
+    if path.suffix == ".om":
+        from ..dialects.om import payloads_of
+        from ..runtime.om.reader import read_om
+
+        return payloads_of(read_om(path))
+    return _blob_resolver(path)
+
+
+def _no_weights(op: WeightOp) -> WeightPayload:
+    raise AscendError(
+        "E10058",
+        f"the bytes of weight {op.weight.data.name!r} are not in the text",
+        expected="--weights with the .om, .onnx or .npz file that holds them",
+    )
+
+
+def _blob_resolver(path: Path) -> WeightResolver:
+    from ..dialects.nn_attrs import BlobAttr
+    from ..lowering.onnx_importer import import_onnx
+    from ..runtime.om.model import WeightPayload
+    from ..runtime.weights import WeightStore
+
+    store = WeightStore.of_npz(path) if path.suffix == ".npz" else import_onnx(path).weights
+
+    def resolve(op: WeightOp) -> WeightPayload:
+        source = op.source
+        if not isinstance(source, BlobAttr):
+            return _no_weights(op)
+        return WeightPayload.measured(lambda: store.evaluate(source.data).tobytes())
+
+    return resolve
 
 
 def _parse(text: str, name: str) -> ModuleOp:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final, Literal, TypeAlias
 
 Region: TypeAlias = Literal["feature_map", "weights"]
@@ -202,7 +203,7 @@ class OmModel:
     weight_base: int = WEIGHT_BASE
     machine_code: str = MACHINE_CODE
 
-    @property
+    @cached_property
     def weight_size(self) -> int:
         """Bytes of the weight region: the unused head, the weights, then padding to a whole number of
         512-byte units."""
@@ -210,7 +211,7 @@ class OmModel:
             return 0
         return align_up(max(w.offset + w.size for w in self.weights) + SPARE)
 
-    @property
+    @cached_property
     def stream_num(self) -> int:
         """Number of streams the tasks use (at least one)."""
         return max((task.stream for task in self.tasks), default=0) + 1
@@ -234,9 +235,14 @@ class OmModel:
             return Address("weights", word - self.weight_base)
         return None
 
+    @cached_property
+    def kernel_by_name(self) -> Mapping[str, OmKernel]:
+        """The kernel images by name."""
+        return {kernel.name: kernel for kernel in self.kernels}
+
     def kernel(self, name: str) -> OmKernel | None:
         """The kernel image of that name, if the file holds one."""
-        return next((kernel for kernel in self.kernels if kernel.name == name), None)
+        return self.kernel_by_name.get(name)
 
 
 def align_up(size: int, unit: int = ALIGNMENT) -> int:

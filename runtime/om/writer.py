@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -29,26 +29,22 @@ def write_om(model: OmModel, path: str | os.PathLike[str]) -> None:
     """Write `model` to `path`: to a temporary file beside it first, so that there is never half a file under
     that name."""
     target = Path(path)
-    handle = -1
-    name = ""
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        with os.fdopen(handle, "wb") as stream:
+        with temporary.open("xb") as stream:
             stream_om(model, stream)
-        os.chmod(name, 0o644)
-        os.replace(name, target)
+        temporary.replace(target)
     except OSError as error:
         raise AscendError(
             "E13004",
             f"cannot write {str(target)!r}: {error.strerror or error}",
-            expected="a path in a directory that exists and may be written",
-            hint="check --output, the permissions of its directory and the free disk space",
+            expected="a path in a folder that exists and may be written",
+            hint="check --output, the permissions of its folder and the free disk space",
         ) from error
     finally:
-        if name:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def om_bytes(model: OmModel) -> bytes:
