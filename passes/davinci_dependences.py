@@ -173,7 +173,7 @@ class Dependences:
                 return True
             assert level.parent is not None
             level = level.parent.block
-        return home.repeats and may_overlap(x, y, home.depth - 1, None, home)
+        return home.repeats and may_overlap(x, y, 0, None, home)
 
     def _carried(self, upto: list[Access], y: Access, home: BlockNode, depth: int) -> None:
         done: dict[tuple[int, tuple[tuple[Variable, int], ...], int], list[int]] = {}
@@ -201,7 +201,7 @@ class Dependences:
                 return
             assert level.parent is not None
             level = level.parent.block
-        if home.repeats and may_overlap(first, later, home.depth - 1, None, home):
+        if home.repeats and may_overlap(first, later, 0, None, home):
             self._add(home, depth, first.item, later.item)
 
     # ------------------------------------------------------------------ buffers that share bytes

@@ -22,6 +22,7 @@ from .davinci_program import BlockNode, Item, Program
 from .davinci_sync_order import Edge, Need, Order, barrier, closing, flag, intersecting
 
 _CREDITS = 2  # ids of a flag without a ring: how many tiles its producer may run ahead
+_MOST_IDS = 8  # deepest ring of ids that is tried; what the chip lacks is saved in step 5
 _Span = tuple[int, int, Item, Item]
 
 
@@ -106,7 +107,7 @@ class Flags:
 
     def _closing_need(self, edge: Edge) -> Need | None:
         """What keeps the flag from being set twice: the number of its ids is the least that works."""
-        tries = range(1, self.core.event_ids + 1) if edge.distance == 0 else range(1)
+        tries = range(1, _MOST_IDS + 1) if edge.distance == 0 else range(1)
         for executions in tries:
             need = Need(
                 edge.block,
