@@ -22,7 +22,7 @@ from .checks import Executor, Ints, Rules, State
 from .floats import DTYPES, Array
 
 if TYPE_CHECKING:
-    from .memory import Core
+    from .memory import Core, L1Memory
 
 FRACTAL = 512
 _K0 = {"f16": 16, "s8": 32, "u8": 32}
@@ -38,10 +38,31 @@ class _Matrix:
     kind: str
     values: Array
     stored: bool  # the fractals hold the same values
+    shared: bool = False  # the values belong to L1's cache
 
     @property
     def end(self) -> int:
         return self.first + self.rows * self.cols
+
+
+@dataclass(slots=True, eq=False)
+class Link:
+    """Fractals [first, first + count) are those at byte `at` of L1, not copied yet.  L1 calls `settle` first
+    when it is about to overwrite them."""
+
+    owner: OperandMemory
+    first: int
+    count: int
+    at: int
+    l1: L1Memory
+
+    @property
+    def end(self) -> int:
+        return self.first + self.count
+
+    def settle(self) -> None:
+        """Copy the values after all."""
+        self.owner.settle_link(self)
 
 
 class OperandMemory:
@@ -55,6 +76,22 @@ class OperandMemory:
         self._count = count
         self._kinds = ["f16"] * count
         self._matrices: list[_Matrix] = []
+        self._links: list[Link] = []
+
+    def link(self, first: int, count: int, at: int, l1: L1Memory) -> None:
+        """Fractals of halves from `first` on become those at byte `at` of a mirrored L1, without a copy."""
+        self._drop(first, first + count, overwritten=True)
+        self._kinds[first : first + count] = ["f16"] * count
+        made = Link(self, first, count, at, l1)
+        self._links.append(made)
+        l1.links.append(made)
+
+    def settle_link(self, link: Link) -> None:
+        """Copy what `link` stands for and forget it."""
+        self._links.remove(link)
+        link.l1.links.remove(link)
+        low = link.at // 32
+        self._halves[link.first : link.end] = link.l1.plane[low : low + link.count * 16].reshape(-1, 256)
 
     def write(self, first: int, values: Array, kind: str, step: int = 1) -> None:
         """`values` (fractals × elements, fp64) become fractals first, first + step, …"""
@@ -70,7 +107,7 @@ class OperandMemory:
         reuse: Array | None = None
         for matrix in self._matrices:
             if (matrix.first, matrix.rows, matrix.cols, matrix.kind) == (first, rows, cols, kind):
-                reuse = matrix.values
+                reuse = None if matrix.shared else matrix.values
         self._drop(first, end, overwritten=True)
         shape = (rows * 16, cols * _K0[kind])
         if reuse is None or reuse.flags.c_contiguous == transposed:
@@ -84,7 +121,19 @@ class OperandMemory:
         for matrix in self._matrices:
             if (matrix.first, matrix.rows, matrix.cols, matrix.kind) == (first, rows, cols, kind):
                 return matrix.values
-        values = self._blocks(self.read(first, rows * cols, kind).reshape(rows * cols, 16, -1), rows, cols)
+        end = first + rows * cols
+        for link in self._links:
+            if link.first <= first and end <= link.end and kind == "f16":
+                key = (link.at + (first - link.first) * FRACTAL, rows, cols, self._rows_outer)
+                found = link.l1.matrices.get(key)
+                if found is None:
+                    low = key[0] // 32
+                    source = link.l1.plane[low : low + rows * cols * 16].reshape(rows * cols, 16, 16)
+                    found = np.ascontiguousarray(self.blocks(source, rows, cols)).reshape(rows * 16, -1)
+                    link.l1.matrices[key] = found
+                self._matrices.append(_Matrix(first, rows, cols, kind, found, True, True))
+                return found
+        values = self.blocks(self.read(first, rows * cols, kind).reshape(rows * cols, 16, -1), rows, cols)
         made = np.ascontiguousarray(values).reshape(rows * 16, -1)
         self._matrices.append(_Matrix(first, rows, cols, kind, made, True))
         return made
@@ -92,6 +141,8 @@ class OperandMemory:
     def read(self, first: int, count: int, kind: str) -> Array:
         """Fractals as fp64 values (count, elements)."""
         self._store(first, first + count)
+        for link in [link for link in self._links if link.first < first + count and first < link.end]:
+            self.settle_link(link)
         wrong = {other for other in self._kinds[first : first + count] if other != kind}
         if wrong:
             self._reinterpret(first, count, kind)
@@ -104,7 +155,7 @@ class OperandMemory:
             self._bytes = np.zeros((self._count, 512), np.float64)
         return self._bytes
 
-    def _blocks(self, fractals: Array, rows: int, cols: int) -> Array:
+    def blocks(self, fractals: Array, rows: int, cols: int) -> Array:
         """(fractal, 16, k0) → (row, 16, col, k0)."""
         if self._rows_outer:
             return fractals.reshape(rows, cols, 16, -1).transpose(0, 2, 1, 3)
@@ -122,6 +173,12 @@ class OperandMemory:
 
     def _drop(self, first: int, end: int, *, overwritten: bool) -> None:
         """Forget matrices that overlap [first, end); what is not overwritten goes to the fractals first."""
+        for link in [link for link in self._links if link.first < end and first < link.end]:
+            if overwritten and first <= link.first and link.end <= end:
+                self._links.remove(link)
+                link.l1.links.remove(link)
+            else:
+                self.settle_link(link)
         kept: list[_Matrix] = []
         for matrix in self._matrices:
             if matrix.end <= first or matrix.first >= end:
@@ -246,6 +303,7 @@ def make_mad(record: Decoded, soc: Soc) -> Executor:
     a_kind, b_kind = _OPERANDS[record.dtype]
     k0 = _K0[a_kind]
     checked: set[tuple[Ints, Ints]] = set()
+    scratch: dict[tuple[int, int], Array] = {}
 
     def check(addresses: Ints, fields: Ints) -> None:
         rules.check_fields(fields)
@@ -269,7 +327,12 @@ def make_mad(record: Decoded, soc: Soc) -> Executor:
             a = core.l0a.matrix(addresses[1] >> 9, m1, k1, a_kind)
         b = core.l0b.matrix(addresses[2] >> 9, n1, k1, b_kind)
         c = core.l0c.accumulator(addresses[0], m1, n1, kind)
-        total = np.matmul(a[:m, :k], b[:n, :k].T)
+        total = scratch.get((m, n))
+        if total is None:
+            if len(scratch) > 8:
+                scratch.clear()
+            total = scratch[m, n] = np.empty((m, n))
+        np.matmul(a[:m, :k], b[:n, :k].T, out=total)
         _accumulate(c[:m, :n], total, kind, init)
 
     return mad

@@ -74,12 +74,10 @@ def _take(core: Core, source: int, index: Array, pad: int, kind: str, out: Array
     """Cells `index` from L1 address `source` as fp64 (…, cells · k0)."""
     l1 = core.l1
     if kind == "f16" and l1.mirrored:
-        plane = l1.plane
-        plane[-1] = np.array([pad], np.uint16).view("<f2").astype(np.float64)[0]
-        view = plane[source // 32 :]
+        view = l1.padded_plane(pad)[source // 32 :]
         if out is not None:
             shaped = out.reshape(*index.shape, 16)
-            np.take(view, index, axis=0, out=shaped, mode="clip")
+            view.take(index, 0, shaped, "clip")
             return out
         return np.take(view, index, axis=0, mode="clip").reshape(index.shape[0], -1)
     cells = np.append(l1.data[source:].reshape(-1, 32), np.zeros((1, 32), np.uint8), axis=0)

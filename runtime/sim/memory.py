@@ -22,7 +22,7 @@ import numpy as np
 
 from ..isa.record import Decoded
 from ..soc import Soc
-from .cube import AccumulatorMemory, OperandMemory
+from .cube import FRACTAL, AccumulatorMemory, Link, OperandMemory
 from .fault import SimulatorFault
 from .floats import Array, half_to_double
 
@@ -80,13 +80,21 @@ class GlobalMemory:
 
 
 class L1Memory:
-    """L1: bytes and, when `mirrored`, the fp64 value of each half; one more cell at the end is for padding."""
+    """L1: bytes and, when `mirrored`, the fp64 value of each half; one more cell at the end is for padding.
+
+    `matrices` are GEMM-ready forms of fractals (byte address, rows, columns, order) that stay until their bytes
+    change; `links` are L0 fractals that still live here.  Whoever writes calls `before_write`, writes the bytes,
+    then `refresh`.
+    """
 
     def __init__(self, size: int) -> None:
         self.data = np.zeros(size, np.uint8)
         self.cells = size // 32
         self._plane: Array | None = None
+        self._padding = -1
         self.mirrored = False
+        self.matrices: dict[tuple[int, int, int, bool], Array] = {}
+        self.links: list[Link] = []
 
     @property
     def plane(self) -> Array:
@@ -94,6 +102,22 @@ class L1Memory:
         if self._plane is None:
             self._plane = np.zeros((self.cells + 1, 16), np.float64)
         return self._plane
+
+    def padded_plane(self, bits: int) -> Array:
+        """The plane with its padding cell set to a half."""
+        plane = self.plane
+        if bits != self._padding:
+            plane[-1] = np.array([bits], np.uint16).view("<f2").astype(np.float64)[0]
+            self._padding = bits
+        return plane
+
+    def before_write(self, low: int, high: int) -> None:
+        """The bytes [low, high) are about to change."""
+        for link in [link for link in self.links if link.at < high and low < link.at + link.count * FRACTAL]:
+            link.settle()
+        stale = [key for key in self.matrices if key[0] < high and low < key[0] + key[1] * key[2] * FRACTAL]
+        for key in stale:
+            del self.matrices[key]
 
     def refresh(self, low: int, high: int) -> None:
         """The bytes [low, high), multiples of 32, have changed."""

@@ -74,6 +74,8 @@ def make_copy(record: Decoded, soc: Soc) -> Executor:
             return
         target, dst = _side(core, rules, 0, addresses[0], dst_extent, True)
         source, src = _side(core, rules, 1, addresses[1], src_extent, False)
+        if to_l1:
+            core.l1.before_write(dst, dst + dst_extent)
         if state and state[0][0]:
             _accumulate(
                 rules,
@@ -174,10 +176,14 @@ def make_load2d(record: Decoded, soc: Soc) -> Executor:
             data, at = core.l1.data, addresses[1] + base * FRACTAL
         raw = np.ndarray((count, FRACTAL), np.uint8, data, at, (step * FRACTAL, 1))
         if space == "l1":
+            core.l1.before_write(addresses[0], addresses[0] + count * FRACTAL)
             core.l1.data[addresses[0] : addresses[0] + count * FRACTAL].reshape(count, FRACTAL)[...] = raw
             core.l1.refresh(addresses[0], addresses[0] + count * FRACTAL)
             return
         if core.l1.mirrored and not from_gm:  # the kernel's cube loads are all f16: values are there already
+            if step == 1 and not transpose:
+                _operand_memory(core, space).link(addresses[0] // FRACTAL, count, at, core.l1)
+                return
             values = np.ndarray((count, 256), np.float64, core.l1.plane, at * 4, (step * 2048, 8))
         else:
             values = _decode(np.ascontiguousarray(raw), kind)
