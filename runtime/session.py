@@ -93,7 +93,7 @@ class NodeArg:
 
 
 class InferenceSession:
-    """A loaded model. `sanitize` checks every run for hazards, `trace` names a file for each run's trace."""
+    """A loaded model. `sanitize` checks its kernels for hazards, `trace` names a file for every run."""
 
     def __init__(
         self,
@@ -108,14 +108,17 @@ class InferenceSession:
         if self._om.machine_code != MACHINE_CODE:
             raise AscendError(
                 "E10001",
-                f"the kernels of model {self._om.name!r} are encoded as {self._om.machine_code or 'unknown'!r}",
+                f"the kernels of model {self._om.name!r} are encoded as {self._om.machine_code!r}",
                 expected=MACHINE_CODE,
                 hint="convert the model with this version; kernels of the vendor's tools cannot be simulated",
             )
         self._trace = trace
         self._device = Device(load_soc(self._om.soc))
         self._device.load(self._om)
-        self._sanitize = sanitize
+        if sanitize:
+            from .sanitizer import check_model
+
+            check_model(self._device)
         self._report: Report | None = None
 
     @property
@@ -160,7 +163,7 @@ class InferenceSession:
         result = self._device.run([_checked(tensor, feed) for tensor in self._om.inputs])
         self._report = result.report
         if self._trace is not None:
-            result.report.write_trace(Path(self._trace))
+            self.report.write_trace(Path(self._trace))
         return [result.outputs[position] for position in wanted]
 
     def _output_positions(self, names: Sequence[str] | None) -> list[int]:

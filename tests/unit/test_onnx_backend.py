@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from ascend_mlir.runtime.om.model import OmModel, OmTensor
 from ascend_mlir.runtime.onnx_backend import AscendBackend
+from ascend_mlir.runtime.soc import Soc
 from onnx import TensorProto, helper
 
 
@@ -39,12 +40,11 @@ class Compiler(ModuleType):
 
 
 class Device:
-    def __init__(self, soc: str, *, sanitize: bool = False) -> None:
+    def __init__(self, soc: Soc) -> None:
         self.soc = soc
 
-    def load(self, model: OmModel) -> Device:
+    def load(self, model: OmModel) -> None:
         self.outputs = len(model.outputs)
-        return self
 
     def run(self, inputs: Sequence[np.ndarray[Any, Any]]) -> SimpleNamespace:
         total = np.array([sum(float(array.sum()) for array in inputs)], np.float32)

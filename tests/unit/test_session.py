@@ -17,6 +17,7 @@ from ascend_mlir.runtime.errors import AscendError
 from ascend_mlir.runtime.om.model import OmModel
 from ascend_mlir.runtime.om.writer import om_bytes, write_om
 from ascend_mlir.runtime.session import InferenceSession
+from ascend_mlir.runtime.soc import Soc
 from om_samples import conv_model
 
 
@@ -39,13 +40,13 @@ class FakeDevice:
 
     created: ClassVar[list[FakeDevice]] = []
 
-    def __init__(self, soc: str, *, sanitize: bool = False) -> None:
-        self.soc, self.sanitize = soc, sanitize
+    def __init__(self, soc: Soc) -> None:
+        self.soc = soc
         self.seen: list[np.ndarray[Any, Any]] = []
         FakeDevice.created.append(self)
 
-    def load(self, model: OmModel) -> FakeDevice:
-        return self
+    def load(self, model: OmModel) -> None:
+        self.model = model
 
     def run(self, inputs: Sequence[np.ndarray[Any, Any]]) -> SimpleNamespace:
         self.seen = list(inputs)
@@ -76,12 +77,12 @@ def test_described_like_onnxruntime() -> None:
 
 def test_run_from_a_file_with_trace(tmp_path: Path) -> None:
     write_om(conv_model(), tmp_path / "m.om")
-    session = InferenceSession(tmp_path / "m.om", sanitize=True, trace=tmp_path / "t.json")
+    session = InferenceSession(tmp_path / "m.om", trace=tmp_path / "t.json")
     (output,) = session.run(["probabilities"], {"x": IMAGE})
     assert output[0, 0] == IMAGE.size
     assert session.report.cycles == 1000
     assert (tmp_path / "t.json").is_file()
-    assert FakeDevice.created[-1].sanitize and FakeDevice.created[-1].soc == "Ascend310P3"
+    assert FakeDevice.created[-1].soc.name == "Ascend310P3"
 
 
 def test_strided_arrays_arrive_whole() -> None:
