@@ -1,0 +1,330 @@
+"""Kernels for fused vector groups: `generate` and `choose_schedule`.
+
+One generator for every group of elementwise, broadcast, select, cast and reduction ops: `vector_space.py` finds the
+loops and the program, `vector_tiles.py` covers a tile with instructions, this module cuts the iteration space into
+tiles and blocks and walks over it.  Three ways to tile (schedule key `mode`):
+
+* `flat`: all operands cover the whole space; it is one run of elements, cut at multiples of 128.
+* `rows`: tiles of whole rows.
+* `split`: rows that are longer than UB: a tile is a piece of one row.  A reduction then takes one pass over the row
+  per phase (decision D16): partial results accumulate in UB, what a later phase needs is recomputed from GM.
+
+Loaded and stored tiles rotate in rings of two, so that DMA of the next tile overlaps the arithmetic of this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..dialects import ascend, dtypes, nn
+from ..dialects.davinci import AllocOp, KernelOp
+from ..runtime.errors import AscendError
+from ..runtime.soc import Soc
+from .kernel_builder import Index, KernelBuilder, Ref
+from .tails import is_packed, pack_unit, row_period
+from .vector_body import Body, Place
+from .vector_space import Space, analyse
+from .vector_tiles import BLOCK, LANES, MAX_REPEAT, Count, Tile
+
+GROUP = 128  # elements: what blocks and flat tiles are multiples of
+BURST_BYTES = 16384  # a DMA of this size reaches full bandwidth [ASC performance guide]
+RESERVE = 2048  # bytes of UB left for alignment
+TILES_PER_BLOCK = 4  # enough for load, compute and store to overlap
+
+Schedule = dict[str, int | list[int] | str]
+
+
+def generate(group: ascend.GroupOp, soc: Soc, name: str) -> KernelOp:
+    """The kernel of one vector group; follows the group's schedule, or chooses one."""
+    if is_window(group):
+        from .vector_window import generate_window
+
+        return generate_window(group, soc, name)
+    space = analyse(group, soc)
+    values = dict(group.schedule.values)
+    plan = _plan_of(values) if "mode" in values else _choose(space, soc)
+    return _build(space, soc, name, plan)
+
+
+def choose_schedule(group: ascend.GroupOp, soc: Soc) -> Schedule:
+    """Tile sizes and block count, as attributes that a person or a tuner may edit."""
+    if is_window(group):
+        from .vector_window import choose_window_schedule
+
+        return choose_window_schedule(group, soc)
+    plan = _choose(analyse(group, soc), soc)
+    return {"mode": plan.mode, "rows": plan.rows, "columns": plan.columns, "blocks": plan.blocks}
+
+
+def is_window(group: ascend.GroupOp) -> bool:
+    return any(isinstance(op, nn.MaxPoolOp | nn.AvgPoolOp | nn.LRNOp) for op in group.body.block.ops)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`rows` x `columns` per tile (columns: elements, whole rows in mode `rows`)."""
+
+    mode: str
+    rows: int
+    columns: int
+    blocks: int
+
+
+def _plan_of(values: dict[str, ascend.ScheduleValue]) -> Plan:
+    numbers = {k: v for k, v in values.items() if isinstance(v, int)}
+    return Plan(str(values["mode"]), numbers["rows"], numbers["columns"], numbers["blocks"])
+
+
+# ------------------------------------------------------------------------------------------ choosing
+def padded_columns(space: Space) -> int:
+    """Elements of a whole row in UB: whole blocks for every element type of the group."""
+    unit = BLOCK if any(o.gm_type in ("bool", "i8", "u8") for o in _all_operands(space)) else LANES
+    return -(-space.columns // unit) * unit
+
+
+def _all_operands(space: Space) -> list:
+    return [*space.operands, *(o for _, o in space.results)]
+
+
+def row_granule(space: Space) -> int:
+    """Rows at whose multiples tiles and blocks may be cut, so that stores are whole blocks (decision D6)."""
+    granule = 1
+    for _, operand in space.results:
+        _, rows, cols = space.varies(operand.mask)
+        size = dtypes.size_of(operand.gm_type)
+        if cols and not space.lanes and rows and space.columns * size % BLOCK:
+            row = space.columns * size
+            lanes = BLOCK if size == 1 else LANES
+            granule = max(granule, pack_unit(lanes) if is_packed(row, lanes) and space.rows >= pack_unit(lanes) else row_period(row, lanes))
+        elif not cols and not space.lanes and rows:
+            granule = max(granule, BLOCK // size)
+    return granule
+
+
+def is_ordered(space: Space) -> bool:
+    """Whether stores of neighbouring outer indices share a block of GM: then one core stores them in order."""
+    for _, operand in space.results:
+        outer, rows, cols = space.varies(operand.mask)
+        size = dtypes.size_of(operand.gm_type)
+        if space.lanes or not outer:
+            continue
+        inner = (space.columns if cols else 1) * (space.rows if rows else 1) * size
+        if inner % BLOCK:
+            return True
+    return False
+
+
+def _choose(space: Space, soc: Soc) -> Plan:
+    if len(space.dims) == 1 and not space.reduced:
+        return _choose_flat(space, soc)
+    outer = 1
+    for d in space.dims[:-2]:
+        outer *= d
+    full_results = all(space.varies(o.mask)[2] for _, o in space.results)
+    aligned = space.lanes > 0 or all(space.columns * dtypes.size_of(o.gm_type) % BLOCK == 0 for _, o in space.results)
+    few = outer * space.rows < TILES_PER_BLOCK * soc.cores and space.columns >= 4096 and full_results and aligned
+    if not (few and not space.reduced):
+        plan = _choose_rows(space, soc, outer)
+        if plan is not None:
+            return plan
+    return _choose_split(space, soc, outer, aligned or (outer * space.rows == 1))
+
+
+def _choose_flat(space: Space, soc: Soc) -> Plan:
+    groups = -(-space.columns // GROUP)
+    blocks = min(soc.cores, groups)
+    most = _repeat_limit(space, soc)
+    columns = _largest(space, soc, lambda c: Plan("flat", 1, c, blocks), GROUP, most)
+    share = -(-groups // blocks) * GROUP
+    wanted = max(BURST_BYTES // 2, -(-share // (TILES_PER_BLOCK * GROUP)) * GROUP)
+    return Plan("flat", 1, min(columns, wanted, -(-share // GROUP) * GROUP), blocks)
+
+
+def _repeat_limit(space: Space, soc: Soc) -> int:
+    """Elements of a run: without counter mode one instruction has at most 255 repeats."""
+    if soc.core.has_counter_mode:
+        return 1 << 20
+    wide = any(n.dtype in ("f32", "s32") for n in space.nodes)
+    return MAX_REPEAT * (64 if wide else 128) // GROUP * GROUP
+
+
+def _choose_rows(space: Space, soc: Soc, outer: int) -> Plan | None:
+    granule = row_granule(space)
+    cores = 1 if is_ordered(space) else soc.cores
+    rows = space.rows
+    if rows <= granule:
+        plan = Plan("rows", rows, space.columns, min(cores, outer))
+        return plan if _fits(space, soc, plan) else _fewer_rows(space, soc, granule, outer)
+    most = min(MAX_REPEAT // granule * granule or granule, -(-rows // granule) * granule)
+    if granule > MAX_REPEAT and not _fits(space, soc, Plan("rows", granule, space.columns, 1)):
+        granule = LANES
+        most = MAX_REPEAT // granule * granule
+    best = _largest(space, soc, lambda r: Plan("rows", r, space.columns, 1), granule, most)
+    if best == 0:
+        return _fewer_rows(space, soc, granule, outer)
+    row_bytes = space.columns * 2
+    share = max(1, outer * rows // (cores * TILES_PER_BLOCK))
+    wanted = max(share, -(-BURST_BYTES // row_bytes))
+    wanted = min(wanted, max(1, outer * rows // cores))
+    best = max(granule, min(best, -(-wanted // granule) * granule))
+    divisors = [r for r in range(best, best // 2, -1) if rows % r == 0 and r % granule == 0]
+    best = divisors[0] if divisors else best
+    return Plan("rows", best, space.columns, min(cores, outer * -(-rows // best)))
+
+
+def _fewer_rows(space: Space, soc: Soc, granule: int, outer: int) -> Plan | None:
+    """Rows so long that not even a granule fits: single rows, one core when stores touch."""
+    plan = Plan("rows", 1, space.columns, soc.cores if granule == 1 and not is_ordered(space) else 1)
+    if space.rows == 1:
+        plan = Plan("rows", 1, space.columns, min(plan.blocks, outer))
+    return plan if _fits(space, soc, plan) else None
+
+
+def _choose_split(space: Space, soc: Soc, outer: int, aligned: bool) -> Plan:
+    if not space.reduced and not all(space.varies(o.mask)[2] for _, o in space.results):
+        raise AscendError("E40022", "a result that does not vary along rows longer than UB")
+    columns = _largest(space, soc, lambda c: Plan("split", 1, c, 1), GROUP, _repeat_limit(space, soc))
+    if columns == 0:
+        raise AscendError("E40023", "no tile of the vector group fits UB")
+    items = outer * space.rows
+    pieces = -(-space.columns // columns)
+    if not space.reduced:
+        while items * pieces < TILES_PER_BLOCK * soc.cores and columns > BURST_BYTES // 2:
+            columns = -(-columns // (2 * GROUP)) * GROUP
+            pieces = -(-space.columns // columns)
+        items *= pieces
+    single = not aligned or is_ordered(space)
+    return Plan("split", 1, columns, 1 if single else min(soc.cores, items))
+
+
+def _largest(space: Space, soc: Soc, plan_of, unit: int, most: int) -> int:  # noqa: ANN001
+    """Largest multiple of `unit` up to `most` that fits UB; 0 if none."""
+    most = max(unit, most // unit * unit)
+    budget = soc.core.buffers["ub"].size - RESERVE
+    probe = min(most, unit * 8)
+    used = ub_bytes(_build(space, soc, "probe", plan_of(probe)))
+    size = min(most, max(unit, int(budget * probe / max(1, used)) // unit * unit))
+    while size >= unit:
+        if ub_bytes(_build(space, soc, "probe", plan_of(size))) <= budget:
+            return size
+        size = min(size - unit, int(size * 0.9) // unit * unit)
+    return 0
+
+
+def _fits(space: Space, soc: Soc, plan: Plan) -> bool:
+    return ub_bytes(_build(space, soc, "probe", plan)) <= soc.core.buffers["ub"].size - RESERVE
+
+
+def ub_bytes(kernel: KernelOp) -> int:
+    """UB that the kernel's buffers take at once, rings included (an upper bound: lifetimes are not looked at)."""
+    return sum(
+        op.result.type.size.data * op.ring_depth
+        for op in kernel.walk()
+        if isinstance(op, AllocOp)
+    )
+
+
+# ------------------------------------------------------------------------------------------ building
+def _build(space: Space, soc: Soc, name: str, plan: Plan) -> KernelOp:
+    kb = KernelBuilder(name, soc, len(space.operands) + len(space.results), plan.blocks)
+    body = Body(kb, space)
+    if plan.mode == "flat":
+        _flat(kb, space, body, plan)
+    elif plan.mode == "rows":
+        _rows(kb, space, body, plan)
+    else:
+        _split(kb, space, body, plan)
+    return kb.kernel
+
+
+def _flat(kb: KernelBuilder, space: Space, body: Body, plan: Plan) -> None:
+    total, tail = space.columns, space.columns % GROUP
+    groups = -(-total // GROUP)
+    body.hoist(Tile(1, 1, Count.of(LANES), 0, space.lanes), 0)
+    first, count = kb.partition(groups)
+    step = plan.columns // GROUP
+    with kb.loop(kb.ceil_div(count, step)) as i:
+        at = kb.add(first, kb.mul(i, step))
+        mine = kb.min(step, kb.sub(count, kb.mul(i, step)))
+        n: Index = kb.mul(mine, GROUP)
+        has_tail: Index = 0
+        whole = mine
+        if tail:
+            n = kb.min(n, kb.sub(total, kb.mul(at, GROUP)))
+            has_tail = flag(kb, kb.add(at, mine), groups)
+            whole = kb.sub(mine, has_tail)
+        columns = Count(n, min(plan.columns, total), whole, tail, has_tail)
+        place = Place([], 0, kb.mul(at, GROUP))
+        body.tile(Tile(1, 1, columns, 0, space.lanes), place)
+
+
+def flag(kb: KernelBuilder, a: Index, b: Index) -> Index:
+    """1 if a = b else 0."""
+    if isinstance(a, int) and isinstance(b, int):
+        return int(a == b)
+    return kb.select(kb.equal(a, b), 1, 0)
+
+
+def _outer(kb: KernelBuilder, space: Space, index: Index) -> list[Index]:
+    """Indices of the outer dims of a linear index."""
+    found: list[Index] = []
+    for extent in reversed(space.dims[:-2]):
+        found.insert(0, kb.rem(index, extent))
+        index = kb.div(index, extent)
+    if found:  # the outermost quotient needs no remainder
+        found[0] = found[0] if len(found) == 1 and isinstance(found[0], int) else found[0]
+    return found
+
+
+def _items(space: Space, inner: int) -> int:
+    total = inner
+    for d in space.dims[:-2]:
+        total *= d
+    return total
+
+
+def _rows(kb: KernelBuilder, space: Space, body: Body, plan: Plan) -> None:
+    tiles = -(-space.rows // plan.rows)
+    padded = padded_columns(space)
+    columns = Count.of(space.columns)
+    body.hoist(Tile(plan.rows, plan.rows, columns, padded, space.lanes), padded)
+    first, count = kb.partition(_items(space, tiles))
+    with kb.loop(count) as t:
+        index = kb.add(first, t)
+        row = kb.mul(kb.rem(index, tiles), plan.rows)
+        rows: Index = plan.rows
+        if space.rows % plan.rows:
+            rows = kb.min(plan.rows, kb.sub(space.rows, row))
+        place = Place(_outer(kb, space, kb.div(index, tiles)), row, 0)
+        body.tile(Tile(rows, plan.rows, columns, padded, space.lanes), place)
+
+
+def _split(kb: KernelBuilder, space: Space, body: Body, plan: Plan) -> None:
+    pieces = -(-space.columns // plan.columns)
+    tail = space.columns % GROUP
+
+    def piece(j: Index) -> tuple[Tile, Index]:
+        start = kb.mul(j, plan.columns)
+        n: Index = kb.min(plan.columns, kb.sub(space.columns, start)) if space.columns % plan.columns else plan.columns
+        has_tail = flag(kb, j, pieces - 1) if tail else 0
+        limit = min(plan.columns, space.columns)
+        columns = Count(n, limit, kb.div(n, GROUP), tail, has_tail)
+        return Tile(1, 1, columns, 0, space.lanes), start
+
+    body.hoist(Tile(1, 1, Count.of(min(plan.columns, space.columns)), 0, space.lanes), 0)
+    inner = 1 if space.reduced else pieces
+    first, count = kb.partition(_items(space, space.rows * inner))
+    with kb.loop(count) as t:
+        index = kb.add(first, t)
+        line = kb.div(index, inner)
+        outer = _outer(kb, space, kb.div(line, space.rows))
+        row = kb.rem(line, space.rows)
+        if space.reduced:
+            body.phases(pieces, piece, outer, row)
+        else:
+            tile, start = piece(kb.rem(index, inner))
+            body.tile(tile, Place(outer, row, start))
+
+
+__all__: Sequence[str] = ("Plan", "Ref", "choose_schedule", "generate")

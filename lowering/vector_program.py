@@ -1,0 +1,321 @@
+"""The vector generator's own small program: one node per vector instruction, on whole tiles.
+
+A fused `nn` body is first expanded (`vector_expand.py`) into nodes that are what the vector unit can do: one
+mnemonic, one element type, one rounding.  A node also says along which dimensions of the iteration space its value
+varies (`mask`); that alone decides whether it is a full tile, one value per row, one row for all rows, or a single
+value, and hence how an instruction addresses it.  Equal nodes are made once.
+
+Booleans are f16 0 or 1 on the chip (decision D13).
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..runtime.soc import Soc
+
+Mask = tuple[bool, ...]
+
+SIZES = {"f16": 2, "f32": 4, "s32": 4, "u8": 1, "s8": 1, "s16": 2, "u16": 2}
+"""Bytes per element on the chip."""
+
+REDUCTIONS = {"reduce_sum": "vadd", "reduce_max": "vmax", "reduce_min": "vmin"}
+"""Reduction nodes and the instruction that joins two partial results."""
+
+NEUTRAL = {"reduce_sum": 0.0, "reduce_max": -math.inf, "reduce_min": math.inf}
+
+
+@dataclass(frozen=True)
+class Node:
+    """`op` is a mnemonic, a reduction, "load" (imm = operand number), "splat" (imm = value) or "lanes" (imm = see
+    `lane mask`): u16 all-ones in lanes that hold data, 0 in padding."""
+
+    op: str
+    dtype: str
+    args: tuple[int, ...]
+    imm: float | int | str | None
+    mask: Mask
+    optype: str
+    body_op: int = 0
+
+    @property
+    def is_reduction(self) -> bool:
+        return self.op in REDUCTIONS
+
+
+def raw_bits(value: float, dtype: str) -> int:
+    """Scalar operands are raw bits of the instruction's type."""
+    if dtype == "f16":
+        with np.errstate(over="ignore"):
+            return int(np.float16(value).view(np.uint16))
+    if dtype == "f32":
+        with np.errstate(over="ignore"):
+            return struct.unpack("<I", struct.pack("<f", np.float32(value)))[0]
+    return int(value) & (0xFFFF if dtype in ("s16", "u16") else 0xFFFFFFFF)
+
+
+class Program:
+    """Nodes in execution order, with the small algebra that the expansions share."""
+
+    def __init__(self, soc: Soc, rank: int, reduced: Sequence[bool]) -> None:
+        self.soc = soc
+        self.nodes: list[Node] = []
+        self.rank = rank
+        self.reduced = tuple(reduced)
+        self.body_op = 0
+        self._known: dict[Node, int] = {}
+        self.none: Mask = (False,) * rank
+
+    # ------------------------------------------------------------------ construction
+    def _add(self, node: Node) -> int:
+        key = replace(node, body_op=0)
+        if key not in self._known:
+            self._known[key] = len(self.nodes)
+            self.nodes.append(replace(node, body_op=self.body_op))
+        return self._known[key]
+
+    def load(self, operand: int, dtype: str, mask: Mask) -> int:
+        return self._add(Node("load", dtype, (), operand, mask, dtype))
+
+    def lanes(self, what: str, mask: Mask, like: int) -> int:
+        """All-ones or zero lanes, of the element size of node `like`."""
+        dtype = "u16" if SIZES[self.dtype(like)] == 2 else "s32"
+        return self._add(Node("lanes", dtype, (), what, mask, dtype))
+
+    def splat(self, value: float, dtype: str = "f16") -> int:
+        return self._add(Node("splat", dtype, (), float(value), self.none, dtype))
+
+    def has(self, op: str, dtype: str) -> bool:
+        return self.soc.core.supports(op, dtype)
+
+    def dtype(self, x: int) -> str:
+        return self.nodes[x].dtype
+
+    def value_of(self, x: int) -> float | None:
+        """The value of a splat."""
+        node = self.nodes[x]
+        return float(node.imm) if node.op == "splat" and isinstance(node.imm, int | float) else None
+
+    def unary(self, op: str, x: int) -> int:
+        n = self.nodes[x]
+        return self._add(Node(op, n.dtype, (x,), None, n.mask, n.dtype))
+
+    def scalar(self, op: str, x: int, value: float) -> int:
+        """`op` with an immediate; on a chip without it, the two-operand form with a splat."""
+        n = self.nodes[x]
+        known = self.value_of(x)
+        if known is not None and op in ("vadds", "vmuls"):
+            return self.splat(known + value if op == "vadds" else known * value, n.dtype)
+        if (op == "vadds" and value == 0) or (op == "vmuls" and value == 1):
+            return x
+        if self.has(op, n.dtype):
+            return self._add(Node(op, n.dtype, (x,), value, n.mask, n.dtype))
+        return self.binary(op[:-1], x, self.splat(value, n.dtype), fold=False)
+
+    def binary(self, op: str, a: int, b: int, fold: bool = True, optype: str = "") -> int:
+        if fold:
+            folded = self._fold_scalar(op, a, b)
+            if folded is not None:
+                return folded
+        na, nb = self.nodes[a], self.nodes[b]
+        mask = tuple(p or q for p, q in zip(na.mask, nb.mask, strict=True))
+        return self._add(Node(op, na.dtype, (a, b), None, mask, optype or na.dtype))
+
+    def _fold_scalar(self, op: str, a: int, b: int) -> int | None:
+        va, vb = self.value_of(a), self.value_of(b)
+        if vb is not None and op in ("vadd", "vmul", "vmax", "vmin"):
+            return self.scalar(op + "s", a, vb)
+        if va is not None and op in ("vadd", "vmul", "vmax", "vmin"):
+            return self.scalar(op + "s", b, va)
+        if vb is not None and op == "vsub":
+            return self.scalar("vadds", a, -vb)
+        if va is not None and op == "vsub":
+            return self.scalar("vadds", self.scalar("vmuls", b, -1.0), va)
+        exact = vb is not None and vb != 0 and math.frexp(abs(vb))[0] == 0.5
+        if op == "vdiv" and vb is not None and exact:
+            return self.scalar("vmuls", a, 1.0 / vb)
+        return None
+
+    def reduce(self, op: str, x: int) -> int:
+        n = self.nodes[x]
+        mask = tuple(m and not r for m, r in zip(n.mask, self.reduced, strict=True))
+        full = tuple(m or r for m, r in zip(n.mask, self.reduced, strict=True))
+        if full != n.mask:  # reducing what does not vary: the caller scales or keeps it
+            raise ValueError("reduction of a value that does not vary along the reduced dims")
+        return self._add(Node(op, n.dtype, (x,), None, mask, n.dtype))
+
+    # ------------------------------------------------------------------ conversions
+    def convert(self, x: int, suffix: str, dtype: str) -> int:
+        """vconv with a type such as "f162s32r"."""
+        n = self.nodes[x]
+        return self._add(Node("vconv", dtype, (x,), suffix, n.mask, suffix))
+
+    def cast(self, x: int, dtype: str) -> int:
+        """Rounds to `dtype`; a value that was only rounded for the model's sake is taken unrounded."""
+        n = self.nodes[x]
+        if n.dtype == dtype:
+            return x
+        known = self.value_of(x)
+        if known is not None:
+            return self.splat(known, dtype)
+        if n.op == "vconv" and self.nodes[n.args[0]].dtype == dtype == "f32" and n.imm == "f322f16":
+            return n.args[0]
+        direct = f"{n.dtype}2{dtype}"
+        if self.has("vconv", direct):
+            return self.convert(x, direct, dtype)
+        if self.has("vconv", direct + "r"):
+            return self.convert(x, direct + "r", dtype)
+        if n.dtype != "f16" and dtype != "f16":
+            return self.cast(self.cast(x, "f16"), dtype)
+        raise ValueError(f"no conversion {direct} on {self.soc.name}")
+
+    def wide(self, x: int) -> int:
+        return self.cast(x, "f32")
+
+    # ------------------------------------------------------------------ arithmetic in names
+    def add(self, a: int, b: int) -> int:
+        return self.binary("vadd", a, b)
+
+    def sub(self, a: int, b: int) -> int:
+        return self.binary("vsub", a, b)
+
+    def mul(self, a: int, b: int) -> int:
+        return self.binary("vmul", a, b)
+
+    def adds(self, x: int, value: float) -> int:
+        return self.scalar("vadds", x, value)
+
+    def muls(self, x: int, value: float) -> int:
+        return self.scalar("vmuls", x, value)
+
+    def maxs(self, x: int, value: float) -> int:
+        if value == 0 and self.has("vrelu", self.dtype(x)):
+            return self.unary("vrelu", x)
+        return self.scalar("vmaxs", x, value)
+
+    def mins(self, x: int, value: float) -> int:
+        return self.scalar("vmins", x, value)
+
+    def reciprocal(self, x: int) -> int:
+        """1/x: vdiv where the chip has it, else the 9-bit vrec and two Newton steps r(2 - xr) in f32."""
+        dtype = self.dtype(x)
+        if self.has("vdiv", dtype):
+            return self.binary("vdiv", self.splat(1.0, dtype), x, fold=False)
+        x = self.wide(x)
+        r = self.unary("vrec", x)
+        for _ in range(2):
+            r = self.mul(r, self.adds(self.muls(self.mul(x, r), -1.0), 2.0))
+        return self.cast(r, dtype)
+
+    def divide(self, a: int, b: int) -> int:
+        dtype = self.dtype(a)
+        if self._fold_scalar("vdiv", a, b) is not None or self.has("vdiv", dtype):
+            return self.binary("vdiv", a, b)
+        return self.cast(self.mul(self.wide(a), self.reciprocal(self.wide(b))), dtype)
+
+    def rsqrt(self, x: int) -> int:
+        """1/√x of an f32: √ and / where the chip has them, else vrsqrt and Newton steps y(1.5 - xy²/2)."""
+        if self.has("vsqrt", "f32") and self.has("vdiv", "f32"):
+            return self.reciprocal(self.unary("vsqrt", x))
+        y = self.unary("vrsqrt", x)
+        for _ in range(2):
+            y = self.mul(y, self.adds(self.muls(self.mul(x, self.mul(y, y)), -0.5), 1.5))
+        return y
+
+    def sqrt(self, x: int) -> int:
+        dtype = self.dtype(x)
+        if self.has("vsqrt", dtype):
+            return self.unary("vsqrt", x)
+        x = self.wide(x)
+        return self.cast(self.mul(x, self.rsqrt(self.scalar("vmaxs", x, 1e-30))), dtype)
+
+    def exp(self, x: int) -> int:
+        """e^x in x's type if the chip can, else through f16."""
+        dtype = self.dtype(x)
+        if self.has("vexp", dtype):
+            return self.unary("vexp", x)
+        return self.cast(self.unary("vexp", self.cast(self.scalar("vmaxs", x, -30.0), "f16")), dtype)
+
+    def log(self, x: int) -> int:
+        dtype = self.dtype(x)
+        if self.has("vln", dtype):
+            return self.unary("vln", x)
+        return self.cast(self.unary("vln", self.cast(x, "f16")), dtype)
+
+    def bit_not(self, x: int) -> int:
+        """All bits inverted (on 16-bit lanes)."""
+        n = self.nodes[x]
+        return self._add(Node("vnot", n.dtype, (x,), None, n.mask, "u16"))
+
+    def polynomial(self, x: int, coefficients: Sequence[float]) -> int:
+        """Horner, highest coefficient first."""
+        total = self.adds(self.muls(x, coefficients[0]), coefficients[1])
+        for c in coefficients[2:]:
+            total = self.adds(self.mul(total, x), c)
+        return total
+
+
+def preserves_zero(program: Program, results: Sequence[int]) -> bool:
+    """Whether zero padding lanes in all inputs give zero padding lanes in all results (decision D9)."""
+    values: list[float] = []
+    with np.errstate(all="ignore"):
+        for node in program.nodes:
+            values.append(_scalar_value(node, [values[a] for a in node.args]))
+    return all(values[r] == 0 for r in results)
+
+
+def _scalar_value(node: Node, a: list[float]) -> float:
+    imm = float(node.imm) if isinstance(node.imm, int | float) else 0.0
+    one = np.float32(a[0]) if a else np.float32(0)
+    match node.op:
+        case "load":
+            return 0.0
+        case "splat":
+            return imm
+        case "vadds":
+            return float(one + imm)
+        case "vmuls":
+            return float(one * imm)
+        case "vmaxs":
+            return max(float(one), imm)
+        case "vmins":
+            return min(float(one), imm)
+        case "vadd":
+            return a[0] + a[1]
+        case "vsub":
+            return a[0] - a[1]
+        case "vmul":
+            return a[0] * a[1]
+        case "vmax":
+            return max(a[0], a[1])
+        case "vmin":
+            return min(a[0], a[1])
+        case "vdiv":
+            return float(np.float32(a[0]) / np.float32(a[1]))
+        case "vexp":
+            return float(np.exp(one))
+        case "vln":
+            return float(np.log(one))
+        case "vsqrt":
+            return float(np.sqrt(one))
+        case "vrec":
+            return math.inf if a[0] == 0 else 1.0 / a[0]
+        case "vrsqrt":
+            return math.inf if a[0] <= 0 else a[0] ** -0.5
+        case "vabs":
+            return abs(a[0])
+        case "vrelu" | "reduce_max" | "reduce_min" | "reduce_sum" | "vlrelu":
+            return max(a[0], 0.0) if node.op == "vrelu" else a[0]
+        case "vconv":
+            return a[0]
+        case "vand":
+            return 0.0 if 0.0 in a else math.nan
+        case "vor":
+            return 0.0 if a[0] == a[1] == 0 else math.nan
+        case _:
+            return math.nan
