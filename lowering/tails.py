@@ -13,7 +13,7 @@ Storing.  A store must not write bytes that another block owns (D6), so nobody m
 something that is already there.  `store_rows` takes dense rows (a run of `row_bytes`·count bytes in GM) and picks
 
 * whole blocks: one DMA;
-* *packed*: rows of up to 4 blocks are packed in UB first.  The transpose instruction makes an element position a block
+* *packed*: short rows (`PACKED_BLOCKS`) are packed in UB first.  The transpose instruction makes an element position a block
   address: [lane][row, element] → [row, element][lane], drop the surplus blocks, transpose back.  Needs lanes² rows per
   tile (`pack_unit`), surplus ones may hold anything;
 * *ordered*: phases in rising order; the surplus of a row is overwritten by the row after it, the overlapping extents
@@ -47,9 +47,8 @@ from .kernel_builder import Index, KernelBuilder, Ref
 BLOCK = 32
 MAX_GAP = 65535
 MAX_REPEAT = 255
-PACKED_BLOCKS = (
-    4  # rows up to so many blocks are packed in UB; longer ones leave no room for the exploded copy
-)
+# Rows up to so many blocks are packed in UB, by lanes; longer ones leave no room for the exploded copy.
+PACKED_BLOCKS = {16: 4, 32: 1}
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -126,7 +125,8 @@ def transpose_blocks(
             dst_rep=dst_rep, src_rep=src_rep, dst_row_stride=dst_row, src_row_stride=src_row,
         )  # fmt: skip
         return
-    for column in (0, 1):  # half of a source block: 16 destination rows
+    # The upper half first: where its destination rows lie behind a matrix, the next matrix is written over them.
+    for column in (1, 0):  # half of a source block: 16 destination rows
         for row in (0, 1):  # 16 source rows: half of a destination block
             to, of = dst + column * 16 * dst_row * BLOCK, src + row * 16 * src_row * BLOCK
             kb.op(
@@ -188,17 +188,17 @@ def scratch_blocks(row_bytes: int, max_rows: int, lanes: int, *, separate: bool 
     """UB blocks that `store_rows` (or `store_separate_rows`) allocates."""
     if row_bytes % BLOCK == 0:
         return 0
-    blocks = ceil_div(row_bytes, BLOCK)
-    if separate or blocks > PACKED_BLOCKS:
+    if separate or not is_packed(row_bytes, lanes):
         return ceil_div(max_rows, lanes) * lanes * 4
+    blocks = ceil_div(row_bytes, BLOCK)
     rows = ceil_div(max_rows, pack_unit(lanes)) * lanes  # rows of a lane
     elements = row_bytes * lanes // BLOCK
-    return rows * (blocks * lanes + elements * 2)
+    return rows * (blocks * lanes + elements * 3)
 
 
-def is_packed(row_bytes: int) -> bool:
+def is_packed(row_bytes: int, lanes: int = 16) -> bool:
     """`store_rows` packs such rows, so UB rows must be given for whole multiples of `pack_unit`."""
-    return row_bytes % BLOCK != 0 and ceil_div(row_bytes, BLOCK) <= PACKED_BLOCKS
+    return row_bytes % BLOCK != 0 and ceil_div(row_bytes, BLOCK) <= PACKED_BLOCKS[lanes]
 
 
 def store_rows(
@@ -207,7 +207,7 @@ def store_rows(
     """Stores `count` dense rows; see the module docstring for what dst and count must satisfy."""
     if row_bytes % BLOCK == 0:
         _store_whole(kb, dst, rows, count, max_count, row_bytes, row_bytes)
-    elif is_packed(row_bytes):
+    elif is_packed(row_bytes, lanes):
         packed = pack_rows(kb, rows, max_count, row_bytes=row_bytes, lanes=lanes)
         length = kb.div(kb.add(kb.mul(count, row_bytes), BLOCK - 1), BLOCK)
         dma(kb, "copy_ubuf_to_gm", dst, packed, 1, length, max_length=ceil_div(max_count * row_bytes, BLOCK))
@@ -268,7 +268,8 @@ def row_ends(kb: KernelBuilder, rows: UbRows, most: int, *, row_bytes: int, lane
     total = most if rows.phases == 1 else rows.phases * rows.per_phase
     groups = ceil_div(total, lanes)
     whole, rest = divmod(row_bytes, BLOCK)
-    positions, ends = kb.alloc("ub", groups * 2 * lanes * BLOCK), kb.alloc("ub", groups * lanes * BLOCK)
+    positions = kb.alloc("ub", groups * 2 * lanes * BLOCK)
+    ends = kb.alloc("ub", groups * lanes * BLOCK, depth=2)
     for half in (0, 1):
         transpose_blocks(
             kb, lanes, positions + half * lanes * BLOCK, rows.base + (whole - 1 + half) * BLOCK, groups,
@@ -362,7 +363,7 @@ def pack_rows(kb: KernelBuilder, rows: UbRows, max_count: int, *, row_bytes: int
             src_step=blocks * lanes,
         )
     chunk = per_lane * elements // lanes  # blocks of a lane in the dense run
-    packed = kb.alloc("ub", lanes * chunk * BLOCK)
+    packed = kb.alloc("ub", lanes * chunk * BLOCK, depth=2)
     for start in range(0, chunk, MAX_REPEAT):
         transpose_blocks(
             kb, lanes, packed + start * BLOCK, kept + start * lanes * BLOCK, min(MAX_REPEAT, chunk - start),

@@ -186,6 +186,7 @@ _ALU = {
     "arith.divui": lambda a, b: a // b,
     "arith.remui": lambda a, b: a % b,
     "arith.minsi": min,
+    "arith.shli": lambda a, b: a << b,
     "arith.maxsi": max,
     "arith.select": lambda c, a, b: a if c else b,
     "davinci.cast": lambda a: a,

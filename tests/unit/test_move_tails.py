@@ -24,7 +24,7 @@ def _copy_kernel(
     last = kb.min(kb.add(first, kb.mul(granules, period)), rows)
     held = (
         tails.ceil_div(tile, tails.pack_unit(lanes)) * tails.pack_unit(lanes)
-        if tails.is_packed(row_bytes)
+        if tails.is_packed(row_bytes, lanes)
         else tile
     )
     held = tails.ceil_div(held, lanes) * lanes

@@ -1,0 +1,638 @@
+"""Moves whose neighbours in the output are not neighbours in the input: tiles turned by the transpose instruction.
+
+The input axis with stride 1 is the *column* axis, the output axes inside of it are the *rows*: a tile is loaded as input
+rows (each a run along the column axis), `vnchwconv` turns 16×16 elements per repeat, and a tile is stored as output
+rows (each a run along the row axes).  NC1HWC0 is such a matrix too: its 16 lanes are 16 input rows of H·W numbers.
+
+    ND [C, HW] → NC1HWC0:   rows = 16 channels, column = pixels,   output row = 16 lanes of a pixel
+    NC1HWC0 → ND [C, HW]:   rows = pixels,      column = 16 lanes, output row = a plane of pixels
+    [M, N] → [N, M]:        rows = M,           column = N
+
+Two shapes of tile.  *Dense*: the output rows are whole, one tile is one contiguous run of output, and small matrices
+share a tile.  *Split*: the row axis is cut as well, output rows are stored apart (`tails.store_separate_rows`).
+
+Elements of 4 and 8 bytes move as 16-bit pieces in three turns, because lane and piece must change places:
+[j][c, h] → [c, h][j lanes] → [j, h][c lanes] → [c][j, h]; each turn writes with the strides the next one needs.
+Bytes have 32 lanes and are turned in four half-block steps (`tails.transpose_blocks`).
+A cast f32 → f16 is done on the loaded rows, f16 → f32 on the turned ones, so that the turn always moves fp16.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+
+from ..runtime.soc import Soc
+from .kernel_builder import Index, KernelBuilder, Ref
+from .move_problem import Axis, Grid, aligned_steps
+from .tails import (
+    BLOCK,
+    MAX_GAP,
+    MAX_REPEAT,
+    UbRows,
+    ceil_div,
+    dma,
+    is_packed,
+    load_rows,
+    pack_unit,
+    scratch_blocks,
+    store_rows,
+    store_separate_rows,
+    transpose_blocks,
+)
+
+MAX_DENSE_BYTES = 2048  # an output row of so many bytes is kept whole: 16 columns of it are a tile of 32 KB
+LANES_16BIT = 16
+
+
+@dataclass(frozen=True)
+class Transposition:
+    """One turn.  `outer` and `rows` are in output order; the last of `rows` has output stride 1.
+
+    `lanes_total`: the rows are the C0 lanes of the last outer axis (C1), and so many channels exist: the others are
+    zeros.  `columns_total`: the columns are those lanes, and only so many output rows exist.
+    """
+
+    outer: tuple[Axis, ...]
+    column: Axis
+    rows: tuple[Axis, ...]
+    size: int  # bytes of an element while it is turned
+    middle: tuple[Axis, ...] = ()  # output axes between column and rows that a tile does not span
+    src_size: int = 0
+    out_size: int = 0
+    out_base: int = 0
+    src_base: int = 0
+    lanes_total: int = 0
+    columns_total: int = 0
+
+    @property
+    def lanes(self) -> int:
+        return BLOCK if self.size == 1 else LANES_16BIT
+
+    @property
+    def pieces(self) -> int:
+        """16-bit pieces per element."""
+        return max(1, self.size // 2)
+
+    @property
+    def row_count(self) -> int:
+        return prod(a.extent for a in self.rows)
+
+    @property
+    def fits_dense(self) -> bool:
+        """Whole output rows fit a tile of the fewest columns."""
+        return self.row_count <= max_dense_rows(self.size)
+
+    @property
+    def casts_in(self) -> bool:
+        return self.src_size not in (0, self.size)
+
+    @property
+    def casts_out(self) -> bool:
+        return self.out_size not in (0, self.size)
+
+    @property
+    def gm_in(self) -> int:
+        return self.src_size or self.size
+
+    @property
+    def gm_out(self) -> int:
+        return self.out_size or self.size
+
+
+def max_dense_rows(size: int) -> int:
+    """Elements of an output row that a dense tile may hold whole."""
+    return MAX_DENSE_BYTES // max(2, size)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of a tile: `batch` steps of the last outer axis (whole matrices), `columns` columns, `split` rows (0: all)."""
+
+    batch: int
+    columns: int
+    split: int = 0
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """A plan's tile in UB, in blocks."""
+
+    rows: int  # input rows, a multiple of the lanes
+    in_pitch: int
+    gm_in_pitch: int  # blocks of a loaded row (the same without cast)
+    out_rows: int
+    out_pitch: int
+    out_bytes: int  # of an output row in GM
+
+    @staticmethod
+    def of(t: Transposition, plan: Plan) -> _Shape:
+        count = plan.split or t.row_count
+        rows = ceil_div(count, t.lanes) * t.lanes
+        columns = ceil_div(plan.columns, t.lanes) * t.lanes
+        spill = t.lanes if plan.columns % t.lanes else 0  # the last column group writes behind the matrix
+        needed = plan.batch * plan.columns + spill if plan.batch > 1 else columns
+        row_bytes = count * t.gm_out
+        if is_packed(row_bytes, t.lanes) and not plan.split:
+            needed = ceil_div(needed, pack_unit(t.lanes)) * pack_unit(t.lanes)
+        return _Shape(
+            rows,
+            ceil_div(plan.columns * t.size, BLOCK),
+            ceil_div(plan.columns * t.gm_in, BLOCK),
+            ceil_div(needed, t.lanes) * t.lanes,
+            rows * t.size // BLOCK,
+            row_bytes,
+        )
+
+    def ub_blocks(self, t: Transposition, plan: Plan) -> int:
+        taken = 2 * plan.batch * self.rows * self.gm_in_pitch
+        taken += self.out_depth(t, plan) * self.out_rows * self.out_pitch
+        if t.casts_in:
+            taken += plan.batch * self.rows * self.in_pitch
+        if t.casts_out:
+            taken += self.wide_rows(t, plan) * ceil_div(self.out_bytes, BLOCK) * 2
+        if t.pieces > 1:
+            taken += 2 * (self.rows + t.lanes) * ceil_div(plan.columns, t.lanes) * t.size * t.lanes // BLOCK
+        separate = bool(plan.split)
+        most = plan.batch * plan.columns
+        return taken + scratch_blocks(self.out_bytes, most, t.lanes, separate=separate)
+
+
+    def wide_rows(self, t: Transposition, plan: Plan) -> int:
+        """Rows of the buffer that holds cast output rows."""
+        unit = pack_unit(t.lanes) if is_packed(self.out_bytes, t.lanes) and not plan.split else t.lanes
+        return ceil_div(plan.batch * plan.columns, unit) * unit
+
+    def out_depth(self, t: Transposition, plan: Plan) -> int:
+        """Two tiles of output rows, unless the vector unit itself reads them."""
+        return 1 if t.casts_out or (is_packed(self.out_bytes, t.lanes) and not plan.split) else 2
+
+
+def is_dense(t: Transposition) -> bool:
+    """Output rows follow one another without gaps, in the order of the loops."""
+    return not t.middle and t.column.out == t.row_count
+
+
+def choose_plan(t: Transposition, soc: Soc) -> Plan:
+    """Largest tile that fits UB twice and leaves every core two tiles."""
+    room = soc.core.buffers["ub"].size * 15 // 16 // BLOCK
+    wanted = 2 * soc.cores
+    best: tuple[int, Plan] | None = None
+    for plan in _candidates(t):
+        shape = _Shape.of(t, plan)
+        if shape.ub_blocks(t, plan) > room or not _encodable(t, shape):
+            continue
+        total = min(wanted, make_grid(t, plan).parallel)
+        if best is None or total > best[0]:
+            best = total, plan
+        if total >= wanted or plan.batch * plan.columns * shape.out_bytes <= 64 * BLOCK:
+            break
+    if best is None:
+        raise ValueError(f"no tile of {t} fits")
+    return best[1]
+
+
+def _encodable(t: Transposition, shape: _Shape) -> bool:
+    """Strides and repeat counts within the fields of vnchwconv."""
+    return shape.rows // t.lanes <= MAX_REPEAT and shape.out_rows * shape.out_pitch < MAX_GAP
+
+
+def _candidates(t: Transposition) -> list[Plan]:
+    """Larger tiles first."""
+    columns, plans = t.column.extent, list[Plan]()
+    whole = is_dense(t) and t.fits_dense
+    if whole and t.outer and t.outer[-1].out == columns * t.row_count <= 1 << 14:
+        unit = aligned_steps(t.outer[-1].out * t.gm_out)
+        batch = t.outer[-1].extent
+        while batch > 1:
+            plans.append(Plan(batch, columns))
+            batch = ceil_div(ceil_div(batch, 2), unit) * unit if batch > unit else 1
+    step = max(t.lanes, BLOCK // t.gm_in)
+    cuts = [columns] if columns <= 4096 else []
+    cut = 2048
+    while cut >= step:
+        if cut < columns:
+            cuts.append(cut)
+        cut = cut * 3 // 4 // step * step if cut > step else 0
+    if whole:
+        plans += [Plan(1, c) for c in cuts]
+        if not _aligned(t) or len(t.rows) > 1:
+            return plans
+    row = t.rows[-1].extent
+    if len(t.rows) > 1:
+        return [Plan(1, c, t.row_count) for c in cuts if c <= 512]
+    splits = [row] if row <= 256 else [s for s in (256, 224, 192, 160, 128, 112, 96, 64, 48, 32, 16) if s <= row]
+    pairs = [Plan(1, c, s) for c in cuts for s in splits if c <= 512]
+    return plans + sorted(pairs, key=lambda p: -p.columns * p.split / (1 + abs(p.columns - p.split) / 256))
+
+
+def _aligned(t: Transposition) -> bool:
+    """All output rows start at whole blocks."""
+    strides = [a.out for a in (*t.outer, t.column, *t.middle)]
+    return all(s * t.gm_out % BLOCK == 0 for s in (*strides, t.out_base, t.row_count))
+
+
+def make_grid(t: Transposition, plan: Plan) -> Grid:
+    """Tile indices: outer axes, middle axes, column tiles, row tiles."""
+    outer = [a.extent for a in t.outer]
+    if plan.batch > 1:
+        outer[-1] = ceil_div(outer[-1], plan.batch)
+    column_tiles = ceil_div(t.column.extent, plan.columns)
+    if not plan.split:
+        counts = (*outer, column_tiles)
+        return Grid(counts, 1 if _starts_aligned(t, plan) else prod(counts))
+    middle = [a.extent for a in t.middle]
+    counts = (*outer, *middle, column_tiles, ceil_div(t.row_count, plan.split))
+    if _aligned(t):
+        return Grid(counts)
+    unit = counts[-1] * column_tiles * prod(middle)
+    for axis, count in reversed(list(zip(t.outer, outer, strict=True))):
+        if axis.out * t.gm_out % BLOCK == 0:
+            return Grid(counts, unit)
+        unit *= count
+    return Grid(counts, unit)
+
+
+def _starts_aligned(t: Transposition, plan: Plan) -> bool:
+    """Every dense tile begins at a whole block; else a store may spill behind the tile, and one block does all."""
+    steps = [a.out for a in t.outer]
+    if steps:
+        steps[-1] *= plan.batch
+    if plan.columns < t.column.extent:
+        steps.append(plan.columns * t.row_count)
+    return all(s * t.gm_out % BLOCK == 0 for s in (*steps, t.out_base))
+
+
+def _needs_exact_ends(t: Transposition, plan: Plan) -> bool:
+    """Blocks meet behind tiles whose last row does not end a period of `tails.row_period`."""
+    shape = _Shape.of(t, plan)
+    if shape.out_bytes % BLOCK == 0 or is_packed(shape.out_bytes, t.lanes) or make_grid(t, plan).parallel == 1:
+        return False
+    counts = [plan.batch * plan.columns, t.column.extent % plan.columns]
+    if plan.batch > 1:
+        counts.append(t.outer[-1].extent % plan.batch * t.column.extent)
+    if t.columns_total:
+        counts.append(t.columns_total % t.column.extent)
+    return any(count % t.lanes for count in counts)
+
+
+class TransposeEmitter:
+    """Emits the loop over tiles of one transposition into a kernel."""
+
+    def __init__(self, kb: KernelBuilder, t: Transposition, plan: Plan, src: Ref, dst: Ref) -> None:
+        self.kb, self.t, self.plan = kb, t, plan
+        self.shape = _Shape.of(t, plan)
+        self.src, self.dst = src, dst
+        self.grid = make_grid(t, plan)
+
+    def emit(self) -> None:
+        with self.grid.tiles(self.kb) as indices:
+            if self.plan.split:
+                self._split_tile(indices)
+            else:
+                self._dense_tile(indices)
+
+    # ------------------------------------------------------------------------------------------ tiles
+    def _dense_tile(self, indices: list[Index]) -> None:
+        kb, t, plan = self.kb, self.t, self.plan
+        outer = list(indices[:-1])
+        batch: Index = 1
+        if plan.batch > 1:
+            outer[-1] = kb.mul(outer[-1], plan.batch)
+            batch = _rest(kb, plan.batch, t.outer[-1].extent, outer[-1])
+        column = kb.mul(indices[-1], plan.columns)
+        columns = _rest(kb, plan.columns, t.column.extent, column)
+        places = [*zip(t.outer, outer, strict=True), (t.column, column)]
+        src, dst = self._addresses(places)
+        last = outer[-1] if outer else 0
+        valid = self._valid_rows(last, batch)
+        lanes, geometry = self._load(src, t.rows, columns, batch, valid)
+        out = kb.alloc("ub", self.shape.out_rows * self.shape.out_pitch * BLOCK, self.shape.out_depth(t, plan))
+        self._turn(out, lanes, geometry)
+        self._zero_lanes(out, last)
+        count: Index = columns if plan.batch == 1 else kb.mul(batch, t.column.extent)
+        most = plan.batch * plan.columns
+        if t.columns_total:
+            count = kb.min(count, kb.sub(t.columns_total, kb.add(kb.mul(last, t.column.extent), column)))
+        rows = self._cast_out(out, count)
+        row_bytes = self.shape.out_bytes
+        if _needs_exact_ends(t, plan):
+            store_separate_rows(
+                kb, dst, rows, count, most, row_bytes=row_bytes, gm_pitch=row_bytes, lanes=t.lanes
+            )
+            return
+        store_rows(kb, dst, rows, count, most, row_bytes=row_bytes, lanes=t.lanes)
+
+    def _split_tile(self, indices: list[Index]) -> None:
+        kb, t, plan = self.kb, self.t, self.plan
+        fixed, (ci, ri) = list(indices[:-2]), indices[-2:]
+        column = kb.mul(ci, plan.columns)
+        columns = _rest(kb, plan.columns, t.column.extent, column)
+        row = kb.mul(ri, plan.split)
+        whole_rows = _aligned(t)
+        if t.row_count % plan.split and not whole_rows:
+            row = kb.min(row, t.row_count - plan.split)  # the last tile overlaps: rows end exactly where they must
+        count = _rest(kb, plan.split, t.row_count, row) if whole_rows else plan.split
+        axes = (*t.outer, *t.middle, t.column, t.rows[-1])
+        src, dst = self._addresses(list(zip(axes, (*fixed, column, row), strict=True)))
+        last = fixed[len(t.outer) - 1] if t.outer else 0
+        loaded = t.rows if len(t.rows) > 1 else (replace(t.rows[0], extent=plan.split),)
+        lanes, geometry = self._load(src, loaded, columns, 1, count)
+        out = kb.alloc("ub", self.shape.out_rows * self.shape.out_pitch * BLOCK, self.shape.out_depth(t, plan))
+        self._turn(out, lanes, geometry)
+        stored: Index = columns
+        if t.columns_total:
+            stored = kb.min(columns, kb.sub(t.columns_total, kb.add(kb.mul(last, t.column.extent), column)))
+        rows = self._cast_out(out, stored, count)
+        self._store_split(dst, rows, stored, count)
+
+    def _store_split(self, dst: Ref, rows: UbRows, stored: Index, count: Index) -> None:
+        kb, t, plan = self.kb, self.t, self.plan
+        pitch, most = t.column.out * t.gm_out, plan.columns
+        if isinstance(count, int):
+            store_separate_rows(
+                kb, dst, rows, stored, most, row_bytes=count * t.gm_out, gm_pitch=pitch, lanes=t.lanes
+            )
+            return
+        length, longest = kb.div(kb.mul(count, t.gm_out), BLOCK), plan.split * t.gm_out // BLOCK
+        if pitch // BLOCK - 1 <= MAX_GAP:
+            step = pitch // BLOCK
+            dma(
+                kb, "copy_ubuf_to_gm", dst, rows.base, stored, length,
+                dst_step=step, src_step=rows.pitch, max_bursts=most, max_length=longest,
+            )  # fmt: skip
+            return
+        with kb.loop(stored) as r:
+            to, of = dst + kb.linear(0, (r, pitch)), rows.base + kb.linear(0, (r, rows.pitch * BLOCK))
+            dma(kb, "copy_ubuf_to_gm", to, of, 1, length, max_length=longest)
+
+    def _addresses(self, places: list[tuple[Axis, Index]]) -> tuple[Ref, Ref]:
+        kb, t = self.kb, self.t
+        src = kb.linear(t.src_base * t.gm_in, *((i, a.src * t.gm_in) for a, i in places))
+        dst = kb.linear(t.out_base * t.gm_out, *((i, a.out * t.gm_out) for a, i in places))
+        return self.src + src, self.dst + dst
+
+    def _valid_rows(self, last: Index, batch: Index) -> Index:
+        """Input rows of this tile: all, or as many as there are channels left."""
+        kb, t = self.kb, self.t
+        rows = kb.mul(batch, t.row_count)
+        if not t.lanes_total:
+            return rows
+        return kb.min(rows, kb.sub(t.lanes_total, kb.mul(last, t.row_count)))
+
+    # ------------------------------------------------------------------------------------------- load
+    def _load(
+        self, src: Ref, axes: tuple[Axis, ...], columns: Index, batch: Index, valid: Index
+    ) -> tuple[Ref, tuple[int, int, int]]:
+        """Input rows into UB; (base, (lane, lane group, batch) steps in blocks) of the 16-bit rows."""
+        kb, t, shape = self.kb, self.t, self.shape
+        raw = kb.alloc("ub", self.plan.batch * shape.rows * shape.gm_in_pitch * BLOCK, depth=2)
+        blocks = kb.div(kb.add(kb.mul(columns, t.gm_in), BLOCK - 1), BLOCK)
+        geometry = self._load_matrices(raw, src, axes, blocks, batch, valid)
+        if not t.casts_in:
+            return raw, geometry
+        cast = kb.alloc("ub", self.plan.batch * shape.rows * shape.in_pitch * BLOCK)
+        self._cast_in(cast, raw, columns, valid, geometry)
+        scale = shape.gm_in_pitch
+        lane, group, matrix = (step // scale * shape.in_pitch for step in geometry)
+        return cast, (lane, group, matrix)
+
+    def _load_matrices(
+        self, raw: Ref, src: Ref, axes: tuple[Axis, ...], blocks: Index, batch: Index, valid: Index
+    ) -> tuple[int, int, int]:
+        kb, t, shape, plan = self.kb, self.t, self.shape, self.plan
+        pitch, lanes, row = shape.gm_in_pitch, t.lanes, axes[-1]
+        natural = (pitch, lanes * pitch, shape.rows * pitch)
+        if plan.batch == 1:
+            return self._load_matrix(raw, src, axes, blocks, valid)
+        step = t.outer[-1].src
+        count = prod(a.extent for a in axes)
+        if len(axes) == 1 and count == shape.rows and step == row.extent * row.src:
+            held = load_rows(
+                kb, raw, src, valid, blocks=blocks, gm_pitch=row.src * t.gm_in, max_rows=plan.batch * count,
+                lanes=lanes, ub_pitch=pitch, max_blocks=pitch,
+            )  # fmt: skip
+            if held.phases == 1:
+                return natural
+            return held.phase_step, pitch, count // lanes * pitch
+        dense = len(axes) == 1 and row.src * t.gm_in == pitch * BLOCK and step * t.gm_in % BLOCK == 0
+        if dense and step * t.gm_in // BLOCK - count * pitch <= MAX_GAP and not t.lanes_total:
+            dma(
+                kb, "copy_gm_to_ubuf", raw, src, batch, count * pitch,
+                dst_step=shape.rows * pitch, src_step=step * t.gm_in // BLOCK, max_bursts=plan.batch,
+            )  # fmt: skip
+            return natural
+        with kb.loop(batch) as o:
+            to, of = raw + kb.linear(0, (o, shape.rows * pitch * BLOCK)), src + kb.linear(0, (o, step * t.gm_in))
+            here = kb.min(count, kb.sub(valid, kb.mul(o, count))) if t.lanes_total else count
+            lane, group, _ = self._load_matrix(to, of, axes, blocks, here)
+        return lane, group, shape.rows * pitch
+
+    def _load_matrix(
+        self, raw: Ref, src: Ref, axes: tuple[Axis, ...], blocks: Index, valid: Index
+    ) -> tuple[int, int, int]:
+        kb, t, pitch, lanes = self.kb, self.t, self.shape.gm_in_pitch, self.t.lanes
+        row = axes[-1]
+        natural = (pitch, lanes * pitch, self.shape.rows * pitch)
+        if len(axes) == 1:
+            held = load_rows(
+                kb, raw, src, valid, blocks=blocks, gm_pitch=row.src * t.gm_in, max_rows=row.extent,
+                lanes=lanes, ub_pitch=pitch, max_blocks=pitch,
+            )  # fmt: skip
+            return natural if held.phases == 1 else (held.phase_step, pitch, self.shape.rows * pitch)
+        outer, inner = axes[0], prod(a.extent for a in axes[1:])
+        with kb.loop(outer.extent) as i:
+            to, of = raw + kb.linear(0, (i, inner * pitch * BLOCK)), src + kb.linear(0, (i, outer.src * t.gm_in))
+            if len(axes) > 2:
+                self._load_matrix(to, of, axes[1:], blocks, inner)
+            elif row.src * t.gm_in % BLOCK == 0:
+                load_rows(
+                    kb, to, of, row.extent, blocks=blocks, gm_pitch=row.src * t.gm_in, max_rows=row.extent,
+                    lanes=lanes, ub_pitch=pitch, max_blocks=pitch,
+                )  # fmt: skip
+            else:
+                with kb.loop(row.extent) as r:
+                    one, start = to + kb.linear(0, (r, pitch * BLOCK)), of + kb.linear(0, (r, row.src * t.gm_in))
+                    dma(kb, "copy_gm_to_ubuf", one, start, 1, blocks, max_length=pitch)
+        return natural
+
+    # ------------------------------------------------------------------------------------------- turn
+    def _turn(self, out: Ref, rows: Ref, geometry: tuple[int, int, int]) -> None:
+        kb, plan, shape = self.kb, self.plan, self.shape
+        if self.t.pieces == 1:
+            self._turn_once(out, rows, geometry)
+            return
+        lane, group, matrix = geometry
+        with kb.loop(plan.batch) as o:
+            to = out + kb.linear(0, (o, plan.columns * shape.out_pitch * BLOCK))
+            self._turn_pieces(to, rows + kb.linear(0, (o, matrix * BLOCK)), lane, group)
+
+    def _turn_once(self, out: Ref, rows: Ref, geometry: tuple[int, int, int]) -> None:
+        """(matrix, lane group, column group) nest; the longest of the three is the repeat.
+
+        The last column group may write rows behind its matrix: the next matrix is turned later, or, when the repeat
+        runs over matrices, column groups go backwards.
+        """
+        kb, t, plan, shape = self.kb, self.t, self.plan, self.shape
+        lane, group, matrix = geometry
+        groups, columns = shape.rows // t.lanes, ceil_div(plan.columns, t.lanes)
+        nest = (
+            (plan.batch, matrix, plan.columns * shape.out_pitch),
+            (groups, group, 1),
+            (columns, 1, t.lanes * shape.out_pitch),
+        )
+        # repeats of one instruction must not write the same blocks
+        choices = (1, 2) if plan.columns < t.lanes else (0, 1, 2)
+        longest = max(choices, key=lambda d: min(nest[d][0], MAX_REPEAT))
+        (repeat, src_rep, dst_rep), loops = nest[longest], [nest[d] for d in (0, 1, 2) if d != longest]
+        backwards = longest == 0
+        with kb.loop(loops[0][0]) as a, kb.loop(loops[1][0]) as b:
+            inner = kb.sub(loops[1][0] - 1, b) if backwards else b
+            of = rows + kb.linear(0, (a, loops[0][1] * BLOCK), (inner, loops[1][1] * BLOCK))
+            to = out + kb.linear(0, (a, loops[0][2] * BLOCK), (inner, loops[1][2] * BLOCK))
+            for start in range(0, repeat, MAX_REPEAT):
+                transpose_blocks(
+                    kb, t.lanes, to + start * dst_rep * BLOCK, of + start * src_rep * BLOCK,
+                    min(MAX_REPEAT, repeat - start),
+                    dst_row=shape.out_pitch, src_row=lane, dst_rep=dst_rep, src_rep=src_rep,
+                )  # fmt: skip
+
+    def _turn_pieces(self, out: Ref, rows: Ref, lane: int, group: int) -> None:
+        """Elements of 4 and 8 bytes: three turns of 16-bit pieces, see the module docstring."""
+        kb, t, plan, shape, q = self.kb, self.t, self.plan, self.shape, self.t.pieces
+        groups, columns = shape.rows // 16, ceil_div(plan.columns, 16)
+        by_row = columns * 16 * q  # blocks of one lane group in the first copy
+        by_column = shape.rows * q  # blocks of one column group in the second
+        first, second = kb.alloc("ub", groups * by_row * BLOCK), kb.alloc("ub", columns * by_column * BLOCK)
+        pieces = ceil_div(plan.columns * q, 16)
+        with kb.loop(groups) as g:
+            of, to = rows + kb.linear(0, (g, group * BLOCK)), first + kb.linear(0, (g, by_row * BLOCK))
+            for start in range(0, pieces, MAX_REPEAT):
+                transpose_blocks(
+                    kb, 16, to + start * 16 * BLOCK, of + start * BLOCK, min(MAX_REPEAT, pieces - start),
+                    dst_row=1, src_row=lane, dst_rep=16, src_rep=1,
+                )  # fmt: skip
+        with kb.loop(columns) as c:
+            for h in range(q):
+                of = first + kb.linear(h * BLOCK, (c, 16 * q * BLOCK))
+                to = second + kb.linear(h * BLOCK, (c, by_column * BLOCK))
+                transpose_blocks(
+                    kb, 16, to, of, groups, dst_row=q, src_row=q, dst_rep=16 * q, src_rep=by_row
+                )
+            to = out + kb.linear(0, (c, 16 * shape.out_pitch * BLOCK))
+            transpose_blocks(
+                kb, 16, to, second + kb.linear(0, (c, by_column * BLOCK)), by_column // 16,
+                dst_row=shape.out_pitch, src_row=1, dst_rep=1, src_rep=16,
+            )  # fmt: skip
+
+    def _zero_lanes(self, out: Ref, last: Index) -> None:
+        """Padding lanes of the last C1 (decision D9): one masked fill over its positions."""
+        kb, t, plan = self.kb, self.t, self.plan
+        rest = t.lanes_total % t.row_count if t.lanes_total else 0
+        if not rest:
+            return
+        groups = t.outer[-1].extent if t.outer else 1
+        positions = plan.columns
+        lane_bits = ((1 << t.row_count) - 1) & ~((1 << rest) - 1)
+        half = sum(lane_bits << (16 * i) for i in range(4))
+        half -= (1 << 64) if half >> 63 else 0
+
+        def fill() -> None:
+            where: Index = kb.mul(kb.sub(groups - 1, last), t.column.extent) if plan.batch > 1 else 0
+            base = out + kb.linear(0, (where, BLOCK))
+            for start in range(0, positions // 8, MAX_REPEAT):
+                kb.op(
+                    "vector_dup", "u16", base + start * 8 * BLOCK, value=0,
+                    repeat=min(MAX_REPEAT, positions // 8 - start), mask_hi=half, mask_lo=half,
+                )  # fmt: skip
+            if positions % 8:
+                bits = sum(lane_bits << (16 * i) for i in range(positions % 8))
+                low, high = bits & (1 << 64) - 1, bits >> 64
+                kb.op(
+                    "vector_dup", "u16", base + positions // 8 * 8 * BLOCK, value=0, repeat=1,
+                    mask_hi=_signed(high), mask_lo=_signed(low),
+                )  # fmt: skip
+
+        if groups == 1:
+            fill()
+            return
+        with kb.when(kb.less(groups - 1 - plan.batch, last)):
+            fill()
+
+    # ------------------------------------------------------------------------------------------ casts
+    def _cast_in(
+        self, cast: Ref, raw: Ref, columns: Index, valid: Index, geometry: tuple[int, int, int]
+    ) -> None:
+        """f32 rows → f16 rows, only what was loaded (arithmetic on undefined bytes faults, D10)."""
+        kb, t, shape = self.kb, self.t, self.shape
+        lane, group, matrix = (step // shape.gm_in_pitch for step in geometry)  # in rows of UB
+        with kb.loop(valid) as r:
+            o, i = (kb.div(r, t.row_count), kb.rem(r, t.row_count)) if self.plan.batch > 1 else (0, r)
+            g, i = (kb.div(i, t.lanes), kb.rem(i, t.lanes)) if shape.rows > t.lanes else (0, i)
+            place = kb.add(kb.mul(o, matrix), kb.add(kb.mul(g, group), kb.mul(i, lane)))
+            to = cast + kb.linear(0, (place, shape.in_pitch * BLOCK))
+            of = raw + kb.linear(0, (place, shape.gm_in_pitch * BLOCK))
+            _convert(kb, "f322f16", to, of, columns, self.plan.columns, dst_size=2, src_size=4)
+
+    def _cast_out(self, out: Ref, count: Index, width: Index | None = None) -> UbRows:
+        kb, t, shape = self.kb, self.t, self.shape
+        rows = UbRows(out, shape.out_pitch)
+        if not t.casts_out:
+            return rows
+        elements = self.plan.split or t.row_count
+        pitch = ceil_div(shape.out_bytes, BLOCK)
+        wide = kb.alloc("ub", shape.wide_rows(t, self.plan) * pitch * BLOCK, depth=2)
+        with kb.loop(count) as r:
+            to, of = wide + kb.linear(0, (r, pitch * BLOCK)), out + kb.linear(0, (r, shape.out_pitch * BLOCK))
+            _convert(kb, "f162f32", to, of, elements if width is None else width, elements, dst_size=4, src_size=2)
+        return UbRows(wide, pitch)
+
+
+def _signed(bits: int) -> int:
+    return bits - (1 << 64) if bits >> 63 else bits
+
+
+def _rest(kb: KernelBuilder, tile: int, total: int, start: Index) -> Index:
+    """Elements of the tile that begins at `start`."""
+    if total % tile == 0:
+        return tile
+    return min(tile, total - start) if isinstance(start, int) else kb.min(tile, kb.sub(total, start))
+
+
+def _convert(
+    kb: KernelBuilder, dtype: str, dst: Ref, src: Ref, count: Index, most: int, *, dst_size: int, src_size: int
+) -> None:
+    """`count` elements, 64 per repeat, the rest under a mask."""
+    lanes = 64
+    steps = {"dst_rep": lanes * dst_size // BLOCK, "src_rep": lanes * src_size // BLOCK}
+    whole, rest = kb.div(count, lanes), kb.rem(count, lanes)
+    if most >= lanes:
+        for start in range(0, most // lanes, MAX_REPEAT):
+            part = whole
+            if most // lanes > MAX_REPEAT:
+                part = kb.max(0, kb.min(MAX_REPEAT, kb.sub(whole, start)))
+            kb.op(
+                "vconv", dtype, dst + start * lanes * dst_size, src + start * lanes * src_size,
+                limits={"repeat": min(MAX_REPEAT, most // lanes)}, repeat=part,
+                dst_rep=steps["dst_rep"], src_rep=steps["src_rep"],
+            )  # fmt: skip
+    if isinstance(rest, int) and rest == 0:
+        return
+    repeat = 1 if isinstance(rest, int) else kb.min(1, rest)
+    kb.op(
+        "vconv", dtype, dst + kb.linear(0, (whole, lanes * dst_size)), src + kb.linear(0, (whole, lanes * src_size)),
+        limits={"repeat": 1, "mask_lo": -1}, repeat=repeat, mask_hi=0, mask_lo=kb.low_ones(rest),
+        dst_rep=steps["dst_rep"], src_rep=steps["src_rep"],
+    )  # fmt: skip
+
+
+def as_transposition(axes: tuple[Axis, ...], size: int, out_base: int = 0, src_base: int = 0) -> Transposition | None:
+    """The turn that a normalized box of axes asks for; None where the innermost output axis has input stride 1."""
+    at = next((i for i, a in enumerate(axes) if a.src == 1), None)
+    if at is None or at == len(axes) - 1 or axes[-1].out != 1:
+        return None
+    rows, middle = axes[at + 1 :], list[Axis]()
+    while len(rows) > 1 and prod(a.extent for a in rows) > max_dense_rows(size):
+        middle.append(rows[0])
+        rows = rows[1:]
+    return Transposition(axes[:at], axes[at], rows, size, tuple(middle), out_base=out_base, src_base=src_base)
