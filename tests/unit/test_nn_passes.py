@@ -77,7 +77,9 @@ def check(model: Model, module: ModuleOp, passes: Sequence[ModulePass], toleranc
         module.verify()
         for want, got in zip(expected, run_module(module, inputs, model.store), strict=True):
             assert got.dtype == want.dtype
-            np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance * max(1.0, float(np.abs(want).max())))
+            np.testing.assert_allclose(
+                got, want, rtol=tolerance, atol=tolerance * max(1.0, float(np.abs(want).max()))
+            )
     return names(module)
 
 
@@ -167,7 +169,26 @@ def test_matmul_forms() -> None:
     row = model(nn.MatMulOp(row, model.weight(6, 7), model.weight(7)))
     passes = [NNFoldConstantsPass(), NNSimplifyPass(), NNDecomposePass(), NNSimplifyPass()]
     left = check(model, model.module(scores, y, row), passes)
-    assert left.count("matmul") == 2 and left.count("conv") == 1 and "transpose" not in left and "add" not in left
+    assert (
+        left.count("matmul") == 2
+        and left.count("conv") == 1
+        and "transpose" not in left
+        and "add" not in left
+    )
+
+
+def test_channel_shuffle_is_a_convolution() -> None:
+    model = Model((1, 32, 4, 6))
+    y = conv(model, model.x, 32)
+    y = model(nn.TransposeOp(model(nn.ReshapeOp(y, (16, 2, 24))), (1, 0, 2)))
+    y = model(nn.ReshapeOp(y, (2, 1, 16, 4, 6)))
+    halves = [
+        model(nn.ReshapeOp(model(nn.SliceOp(y, (i, 0, 0, 0, 0), (1, 1, 16, 4, 6))), (1, 16, 4, 6)))
+        for i in range(2)
+    ]
+    y = model(nn.ConcatOp([halves[0], conv(model, halves[1], 16)], 1))
+    left = check(model, model.module(y), FRONT)
+    assert [n for n in left if n != "constant"] == ["conv", "conv", "conv", "concat"]
 
 
 COMPOSITES: dict[str, Callable[[Model], Operation]] = {
@@ -197,7 +218,7 @@ def test_composites(name: str) -> None:
     y = model(COMPOSITES[name](model))
     module = model.module(y)
     left = check(model, module, [NNDecomposePass(), NNSimplifyPass()])
-    assert name.split()[0] not in left or name.startswith("reduce")
+    assert name.split(maxsplit=1)[0] not in left or name.startswith("reduce")
     check(model, module, BACK_END, tolerance=2e-2)
 
 
@@ -205,7 +226,13 @@ def groups(module: ModuleOp) -> list[str]:
     return [op.kind.data for op in module.walk() if isinstance(op, nn.GroupOp)]
 
 
-FRONT: list[ModulePass] = [NNFoldConstantsPass(), NNFoldBatchNormPass(), NNSimplifyPass(), NNDecomposePass(), NNSimplifyPass()]
+FRONT: list[ModulePass] = [
+    NNFoldConstantsPass(),
+    NNFoldBatchNormPass(),
+    NNSimplifyPass(),
+    NNDecomposePass(),
+    NNSimplifyPass(),
+]
 
 
 def test_residual_block() -> None:
