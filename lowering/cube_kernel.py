@@ -120,15 +120,28 @@ class _CubeKernel:
         return self.kb.alloc("l1", self.p.k_steps * ceil_div(self.p.n1, self.s.split_columns) * FRACTAL)
 
     def _load_bias(self, columns: Index, plane: Index) -> Ref | None:
+        """The bias of this core's columns, each vector as many times as a tile has rows of fractals: one broadcast per tile."""
         if self.bias is None:
             return None
         kb = self.kb
         most = ceil_div(self.p.n1, self.s.split_columns)
-        buffer = kb.alloc("ub", most * _VECTOR, depth=1 if self.p.groups == 1 else 2)
+        depth = 1 if self.p.groups == 1 else 2
+        loaded = kb.alloc("ub", most * _VECTOR, depth)
+        copies = self.bias_rows
+        buffer = kb.alloc("ub", most * copies * _VECTOR, depth)
         source = self.bias + kb.linear(0, (self.first_column, _VECTOR), (plane, _VECTOR))
-        length = kb.mul(columns, 2)
-        kb.op("copy_gm_to_ubuf", "", buffer, source, bursts=1, length=length, limits={"length": 2 * most})
+        kb.op("copy_gm_to_ubuf", "", loaded, source, bursts=1, length=kb.mul(columns, 2), limits={"length": 2 * most})
+        for chunk in range(copies // 8):
+            for half in range(2):  # eight copies of one 32-byte half vector per repeat, one repeat per column
+                kb.op(
+                    "vadds", "f32", buffer + (chunk * 16 + half) * UNIT, loaded + half * UNIT, scalar=0, repeat=columns,
+                    dst_blk=2, src_blk=0, dst_rep=copies * 2, src_rep=2, limits={"repeat": most},
+                )  # fmt: skip
         return buffer
+
+    @property
+    def bias_rows(self) -> int:
+        return ceil_div(self.s.m, 8) * 8
 
     def _item(self, number: Index, columns: Index, bias: Ref | None) -> _Item:
         kb, p = self.kb, self.p
@@ -183,7 +196,7 @@ class _CubeKernel:
                 None, first, kb.sub(last, first), kb.max(kb.sub(first, top), 0), kb.max(kb.sub(end, last), 0), p.width,
                 kb.mul(count, p.out_width), kb.mul(unit0, p.out_width),
             )  # fmt: skip
-        if s.slab == "stream":
+        if s.k_piece < p.k_steps:
             return slab
         return _Slab(self._load_slab(item, slab, 0, p.k1, s.slab_depth), *_fields(slab)[1:])
 
@@ -265,42 +278,43 @@ class _CubeKernel:
         self.epilogue.finish(tile, accumulator, target, kb.add(item.c_plane0, column0))
 
     def _preload_bias(self, accumulator: Ref, bias: Ref, tile: Tile) -> None:
-        """All rows of the tile start at the bias: one broadcast per row of fractals."""
+        """All rows of the tile start at the bias."""
         kb, s = self.kb, self.s
         rows = kb.div(tile.m16, 16)
-        with kb.loop(rows) as row:
-            kb.op(
-                "broadcast_ub_to_cc", "f32", accumulator + kb.linear(0, (row, 1024)), bias + kb.linear(0, (tile.column_in_core, _VECTOR)),
-                bursts=tile.columns, length=1, dst_gap=kb.sub(rows, 1), limits={"bursts": s.n, "dst_gap": s.m - 1},
-                extents=(((s.n - 1) * s.m + 1) * 1024, s.n * _VECTOR),
-            )  # fmt: skip
+        kb.op(
+            "broadcast_ub_to_cc", "f32", accumulator, bias + kb.linear(0, (tile.column_in_core, self.bias_rows * _VECTOR)),
+            bursts=tile.columns, length=rows, src_gap=kb.mul(kb.sub(self.bias_rows, rows), 2),
+            limits={"bursts": s.n, "length": s.m, "src_gap": 2 * self.bias_rows},
+            extents=(s.n * s.m * 1024, s.n * self.bias_rows * _VECTOR),
+        )  # fmt: skip
 
     def _accumulate(self, item: _Item, slab: _Slab, held: Ref | None, start: Index, tile: Tile, accumulator: Ref) -> None:
         kb, s, p = self.kb, self.s, self.p
-        with kb.loop(kb.ceil_div(item.k_steps, s.k_load)) as load:
-            k0 = kb.mul(load, s.k_load)
-            count = self._tail(s.k_load, item.k_steps, load)
-            weights, weight_base = self._load_weights(item, held, start, tile, k0, count)
-            piece, piece_k0 = slab.buffer, k0
+        taps = p.window.taps
+        with kb.loop(kb.ceil_div(item.k_steps, s.k_piece)) as number:
+            first = kb.mul(number, s.k_piece)
+            total = self._tail(s.k_piece, item.k_steps, number)
+            piece, k_total = slab.buffer, p.k_steps
             if piece is None:
-                taps = p.window.taps
-                planes = kb.div(count, taps)
-                piece = self._load_slab(item, slab, kb.div(k0, taps), planes, s.slab_depth, max(1, s.k_load // taps))
-                piece_k0 = 0
-            with kb.loop(kb.ceil_div(count, s.k)) as step:
-                k = self._tail(s.k, count, step)
-                a0 = kb.alloc("l0a", s.m * s.k * FRACTAL, depth=2)
-                b0 = kb.alloc("l0b", s.k * s.n * FRACTAL, depth=2)
-                inner = kb.mul(step, s.k)
-                self._load_a(a0, piece, slab, tile, kb.add(piece_k0, inner), k, count if slab.buffer is None else p.k_steps)
-                self._load_b(b0, weights, weight_base, tile, inner, k, count)
-                init: Index = 0
-                if item.bias is None:
-                    init = self._is_zero(kb.add(k0, inner))
-                kb.op(
-                    "mad", "f32f16f16", accumulator, a0, b0, m=tile.m16, k=kb.mul(k, 16), n=kb.mul(tile.columns, 16), init=init,
-                    limits={"m": s.m * 16, "k": s.k * 16, "n": s.n * 16, "init": 1},
-                )  # fmt: skip
+                piece = self._load_slab(item, slab, kb.div(first, taps), kb.div(total, taps), s.slab_depth, s.k_piece // taps)
+                k_total = total
+            with kb.loop(kb.ceil_div(total, s.k_load)) as load:
+                inside = kb.mul(load, s.k_load)
+                count = self._tail(s.k_load, total, load)
+                weights, base = self._load_weights(item, held, start, tile, kb.add(first, inside), count)
+                with kb.loop(kb.ceil_div(count, s.k)) as step:
+                    k = self._tail(s.k, count, step)
+                    a0 = kb.alloc("l0a", s.m * s.k * FRACTAL, depth=2)
+                    b0 = kb.alloc("l0b", s.k * s.n * FRACTAL, depth=2)
+                    inner = kb.mul(step, s.k)
+                    in_piece = kb.add(inside, inner)
+                    self._load_a(a0, piece, slab, tile, in_piece if slab.buffer is None else kb.add(first, in_piece), k, k_total)
+                    self._load_b(b0, weights, base, tile, inner, k, count)
+                    init = 0 if item.bias is not None else self._is_zero(kb.add(first, in_piece))
+                    kb.op(
+                        "mad", "f32f16f16", accumulator, a0, b0, m=tile.m16, k=kb.mul(k, 16), n=kb.mul(tile.columns, 16), init=init,
+                        limits={"m": s.m * 16, "k": s.k * 16, "n": s.n * 16, "init": 1},
+                    )  # fmt: skip
 
     def _is_zero(self, value: Index) -> Index:
         if isinstance(value, int):
@@ -346,7 +360,7 @@ class _CubeKernel:
                 )  # fmt: skip
             return
         most_units, _ = self._slab_limits()
-        most_planes = p.k1 if slab.buffer is not None else max(1, s.k_load // window.taps)
+        most_planes = p.k1 if slab.buffer is not None else s.k_piece // window.taps
         channels: Index = p.k1 * 16 if slab.buffer is not None else kb.mul(kb.div(k_total, window.taps), 16)
         common = {
             "stride_w": window.stride_w, "stride_h": window.stride_h, "filter_w": window.kw, "filter_h": window.kh,

@@ -36,8 +36,8 @@ class CubeSchedule:
     n: int
     k: int  # k of one L0 step
     k_load: int  # k of one L1 load of weights (a multiple of k)
+    k_piece: int  # k of one L1 load of A: all of it, or some planes at a time so that the cube starts early
     weights: str  # "resident": all k of the core's columns stay in L1; "stream": loaded per step
-    slab: str  # "whole": all planes of A of a slab in L1; "stream": a piece of k at a time
     slab_depth: int
     weight_depth: int
 
@@ -110,7 +110,7 @@ class _Cost:
         tiles_n = ceil_div(columns, s.n)
         m_real = ceil_div(ceil_div(min(positions, p.positions), tiles_m), 16)
         n_real = columns / tiles_n
-        steps = ceil_div(p.k_steps, s.k)
+        steps = ceil_div(p.k_steps, s.k_piece) * ceil_div(s.k_piece, s.k_load) * ceil_div(s.k_load, s.k)
         tiles = items * slabs * tiles_m * tiles_n
         rows_spanned = 1 if window.is_point else max(1, ceil_div(m_real * 16, max(1, p.out_width)))
         a_rate = self._a_rate(rows_spanned)
@@ -121,14 +121,18 @@ class _Cost:
         if s.weights == "stream":
             reloads = items * slabs * tiles_m
         slab_bytes = slab_positions(p, s.rows) * p.k1 * UNIT
-        slab_loads = items * slabs * (tiles_m * tiles_n if s.slab == "stream" else 1)
+        pieces = ceil_div(p.k_steps, s.k_piece)
+        slab_loads = items * slabs * (tiles_m * tiles_n if pieces > 1 else 1)
         out_bytes = items * slabs * min(positions, p.positions) * columns * UNIT
         traffic = weight_bytes * reloads + slab_bytes * slab_loads + (out_bytes if self.residual else 0)
-        mte2 = traffic / self.l2 + 16 * (slab_loads + tiles * ceil_div(p.k_steps, s.k_load))
+        turn = self.latency + (s.k_load * n_real * FRACTAL) / self.l2 + s.k_load / s.k * self.latency / 2
+        waits = tiles * ceil_div(p.k_steps, s.k_load) * turn / max(s.weight_depth, s.slab_depth if pieces > 1 else 1)
+        mte2 = (traffic / self.l2 if s.weights == "resident" else max(traffic / self.l2, waits)) + 16 * (slab_loads * pieces + tiles * ceil_div(p.k_steps, s.k_load))
         vector = tiles * m_real * n_real * (_ACCUMULATOR * 2 / self.l0c + 2 * self.vector_passes) + tiles * 60
         mte3 = out_bytes / self.l2 + tiles * 20
         ddr = self._ddr_bytes() / self.ddr
-        first = (min(slab_bytes, 1 << 17) + min(weight_bytes, s.k_load * s.n * FRACTAL)) * s.blocks / self.ddr
+        piece = slab_bytes * s.k_piece // p.k_steps
+        first = (min(piece, 1 << 17) + min(weight_bytes, s.k_load * s.n * FRACTAL)) * s.blocks / self.ddr
         last = m_real * n_real * FRACTAL * s.blocks / self.ddr
         instructions = tiles * (steps * 12 + 30)
         return max(cube, mte1, mte2, vector, mte3, ddr) + first + last + self.latency + instructions * 0.15
@@ -177,13 +181,13 @@ def _candidates(p: CubeProblem, soc: Soc, ub_tiles: int) -> Iterator[CubeSchedul
         for n in _n_tiles(columns):
             for rows, m in _row_tiles(p, units, n):
                 tile = m * n
-                bias = columns * 64 + n * 64 + 1024
+                bias = columns * 64 * (1 + ceil_div(m, 8) * 8) + n * 64 + 1024
                 if tile * _ACCUMULATOR * 2 > size["l0c"] or tile * FRACTAL * ub_tiles > size["ub"] - bias or tile > _TILE_LIMIT:
                     continue
                 k = min(p.k_steps, 255 // max(n, 1), size["l0a"] // 2 // FRACTAL // m, size["l0b"] // 2 // FRACTAL // n)
                 if k < 1:
                     continue
-                yield from _placements(p, split, rows, m, n, k, columns, size["l1"])
+                yield from _placements(p, split, rows, m, n, k, columns, size["l1"], soc.core.event_ids)
 
 
 def _n_tiles(columns: int) -> list[int]:
@@ -211,33 +215,35 @@ def _row_tiles(p: CubeProblem, units: int, n: int) -> Iterator[tuple[int, int]]:
 
 
 def _placements(
-    p: CubeProblem, split: tuple[int, int, int], rows: int, m: int, n: int, k: int, columns: int, l1: int
+    p: CubeProblem, split: tuple[int, int, int], rows: int, m: int, n: int, k: int, columns: int, l1: int, ids: int
 ) -> Iterator[CubeSchedule]:
-    slab = slab_positions(p, rows) * p.k1 * UNIT
+    """Where A and B lie in L1.  Each slot of a ring that MTE2 fills takes one event id back from MTE1."""
+    taps = p.window.taps
     all_weights = p.k_steps * columns * FRACTAL
-    one_slab = split[1] * rows >= row_units(p) and p.items * p.groups <= split[0]
-    k_load = min(p.k_steps, max(k, 24 * 1024 // (n * FRACTAL) // k * k))
-    stream_step = k_load * n * FRACTAL
-    fits = False
-    for slab_depth in (1,) if one_slab else (2, 1):
-        if slab * slab_depth + all_weights <= l1 and columns <= n * 64 and not one_slab:
-            yield CubeSchedule(*split, rows, m, n, k, k_load, "resident", "whole", slab_depth, 1)
-        for depth in (6, 4, 3, 2):
-            if slab * slab_depth + stream_step * depth <= l1:
-                yield CubeSchedule(*split, rows, m, n, k, k_load, "stream", "whole", slab_depth, depth)
-                fits = True
-                break
-    if fits:
-        return
-    if p.window.taps > 1:
-        k = max(1, k // p.window.taps) * p.window.taps if k >= p.window.taps else k
-    if p.window.is_point:
-        piece = slab_positions(p, rows) * k * UNIT
-        if (piece + k * n * FRACTAL) * 4 <= l1:
-            yield CubeSchedule(*split, rows, m, n, k, k, "stream", "stream", 4, 4)
-    else:
-        piece = slab_positions(p, rows) * UNIT
-        taps = p.window.taps
-        step = max(s for s in range(1, min(k, taps) + 1) if taps % s == 0)
-        if (piece + taps * n * FRACTAL) * 3 <= l1:
-            yield CubeSchedule(*split, rows, m, n, step, taps, "stream", "stream", 3, 3)
+    one_tile = split[1] * rows >= row_units(p) and p.items * p.groups <= split[0]
+    for planes in sorted({1, 2, 4, 8, 16, p.k1}):
+        if planes > p.k1:
+            break
+        k_piece = planes * taps
+        step = min(k, k_piece)
+        if k_piece < p.k_steps or step * 4 > k_piece:  # few steps: no short last one
+            step = _divisor(k_piece, step)
+        k_load = min(k_piece, max(step, 24 * 1024 // (n * FRACTAL) // step * step))
+        piece, weights = slab_positions(p, rows) * planes * UNIT, k_load * n * FRACTAL
+        alone = planes == p.k1 and one_tile
+        for depth in (1,) if alone else (2, 1) if planes == p.k1 else (ids - 2, 4, 3, 2):
+            if depth >= ids:
+                continue
+            if piece * depth + all_weights <= l1 and columns <= n * 64 and not alone:
+                yield CubeSchedule(*split, rows, m, n, step, k_load, k_piece, "resident", depth, 1)
+            ring = next((d for d in (6, 4, 3, 2) if piece * depth + weights * d <= l1 and depth + d <= ids), 0)
+            if ring:
+                yield CubeSchedule(*split, rows, m, n, step, k_load, k_piece, "stream", depth, ring)
+                if planes < p.k1:
+                    break
+
+
+def _divisor(total: int, most: int) -> int:
+    """The largest divisor of `total` up to `most`, unless it wastes more than half of `most`."""
+    best = max(d for d in range(1, most + 1) if total % d == 0)
+    return best if best * 2 > most else most
