@@ -115,7 +115,7 @@ def _slide(
         for i in range(2)
     )
     _expect(
-        all(size == DYNAMIC or size > 0 for size in out),
+        all(size > 0 or spatial[i] == DYNAMIC for i, size in enumerate(out)),
         f"expected kernel {list(kernel)} to fit the padded input {list(spatial)}, got result {list(out)}",
     )
     return out
@@ -180,7 +180,8 @@ def conv_transpose(
         for i in range(2)
     )
     _expect(
-        all(s == DYNAMIC or s > 0 for s in spatial), f"expected a positive result extent, got {list(spatial)}"
+        all(s > 0 or x[2 + i] == DYNAMIC for i, s in enumerate(spatial)),
+        f"expected a positive result extent, got {list(spatial)}",
     )
     return (x[0], channels, *spatial)
 
@@ -341,7 +342,10 @@ def pad(x: Shape, *, pads: Sequence[int], mode: str = "constant", **_: object) -
     rank = len(x)
     _expect(len(pads) == 2 * rank, f"expected {2 * rank} pads, got {len(pads)}")
     result = tuple(DYNAMIC if dim == DYNAMIC else dim + pads[i] + pads[i + rank] for i, dim in enumerate(x))
-    _expect(all(dim >= -1 for dim in result), f"expected pads that leave elements, got result {list(result)}")
+    _expect(
+        all(dim >= 0 or x[i] == DYNAMIC for i, dim in enumerate(result)),
+        f"expected pads that leave elements, got result {list(result)}",
+    )
     if mode == "reflect":
         fits = all(dim == DYNAMIC or max(pads[i], pads[i + rank]) < max(dim, 1) for i, dim in enumerate(x))
         _expect(fits, f"expected reflected pads smaller than {list(x)}, got {list(pads)}")

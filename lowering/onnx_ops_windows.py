@@ -178,7 +178,8 @@ def _ceil_extra(window: Window, image: Shape) -> tuple[int, int]:
 
 def _pool_window(node: Node, x: Value, rank: int) -> tuple[Window, tuple[int, int]]:
     window = window_of(node, x.shape, _kernel(node, rank), rank)
-    extra = _ceil_extra(window, x.shape) if node.int("ceil_mode", 0) else (0, 0)
+    is_padded = node.string("auto_pad", "NOTSET").startswith("SAME")  # already covers the last positions
+    extra = _ceil_extra(window, x.shape) if node.int("ceil_mode", 0) and not is_padded else (0, 0)
     return window, extra
 
 

@@ -63,7 +63,7 @@ def source_positions(
         if length <= 1:
             return np.full(result, 0.5 * (start + end) * (size - 1))
         return start * (size - 1) + x * (end - start) * (size - 1) / (length - 1)
-    if coordinate == "pytorch_half_pixel" and length <= 1:
+    if coordinate == "pytorch_half_pixel" and result <= 1:
         return np.zeros(result)
     if coordinate == "tf_half_pixel_for_nn":
         return (x + 0.5) / scale
