@@ -28,6 +28,7 @@ from ..dialects.davinci import (
 )
 from ..dialects.davinci_instruction import InstructionOp, Value
 from ..passes.davinci_allocate_registers import Registers, assign_registers, counts_up, source_of
+from ..passes.davinci_operands import addresses_of, terms_of, values_of
 from ..passes.davinci_program import constant_of
 from ..runtime.errors import AscendError
 from ..runtime.isa.encode import encode_image
@@ -207,8 +208,8 @@ class _Coder:
     # ------------------------------------------------------------------ instructions
     def _instruction(self, op: InstructionOp) -> None:
         row = op.row
-        named = op.named_values
-        addresses = [self._address(base, offset) for base, offset in op.addresses] if row.addresses else []
+        named = values_of(op)
+        addresses = [self._address(base, offset) for base, offset in addresses_of(op)] if row.addresses else []
         scalars = [self._operand(named[spec.name]) for spec in row.scalars]
         fields = {spec.name: self._operand(named[spec.name]) for spec in row.fields}
         body_op = op.attributes.get("body_op")
@@ -246,7 +247,7 @@ def _slot(offset: SSAValue) -> tuple[int, list[SSAValue]]:
     owner = offset.owner
     if not isinstance(owner, OffsetOp):
         return 0, [offset]
-    constant, terms = owner.linear
+    constant, terms = terms_of(owner)
     if any(scale != 1 for _, scale in terms):
         raise AscendError("E40014", "an offset has a scaled term", hint="run davinci-lower-addresses first")
     return constant, [value for value, _ in terms]

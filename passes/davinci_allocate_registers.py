@@ -28,6 +28,7 @@ from ..dialects.davinci import AllocOp, BreakIfOp, CounterOp, KernelOp, OffsetOp
 from ..dialects.davinci_instruction import InstructionOp
 from ..runtime.errors import AscendError
 from ..runtime.isa.record import REGISTERS
+from .davinci_operands import addresses_of, dynamic_values_of
 from .davinci_program import constant_of, kernels
 
 _CASTS = (arith.IndexCastOp, arith.ExtUIOp, arith.ExtSIOp, arith.TruncIOp)
@@ -48,15 +49,13 @@ def counts_up(loop: scf.ForOp) -> bool:
 def encoded_values(op: InstructionOp) -> list[SSAValue]:
     """Run-time scalars that the instruction's record names: fields, offsets, kernel arguments; not state."""
     limit = len(op.row.values)
-    found = [
-        value
-        for position, value in zip(op.dynamic_values.get_values(), op.values, strict=True)
-        if int(position) < limit
-    ]
-    for offset in op.offsets:
-        owner = offset.owner
-        found.extend(owner.terms if isinstance(owner, OffsetOp) else (offset,))
-    found.extend(base for base in op.bases if space_of(base) == "gm")
+    found = [value for position, value in dynamic_values_of(op) if position < limit]
+    for base, offset in addresses_of(op) if op.row.addresses else ():
+        if not isinstance(offset, int):
+            owner = offset.owner
+            found.extend(tuple(owner.operands) if isinstance(owner, OffsetOp) else (offset,))
+        if space_of(base) == "gm":
+            found.append(base)
     return found
 
 

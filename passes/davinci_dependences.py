@@ -26,6 +26,7 @@ from xdsl.ir import SSAValue
 from ..dialects.davinci import AllocOp, BufferType
 from ..dialects.davinci_instruction import InstructionOp
 from ..runtime.soc import CoreType
+from .davinci_operands import values_of
 from .davinci_program import UNBOUNDED, Access, BlockNode, Item, Program, Variable, common_block
 
 _COMPARE_MASK = {
@@ -56,12 +57,13 @@ def may_overlap(
     """
     low = high = b.constant - a.constant
     divisor = 0
+    pitch = _common_pitch(a, b)
+    inner_low = inner_high = low  # the same without whole pitches
     for variable, ca, cb in _paired_terms(a, b):
         if variable.block.depth <= fixed or (slot_of is variable.block and not variable.iterates):
             if ca == cb:
                 continue
-            spread = _scaled(variable, cb - ca)
-            divisor = gcd(divisor, cb - ca)
+            spread, unit = _scaled(variable, cb - ca), cb - ca
         elif variable.block is carry and variable.iterates and ca == cb:
             step = ca * variable.scale
             most = (variable.high - variable.low) // variable.scale
@@ -69,19 +71,33 @@ def may_overlap(
             spread = (step, far) if step > 0 else (far, step)
             if most == 0:
                 return False
-            divisor = gcd(divisor, step)
+            unit = step
         else:
             (al, ah), (bl, bh) = _scaled(variable, -ca), _scaled(variable, cb)
-            spread = (al + bl, ah + bh)
-            divisor = gcd(divisor, gcd(ca, cb) * variable.scale)
+            spread, unit = (al + bl, ah + bh), gcd(ca, cb) * variable.scale
+        divisor = gcd(divisor, unit)
         low, high = low + spread[0], high + spread[1]
+        if pitch and unit % pitch:
+            inner_low, inner_high = inner_low + spread[0], inner_high + spread[1]
     if low >= a.extent or high <= -b.extent:
         return False
+    if pitch and _aligned(a, b):
+        first = inner_low // pitch * pitch
+        if inner_low - first >= (a.piece or a.extent) and inner_high <= first + pitch - (b.piece or b.extent):
+            return False
     if divisor > 1:
         rest = (b.constant - a.constant) % divisor
         if _aligned(a, b) and rest >= a.extent and divisor - rest >= b.extent:
             return False
     return True
+
+
+def _common_pitch(a: Access, b: Access) -> int:
+    """The distance of bursts that both have; one without gaps counts as a single burst if it is short."""
+    if a.pitch and b.pitch:
+        return a.pitch if a.pitch == b.pitch else 0
+    pitch = a.pitch or b.pitch
+    return pitch if (a.extent if b.pitch else b.extent) <= pitch else 0
 
 
 def _aligned(a: Access, b: Access) -> bool:
@@ -176,7 +192,7 @@ class Dependences:
         return home.repeats and may_overlap(x, y, 0, None, home)
 
     def _carried(self, upto: list[Access], y: Access, home: BlockNode, depth: int) -> None:
-        done: dict[tuple[int, tuple[tuple[Variable, int], ...], int], list[int]] = {}
+        done: dict[object, list[int]] = {}
         for x in upto:
             if not (x.writes or y.writes) or x.low >= y.high or y.low >= x.high:
                 continue
@@ -255,9 +271,9 @@ class Dependences:
     def _least_fractals(self, item: Item) -> int:
         op = item.op
         assert isinstance(op, InstructionOp)
-        count = 1
+        count, named = 1, values_of(op)
         for name in ("m", "n"):
-            value = op.value(name)
+            value = named[name]
             least = value if isinstance(value, int) else self.program.range_of(value)[0]
             count *= -(-max(0, least) // 16)
         return count

@@ -35,6 +35,7 @@ from xdsl.traits import IsTerminator
 from ..dialects.davinci import AllocOp, BufferType, CounterOp, KernelOp, OffsetOp, RingNextOp
 from ..dialects.davinci_instruction import InstructionOp
 from ..runtime.soc import Soc
+from .davinci_operands import addresses_of, offset_op, set_addresses, terms_of
 from .davinci_program import kernels, target_soc
 
 
@@ -111,16 +112,13 @@ def _make_ring(alloc: AllocOp, home: Block, counter: CounterOp, soc: Soc) -> Non
     hoisted.attributes["ring"] = counter.attributes["ring"]
     hoisted.attributes["slot"] = IntegerAttr(slot, i64)
     made: dict[int | SSAValue, SSAValue] = {}
-    for user in list({use.operation for use in alloc.result.uses}):
+    for user in dict.fromkeys(use.operation for use in list(alloc.result.uses)):
         assert isinstance(user, InstructionOp)
         addresses = [
-            (base, _in_slot(offset, alloc, home, counter, slot, made))
-            if base is alloc.result
-            else (base, offset)
-            for base, offset in user.addresses
+            (hoisted.result, _in_slot(offset, alloc, home, counter, slot, made)) if base is alloc.result else (base, offset)
+            for base, offset in addresses_of(user)
         ]
-        replace_addresses(user, addresses)
-    alloc.result.replace_all_uses_with(hoisted.result)
+        set_addresses(user, addresses)
     alloc.detach()
     alloc.erase()
     insert_at_start(hoisted, _top_of(counter))
@@ -145,12 +143,12 @@ def _in_slot(
     if found is not None:
         return found
     if isinstance(offset, int):
-        new = OffsetOp(offset, [(counter.result, slot)])
+        new = offset_op(offset, [(counter.result, slot)])
         home.insert_op_before(new, alloc)
     else:
         owner = offset.owner
-        constant, terms = owner.linear if isinstance(owner, OffsetOp) else (0, ((offset, 1),))
-        new = OffsetOp(constant, [*terms, (counter.result, slot)])
+        constant, terms = terms_of(owner) if isinstance(owner, OffsetOp) else (0, [(offset, 1)])
+        new = offset_op(constant, [*terms, (counter.result, slot)])
         if isinstance(owner, Operation) and owner.parent is not None and _is_inside(owner, home):
             owner.parent.insert_op_after(new, owner)
         elif isinstance(owner, Block) and _is_inside_block(owner, home):
@@ -172,18 +170,6 @@ def _is_inside_block(inner: Block | None, block: Block) -> bool:
         parent = inner.parent_op()
         inner = parent.parent if parent is not None else None
     return False
-
-
-def replace_addresses(op: InstructionOp, addresses: list[tuple[SSAValue, int | SSAValue]]) -> None:
-    """Rebuilds an instruction with other address operands, everything else kept."""
-    extents = [int(b) for b in op.bytes.get_values()] if op.bytes is not None else None
-    new = type(op)(op.dtype.data, addresses, op.named_values, extents)
-    new.attributes.update(op.attributes)
-    new.location = op.location
-    assert op.parent is not None
-    op.parent.insert_op_before(new, op)
-    op.detach()
-    op.erase()
 
 
 @dataclass(frozen=True)

@@ -18,23 +18,22 @@ in the kernel's attribute `sync_relaxed`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 
 from xdsl.context import Context
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, ModuleOp, StringAttr
-from xdsl.ir import Attribute, Block, Operation, SSAValue
+from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from ..dialects.davinci import KernelOp, index
 from ..dialects.davinci_instruction import InstructionOp
-from ..dialects.davinci_isa import OP_BY_MNEMONIC, PipeBarrierOp, SetFlagOp, WaitFlagOp
+from ..dialects.davinci_isa import PipeBarrierOp, SetFlagOp, WaitFlagOp
 from ..runtime.isa.model import PIPES
 from ..runtime.soc import Soc
 from .davinci_dependences import Dependences
 from .davinci_double_buffer import Rings, insert_at_start
+from .davinci_operands import arithmetic, plain_instruction
 from .davinci_program import Program, kernels, target_soc
 from .davinci_sync_flags import Flags
 from .davinci_sync_order import Anchor, Edge
@@ -42,21 +41,8 @@ from .davinci_sync_order import Anchor, Edge
 _PIPE_NUMBER = {name: number for number, name in enumerate((*PIPES, "ALL"))}
 
 
-@cache
-def _properties(mnemonic: str, values: tuple[tuple[str, int], ...]) -> Mapping[str, Attribute]:
-    return OP_BY_MNEMONIC[mnemonic]("", [], dict(values)).properties
-
-
-def _constant_op(kind: type[InstructionOp], **values: int) -> InstructionOp:
-    """An instruction without addresses and with constant fields; cheaper than its constructor."""
-    return kind.create(properties=dict(_properties(kind.MNEMONIC, tuple(values.items()))))
-
-
 def _flag_op(kind: type[InstructionOp], edge: Edge, event: int | SSAValue) -> InstructionOp:
-    src, dst = _PIPE_NUMBER[edge.p], _PIPE_NUMBER[edge.q]
-    if isinstance(event, int):
-        return _constant_op(kind, src=src, dst=dst, event=event)
-    return kind("", [], {"src": src, "dst": dst, "event": event})
+    return plain_instruction(kind, {"src": _PIPE_NUMBER[edge.p], "dst": _PIPE_NUMBER[edge.q], "event": event})
 
 
 class _Emitter:
@@ -76,7 +62,7 @@ class _Emitter:
         for edge in edges:
             if not edge.is_flag:
                 self._placed.append(
-                    (edge.wait_at, edge.w, _constant_op(PipeBarrierOp, pipe=_PIPE_NUMBER[edge.p]))
+                    (edge.wait_at, edge.w, plain_instruction(PipeBarrierOp, {"pipe": _PIPE_NUMBER[edge.p]}))
                 )
                 continue
             self._placed.append((edge.set_at, edge.s, _flag_op(SetFlagOp, edge, self._event(edge))))
@@ -96,7 +82,7 @@ class _Emitter:
             counter = self.rings.counter(edge.block.block, edge.ids)
             value: SSAValue = counter.result
             if edge.base:
-                add = arith.AddiOp(value, self._base(edge.base))
+                add = arithmetic(arith.AddiOp, value, self._base(edge.base))
                 insert_at_start(add, edge.block.block)
                 value = add.result
             self._events[key] = value

@@ -27,6 +27,7 @@ from xdsl.passes import ModulePass
 from ..dialects.davinci import CounterOp, KernelOp, OffsetOp, RingNextOp, index, space_of
 from ..dialects.davinci_instruction import InstructionOp
 from .davinci_double_buffer import insert_at_start
+from .davinci_operands import arithmetic, offset_op, offset_operands, terms_of
 from .davinci_program import constant_of, kernels
 
 _IMMEDIATE = 1 << 31
@@ -120,18 +121,18 @@ class _Lowerer:
             return value
         key = (value, scale)
         if key not in self._products:
-            op = arith.MuliOp(value, self._constant(scale))
+            op = arithmetic(arith.MuliOp, value, self._constant(scale))
             self._products[key] = self._insert(op, self._place(value))
         return self._products[key]
 
     def _sum(self, a: SSAValue, b: SSAValue) -> SSAValue:
         if (a, b) not in self._sums:
-            self._sums[a, b] = self._insert(arith.AddiOp(a, b), self._later(a, b))
+            self._sums[a, b] = self._insert(arithmetic(arith.AddiOp, a, b), self._later(a, b))
         return self._sums[a, b]
 
     def _parts(self, offset: OffsetOp) -> tuple[int, list[SSAValue]]:
         """(constant, values to add), the values ordered by where they are known, outermost first."""
-        constant, terms = offset.linear
+        constant, terms = terms_of(offset)
         scales: dict[SSAValue, int] = {}
         for value, scale in terms:
             number = constant_of(value)
@@ -153,7 +154,7 @@ class _Lowerer:
             parts.insert(0, self._constant(constant))
             constant = 0
         self._fold(parts, registers)
-        op = OffsetOp(constant, [(part, 1) for part in parts])
+        op = offset_op(constant, [(part, 1) for part in parts])
         assert offset.parent is not None
         offset.parent.insert_op_before(op, offset)
         return op.result
@@ -193,10 +194,9 @@ def _registers(user: Operation, operand: int) -> int:
     """Registers that the address slot at `operand` has for the offset; 0 when it is not an address."""
     if not isinstance(user, InstructionOp):
         return 0
-    place = operand - len(user.bases)
-    if place >= len(user.offsets):
+    base = offset_operands(user).get(operand)
+    if base is None:
         return 0
-    base = user.bases[int(user.dynamic_offsets.get_values()[place])]
     return 1 if space_of(base) == "gm" else 2
 
 

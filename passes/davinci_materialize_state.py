@@ -28,6 +28,7 @@ from ..dialects.davinci import KernelOp
 from ..dialects.davinci_instruction import InstructionOp, Value
 from ..dialects.davinci_isa import OP_BY_MNEMONIC
 from ..runtime.isa.table import STATE_GROUPS
+from .davinci_operands import plain_instruction, values_of
 from .davinci_program import constant_of, kernels
 
 _Values = tuple[Value, ...]
@@ -39,7 +40,7 @@ def _wanted(op: InstructionOp) -> list[tuple[str, _Values]]:
     groups = op.row.state
     if not groups:
         return []
-    named = op.named_values
+    named = values_of(op)
     wanted = [(name, tuple(named[field.name] for field in STATE_GROUPS[name].fields)) for name in groups]
     wanted.reverse()  # normal mode first, then the mask
     counting = any(name == "count" and values != (-1,) for name, values in wanted)
@@ -92,7 +93,7 @@ class _Materializer:
             return
         group = STATE_GROUPS[name]
         fields = {field.name: value for field, value in zip(group.fields, values, strict=True)}
-        op = OP_BY_MNEMONIC[group.setter]("", [], fields)
+        op = plain_instruction(OP_BY_MNEMONIC[group.setter], fields)
         if isinstance(before, InstructionOp) and "body_op" in before.attributes:
             op.attributes["body_op"] = before.attributes["body_op"]
         block = before.parent

@@ -34,7 +34,9 @@ from ..dialects.davinci import (
 )
 from ..dialects.davinci_instruction import InstructionOp
 from ..runtime.errors import AscendError
+from ..runtime.isa.extents import operand_types, type_size
 from ..runtime.soc import Soc, load_soc
+from .davinci_operands import addresses_of, extents_of, terms_of, values_of
 
 UNBOUNDED = 1 << 62
 STEP = 16  # room between two items for the flags that go behind the one and before the other
@@ -124,10 +126,12 @@ class Access:
     writes: bool
     low: int = 0
     high: int = 0
+    piece: int = 0  # bursts with gaps: bytes of one burst, and
+    pitch: int = 0  # distance of their starts (0: all bytes of the extent)
 
     @property
-    def key(self) -> tuple[int, Terms, int]:
-        return (self.constant, self.terms, self.extent)
+    def key(self) -> tuple[int, Terms, int, int, int]:
+        return (self.constant, self.terms, self.extent, self.piece, self.pitch)
 
 
 def common_block(a: Item, b: Item) -> tuple[BlockNode, Item, Item]:
@@ -257,7 +261,7 @@ class Program:
             case CounterOp():
                 return 0, max(0, self.depths.get(value, UNBOUNDED) - 1)
             case OffsetOp():
-                constant, terms = op.linear
+                constant, terms = terms_of(op)
                 low = high = constant
                 for term, scale in terms:
                     a, b = _times(self.range_of(term), (scale, scale))
@@ -306,7 +310,7 @@ class Program:
             case arith.ConstantOp():
                 return constant_of(value) or 0, ()
             case OffsetOp():
-                constant, parts = op.linear
+                constant, parts = terms_of(op)
                 return self.combine(constant, [(self.linear(term), scale) for term, scale in parts])
             case arith.AddiOp():
                 return self.combine(0, [(self.linear(op.lhs), 1), (self.linear(op.rhs), 1)])
@@ -343,7 +347,7 @@ class Program:
         if not row.addresses:
             return []
         found: list[Access] = []
-        for spec, (base, offset), extent in zip(row.addresses, op.addresses, op.extents(), strict=True):
+        for spec, (base, offset), extent in zip(row.addresses, addresses_of(op), extents_of(op), strict=True):
             if extent == 0:
                 continue
             constant, terms = (offset, ()) if isinstance(offset, int) else self.linear(offset)
@@ -359,12 +363,37 @@ class Program:
                     )
                 constant += base.op.address.value.data
             reads = spec.reads and not (
-                spec.access == "rw" and row.family == "cube" and op.value("init") == 1
+                spec.access == "rw" and row.family == "cube" and values_of(op)["init"] == 1
             )
             access = Access(item, memory, owner, constant, terms, extent, reads, spec.writes)
             access.low, access.high = _hull(constant, terms, extent)
             found.append(access)
+        if row.family in ("dma", "l0c"):
+            self._bursts(op, found)
         return found
+
+    def _bursts(self, op: InstructionOp, accesses: list[Access]) -> None:
+        """Notes the gaps between bursts where their distance is a constant (a length and its gap may both vary)."""
+        named = values_of(op)
+        bursts = named["bursts"]
+        if bursts == 1 or op.MNEMONIC == "broadcast_ub_to_cc" or len(accesses) != 2:
+            return
+        types = operand_types(op.row, op.dtype.data) if op.row.family == "l0c" else ("", "")
+        for access, gap, kind in zip(accesses, ("dst_gap", "src_gap"), types, strict=True):
+            unit = 256 * type_size(kind) if kind else 32
+            gap_unit = unit if access.memory == "l0c" else 32
+            pitch, terms = self.combine(0, [(self._form(named["length"]), unit), (self._form(named[gap]), gap_unit)])
+            if terms:
+                continue
+            length = named["length"]
+            piece = min(access.extent, unit * (length if isinstance(length, int) else self.range_of(length)[1]))
+            if isinstance(bursts, int):
+                piece = min(piece, access.extent - (bursts - 1) * pitch)
+            if 0 < piece < pitch:
+                access.piece, access.pitch = piece, pitch
+
+    def _form(self, value: int | SSAValue) -> tuple[int, Terms]:
+        return (value, ()) if isinstance(value, int) else self.linear(value)
 
 
 def _hull(constant: int, terms: Terms, extent: int) -> Range:
