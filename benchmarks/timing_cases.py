@@ -59,7 +59,8 @@ def test_chip() -> Soc:
     over: dict[str, Any] = tomllib.loads(DATA.read_text(encoding="utf-8"))["timing"]
     base = load_soc("Ascend310P3")
     timing = {
-        key: {**value, **over.get(key, {})} if isinstance(value, Mapping) else value for key, value in base.timing.items()
+        key: {**value, **over.get(key, {})} if isinstance(value, Mapping) else value
+        for key, value in base.timing.items()
     }
     return replace(base, name="timing910b", timing=timing)
 
@@ -97,13 +98,21 @@ def instruction(entry: Mapping[str, Any]) -> str:
             return f"load3d.f16 l0a[0], l1[0], m_extent={entry['m']}, k_extent={entry['k']}, channels={entry['k']}"
         case "mad":
             kind = "f32f16f16" if entry["dtype"] == "fp16" else "s32s8s8"
-            return f"mad.{kind} l0c[0], l0a[0], l0b[0], m={entry['m']}, k={entry['k']}, n={entry['n']}, init=1"
+            return (
+                f"mad.{kind} l0c[0], l0a[0], l0b[0], m={entry['m']}, k={entry['k']}, n={entry['n']}, init=1"
+            )
         case "fixpipe_l0c_gm":
             length = -(-entry["n"] // 16) * 16 * 4 // 32
             return _burst_copy(entry["m"], length, 1, 0, store=True)
         case _:
             name = _VECTOR.get(op, op)
-            sources = ", ub[0x8000], ub[0x10000]" if name in _THREE else "" if name == "vector_dup" else ", ub[0x8000]"
+            sources = (
+                ", ub[0x8000], ub[0x10000]"
+                if name in _THREE
+                else ""
+                if name == "vector_dup"
+                else ", ub[0x8000]"
+            )
             scalar = ", 0" if name in _SCALAR or name == "vector_dup" else ""
             return f"{name}.{_TYPES[entry['dtype']]} ub[0]{sources}{scalar}, repeat={entry['repeat']}"
 
@@ -123,7 +132,9 @@ def program_text(entries: Sequence[Mapping[str, Any]]) -> str:
             waits.setdefault(entry["i"], []).append(f"wait_flag {text}")
     lines = [".kernel args=0"]
     if any(entry["op"] == "load3d_l0a" for entry in entries):
-        lines.append("set_fmatrix fm_width=1024, fm_height=1, pad_left=0, pad_right=0, pad_top=0, pad_bottom=0")
+        lines.append(
+            "set_fmatrix fm_width=1024, fm_height=1, pad_left=0, pad_right=0, pad_top=0, pad_bottom=0"
+        )
     for entry in entries:
         lines += [*waits.get(entry["i"], ()), instruction(entry), *sets.get(entry["i"], ())]
     return "\n".join([*lines, "end"])

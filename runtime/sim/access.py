@@ -30,9 +30,23 @@ _SCALAR_PIPE = PIPES.index("S")
 class Access:
     """One instruction with concrete operands.  `last` is its latest number in its pipe; `near` what must be before it."""
 
-    __slots__ = ("at", "epoch", "last", "near", "number", "pieces", "pipe", "prints", "spaces", "static", "values")
+    __slots__ = (
+        "at",
+        "epoch",
+        "last",
+        "near",
+        "number",
+        "pieces",
+        "pipe",
+        "prints",
+        "spaces",
+        "static",
+        "values",
+    )
 
-    def __init__(self, static: Static, at: tuple[int, ...], prints: tuple[Footprint, ...], values: Mapping[str, int]) -> None:
+    def __init__(
+        self, static: Static, at: tuple[int, ...], prints: tuple[Footprint, ...], values: Mapping[str, int]
+    ) -> None:
         self.static = static
         self.number = static.number
         self.pipe = static.pipe
@@ -75,7 +89,10 @@ class Static:
 
     def value_text(self) -> list[str]:
         """Python expressions of the operands that vary, addresses left out."""
-        return [*(value_text(value) for _, value in self.varying), *(STATE_NAMES[name] for name in self.states)]
+        return [
+            *(value_text(value) for _, value in self.varying),
+            *(STATE_NAMES[name] for name in self.states),
+        ]
 
     def key_text(self) -> list[str]:
         """On-chip addresses, then `value_text`."""
@@ -95,7 +112,13 @@ class Static:
         if self.gm_operand is not None:
             pieces = gm_pieces(row, named)
             # The footprint of the GM side is its pieces; here its gaps would only make a huge hull.
-            flat = ("base", "src_stride") if row.family == "load" else ("dst_gap",) if self.gm_writes else ("src_gap",)
+            flat = (
+                ("base", "src_stride")
+                if row.family == "load"
+                else ("dst_gap",)
+                if self.gm_writes
+                else ("src_gap",)
+            )
             local = {**named, **{name: 0 for name in flat if name in named}}
         prints = footprints(row, self.record.dtype, local)
         prints = tuple(EMPTY if i == self.gm_operand else p for i, p in enumerate(prints))
@@ -129,12 +152,16 @@ def statics_of(program: Program) -> dict[int, Static]:
     if made is None:
         setters = frozenset(record.mnemonic for record in program.records if record.row.family == "state")
         made = _STATICS[program.digest] = {
-            number: Static(number, record, setters) for number, record in enumerate(program.records) if record.addresses
+            number: Static(number, record, setters)
+            for number, record in enumerate(program.records)
+            if record.addresses
         }
     return made
 
 
-def disturbances(earlier: Access, later: Access, overlap_fractals: int) -> Iterator[tuple[str, str, int, int]]:
+def disturbances(
+    earlier: Access, later: Access, overlap_fractals: int
+) -> Iterator[tuple[str, str, int, int]]:
     """(rule, memory, low, high) of each way in which `later` needs `earlier` to be complete."""
     same_pipe = earlier.pipe == later.pipe
     if same_pipe and earlier.pipe == _SCALAR_PIPE:

@@ -58,7 +58,18 @@ def cost_operands(row: Instruction) -> tuple[str, ...]:
         wanted = [name for name in names if name == "repeat"]
         return (*wanted, "count") if wanted and "count" in row.state else tuple(wanted)
     if row.family == "load" and row.timing == "load3d":
-        skip = ("filter_h", "dilation_h", "stride_h", "channels", "transpose", "k_start", "fetch_w", "fetch_h", "c1", "jump")
+        skip = (
+            "filter_h",
+            "dilation_h",
+            "stride_h",
+            "channels",
+            "transpose",
+            "k_start",
+            "fetch_w",
+            "fetch_h",
+            "c1",
+            "jump",
+        )
         return (*(name for name in names if name not in skip), *_STATE_OF_LOAD3D)
     if row.family == "load":
         return tuple(name for name in names if name in ("repeat", "src_stride"))
@@ -89,8 +100,6 @@ class Costs:
         self._cube: Mapping[str, int] = table["cube"]
         self._vector: Mapping[str, Mapping[str, tuple[int, int, int]]] = table["vector"]
         self._gm: Mapping[str, Any] = table["gm"]
-        self.read_latency: int = self._gm["read_latency"] + self._gm["fixed_cycles"]
-        self.write_latency: int = self._gm["write_latency"] + self._gm["fixed_cycles"]
 
     def scalar(self, row: Instruction) -> int:
         """Cycles of the scalar unit; everything that is not scalar work costs it one dispatch."""
@@ -131,7 +140,9 @@ class Costs:
         if bursts == 1:
             gm_gap = core_gap = 0
         gm_rate = self._gm["l2_write_rate" if writes else "l2_read_rate"]
-        port = max(_burst_cycles(bursts, length, gm_gap, gm_rate), _burst_cycles(bursts, length, core_gap, rate))
+        port = max(
+            _burst_cycles(bursts, length, gm_gap, gm_rate), _burst_cycles(bursts, length, core_gap, rate)
+        )
         slots = _burst_cycles(bursts, length, gm_gap or core_gap, self._gm["issue_bytes_per_cycle"])
         return Transfer(slots, port, bursts, length, length + gm_gap)
 

@@ -52,7 +52,9 @@ class OnChip:
         self.view = {space: np.frombuffer(raw, np.uint8) for space, raw in self.raw.items()}
         self.epoch = 0
 
-    def first_undefined(self, space: str, address: int, footprint: Footprint, mask: Bools | None = None) -> int:
+    def first_undefined(
+        self, space: str, address: int, footprint: Footprint, mask: Bools | None = None
+    ) -> int:
         """Address of the first undefined byte of the footprint, -1 when there is none."""
         low, high = address + footprint.low, address + footprint.high
         if high <= low or low < 0 or high > len(self.raw[space]):
@@ -173,17 +175,16 @@ def carry(
     prints: tuple[Footprint, ...], values: Values, source: Bytes | None = None,
 ) -> bool:  # fmt: skip
     """A moving instruction; `source` replaces the source bytes of a load from GM.  True if looking once is enough."""
-    dst, src = (0, 1) if len(at) > 1 else (0, 0)
     if row.mnemonic == "set_2d":
         memory.define(spaces[0], at[0], prints[0])
         return True
-    if prints[dst].count == 0:
+    if prints[0].count == 0:
         return True
-    if source is None and memory.first_undefined(spaces[src], at[src], prints[src]) < 0:
-        memory.define(spaces[dst], at[dst], prints[dst])
+    if source is None and memory.first_undefined(spaces[1], at[1], prints[1]) < 0:
+        memory.define(spaces[0], at[0], prints[0])
         return True
     index, moved = _moved(memory, row, dtype, spaces, at, prints, values, source)
-    memory.store(spaces[dst], index + at[dst] // BLOCK, moved)
+    memory.store(spaces[0], index + at[0] // BLOCK, moved)
     return False
 
 

@@ -112,7 +112,7 @@ def from_blocks(index: Ints) -> Footprint:
     first, last = int(index.min()), int(index.max())
     blocks = np.zeros(last - first + 1, np.bool_)
     blocks[index.ravel() - first] = True
-    return Footprint(first, last - first + 1, None if blocks.all() else blocks)
+    return Footprint(first, last - first + 1, None if bool(blocks.all()) else blocks)
 
 
 def from_bytes(index: Ints) -> Footprint:
@@ -126,7 +126,8 @@ def from_bytes(index: Ints) -> Footprint:
     per_block = mask.reshape(count, BLOCK)
     blocks = per_block.any(axis=1)
     whole = bool((per_block.all(axis=1) == blocks).all())
-    return Footprint(first, count, None if blocks.all() else blocks, None if whole else mask)
+    every = bool(blocks.all())
+    return Footprint(first, count, None if every else blocks, None if whole else mask)
 
 
 def _bursts(bursts: int, length: int, pitch: int) -> Footprint:
@@ -193,7 +194,7 @@ def reduce_result_bytes(row: Instruction, dtype: str, v: Values) -> Ints:
     """Byte numbers that a reduction writes."""
     size = type_size(dtype)
     active = active_lanes(v, 256 // size)
-    repeat = np.arange(active.shape[0])[active.any(axis=1)] * v["dst_rep"]
+    repeat: Ints = np.arange(active.shape[0], dtype=np.int64)[active.any(axis=1)] * v["dst_rep"]
     match row.mnemonic:
         case "vcadd":
             at, width = repeat * size, size

@@ -63,7 +63,11 @@ def gm_pieces(row: Instruction, values: Values) -> Pieces:
     if row.family == "load":
         repeat, stride, base = values["repeat"], values["src_stride"] * FRACTAL, values["base"] * FRACTAL
         start = base - (repeat - 1) * stride if values["decrement"] else base
-        return Pieces(start, repeat, FRACTAL, stride) if stride else Pieces(start, min(1, repeat), FRACTAL, FRACTAL)
+        return (
+            Pieces(start, repeat, FRACTAL, stride)
+            if stride
+            else Pieces(start, min(1, repeat), FRACTAL, FRACTAL)
+        )
     gap = values["dst_gap" if row.pipe == "MTE3" else "src_gap"]
     length, bursts = values["length"] * BLOCK, values["bursts"]
     if length == 0 or bursts == 0:
@@ -77,7 +81,9 @@ def intervals(accesses: Sequence[GmAccess]) -> Ints:
     """All bursts as merged, sorted, disjoint (n, 2) intervals."""
     if not accesses:
         return np.zeros((0, 2), np.int64)
-    table = np.array([(a.start, a.pieces.bursts, a.pieces.length, a.pieces.pitch) for a in accesses], np.int64)
+    table = np.array(
+        [(a.start, a.pieces.bursts, a.pieces.length, a.pieces.pitch) for a in accesses], np.int64
+    )
     start, bursts, length, pitch = table[table[:, 1] > 0].T
     total = int(bursts.sum())
     place = np.arange(total) - np.repeat(np.cumsum(bursts) - bursts, bursts)
@@ -156,7 +162,11 @@ def _meet(rule: str, first: Sequence[Ints], second: Sequence[Ints]) -> list[Meet
 
 def gaps(blocks: Sequence[Sequence[GmAccess]], low: int, high: int) -> tuple[int, int] | None:
     """First bytes of [low, high) that no block writes."""
-    written = merge(np.concatenate([intervals([a for a in block if a.write]) for block in blocks] or [np.zeros((0, 2))]))
+    written = merge(
+        np.concatenate(
+            [intervals([a for a in block if a.write]) for block in blocks] or [np.zeros((0, 2), np.int64)]
+        )
+    )
     at = low
     for start, end in written.tolist():
         if end <= at:

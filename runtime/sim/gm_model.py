@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..soc import Soc
+from .costs import Transfer
 
 _SEGMENT_BITS = 24  # 16 MB of address space per stamp array: sparse, whatever the device addresses are
 _LINE_BITS = 9
@@ -146,26 +147,30 @@ class GmModel:
         self._write_weight = table["ddr_read_rate"] / table["ddr_write_rate"]
         self._line = table["line_bytes"]
         self._miss = table["miss_cycles"]
+        self._read_latency = table["read_latency"] + table["fixed_cycles"]
+        self._write_latency = table["write_latency"] + table["fixed_cycles"]
         self.ddr_read = self.ddr_write = self.l2_read = self.l2_write = 0
 
-    def read(self, start: int, address: int, bursts: int, length: int, pitch: int) -> int:
-        """Cycle at which DDR has delivered what L2 does not hold (latency not included), 0 when L2 has it all.
-
-        There is at least one burst of at least one byte."""
+    def read(self, start: int, address: int, cost: Transfer) -> int:
+        """End of a load whose front-end slots end at `start`; `cost` has at least one burst."""
+        _, port, bursts, length, pitch = cost
         self.l2_read += bursts * length
         touch = self.l2.touch
         missing = touch(address, length) if bursts == 1 else self.l2.touch_bursts(address, bursts, length, pitch)
         if not missing:
-            return 0
+            return start + self._read_latency + port
         self.ddr_read += missing * self._line
-        return self._server.take(start, missing * self._line) + self._miss
+        delivered = self._server.take(start, missing * self._line)
+        return max(delivered, start + port) + self._read_latency + self._miss
 
-    def write(self, start: int, address: int, bursts: int, length: int, pitch: int) -> int:
+    def write(self, start: int, address: int, cost: Transfer) -> int:
         """The same for a store."""
+        _, port, bursts, length, pitch = cost
         self.l2_write += bursts * length
         touch = self.l2.touch
         missing = touch(address, length) if bursts == 1 else self.l2.touch_bursts(address, bursts, length, pitch)
         if not missing:
-            return 0
+            return start + self._write_latency + port
         self.ddr_write += missing * self._line
-        return self._server.take(start, missing * self._line * self._write_weight) + self._miss
+        delivered = self._server.take(start, missing * self._line * self._write_weight)
+        return max(delivered, start + port) + self._write_latency + self._miss

@@ -51,7 +51,12 @@ class GmState:
         """Definedness of the bytes that are read, in order; None when all are defined."""
         number = self._range(access.start)
         here = self._ranges[number] if number >= 0 else None
-        if here is not None and here.defined and number not in self._bytes and access.end <= here.base + here.size:
+        if (
+            here is not None
+            and here.defined
+            and number not in self._bytes
+            and access.end <= here.base + here.size
+        ):
             return None
         pieces = access.pieces
         parts = [self._piece(access.start + i * pieces.pitch, pieces.length) for i in range(pieces.bursts)]

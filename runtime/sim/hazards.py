@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -26,9 +26,8 @@ from ..errors import AscendError
 from ..isa.disassembler import instruction_text
 from ..isa.model import PIPES
 from ..isa.record import Decoded, Reg
-from ..isa.table import STATE_GROUPS
 from ..soc import Soc
-from .access import Access, AccessIndex, Static, disturbances, statics_of
+from .access import Access, AccessIndex, disturbances, statics_of
 from .definedness import CARRIES, OnChip, carry, compute
 from .gm_conflicts import GmAccess, Meeting, cross_block, gaps
 from .gm_state import GmRange, GmState
@@ -93,7 +92,12 @@ class BlockCheck:
         return f"{record.address:04x} {instruction_text(record)}"
 
     def report(
-        self, rule: str, first: int, second: int | None = None, place: tuple[str, int, int] = ("", 0, 0), note: str = ""
+        self,
+        rule: str,
+        first: int,
+        second: int | None = None,
+        place: tuple[str, int, int] = ("", 0, 0),
+        note: str = "",
     ) -> None:
         """Keep the first hazard of its kind between two records."""
         key = (rule, first, second, place[0])
@@ -131,7 +135,9 @@ class BlockCheck:
             for problem in problems:
                 name = row.addresses[problem.operand].name
                 place = (problem.space, problem.address, problem.address + 1)
-                self.report("undefined", access.number, None, place, f"computes with undefined bytes ({name})")
+                self.report(
+                    "undefined", access.number, None, place, f"computes with undefined bytes ({name})"
+                )
         access.epoch = self.memory.epoch if once else -1
 
     def gm_access(self, access: Access, order: int, clock: Clock, address: int, atomic: int) -> None:
@@ -152,7 +158,13 @@ class BlockCheck:
         source = None if self.gm is None else self.gm.read(seen)
         if row.family == "scalar":
             if source is not None and not source.all():
-                self.report("undefined", access.number, None, ("gm", seen.start, seen.end), "loads an undefined scalar")
+                self.report(
+                    "undefined",
+                    access.number,
+                    None,
+                    ("gm", seen.start, seen.end),
+                    "loads an undefined scalar",
+                )
             return
         if source is None:
             if access.epoch != self.memory.epoch:
@@ -183,7 +195,12 @@ class BlockCheck:
         self.report("flag set twice", flag[-1], number, note="no wait between them")
 
     def overtakes(self, number: int, wait: int) -> None:
-        self.report("set overtakes wait", wait, number, note="nothing says that the wait is over when the flag is set again")
+        self.report(
+            "set overtakes wait",
+            wait,
+            number,
+            note="nothing says that the wait is over when the flag is set again",
+        )
 
     def event_range(self, number: int, event: int) -> int:
         self.report("event id", number, note=f"event {event}: this core has 0..{self.events - 1}")
@@ -198,7 +215,9 @@ class BlockCheck:
             self.report(rule, earlier.record, later.record, ("gm", low, high), "nothing orders them")
         if self.gm is not None:
             for record, low, high in self.gm.undefined_results():
-                self.report("undefined", record, None, ("gm", low, high), "stores undefined bytes into a result")
+                self.report(
+                    "undefined", record, None, ("gm", low, high), "stores undefined bytes into a result"
+                )
 
 
 class _Emitter:
@@ -246,12 +265,18 @@ class _Emitter:
     def _flag(self, record: Decoded, number: int) -> tuple[str, str, list[str]]:
         src, dst, event = record.fields
         if not isinstance(src, int) or not isinstance(dst, int):
-            raise AscendError("E43101", f"{record.mnemonic} at {record.address:04x} takes its pipes from registers")
+            raise AscendError(
+                "E43101", f"{record.mnemonic} at {record.address:04x} takes its pipes from registers"
+            )
         base = (src * len(PIPES) + dst) * EVENTS
         if isinstance(event, int) and 0 <= event < self.events:
             return PIPES[src], PIPES[dst], [f"i = {base + event}"]
         text = value_text(event)
-        lines = [f"i = {text}", f"if not 0 <= i < {self.events}: i = check.event_range({number}, i)", f"i += {base}"]
+        lines = [
+            f"i = {text}",
+            f"if not 0 <= i < {self.events}: i = check.event_range({number}, i)",
+            f"i += {base}",
+        ]
         return PIPES[src], PIPES[dst], lines
 
     def _set(self, record: Decoded, number: int) -> list[str]:
@@ -280,7 +305,9 @@ class _Emitter:
     def _barrier(self, record: Decoded) -> list[str]:
         place = record.fields[0]
         if isinstance(place, Reg):
-            raise AscendError("E43101", f"pipe_barrier at {record.address:04x} takes its pipe from a register")
+            raise AscendError(
+                "E43101", f"pipe_barrier at {record.address:04x} takes its pipe from a register"
+            )
         if place == len(PIPES):
             now = ", ".join(f"n_{pipe}" for pipe in PIPES)
             return [f"{' = '.join(f'c_{pipe}' for pipe in PIPES)} = ({now})"]
@@ -313,7 +340,9 @@ def _compile(soc: Soc, program: Program) -> _Kernels:
         f"{' = '.join(f'c_{pipe}' for pipe in PIPES)} = {_ZERO}",
         *(f"I{n} = check.statics_table({n}).get; N{n} = partial(check.make, {n})" for n in used),
     ]
-    translator = Translator(emitter.emit, parameters=parameters, prologue=prologue, epilogue=["check.finish(F)"])
+    translator = Translator(
+        emitter.emit, parameters=parameters, prologue=prologue, epilogue=["check.finish(F)"]
+    )
     run = translator.compile(program, {"partial": partial, "merge": merge})
     kernels = _Kernels(run, _compile_gm(program))
     _MADE[key] = (soc, kernels)
@@ -404,12 +433,18 @@ def check_task(
     for block in chosen:
         of_block = None if loads is None else loads[block]
         hazards += check_block(soc, program, args, block, blocks, gm_ranges, of_block)
-    every = [gm_accesses(program, args, b, blocks, None if loads is None else loads[b]) for b in range(blocks)]
+    every = [
+        gm_accesses(program, args, b, blocks, None if loads is None else loads[b]) for b in range(blocks)
+    ]
     hazards += _between_blocks(program, every)
     for result in gm_ranges or ():
         missing = gaps(every, result.base, result.base + result.size) if result.result else None
         if missing is not None:
-            hazards.append(Hazard("result not written", result.name, "", "gm", *missing, 0, "no block writes these bytes"))
+            hazards.append(
+                Hazard(
+                    "result not written", result.name, "", "gm", *missing, 0, "no block writes these bytes"
+                )
+            )
     return _unique(hazards)
 
 

@@ -193,7 +193,9 @@ class _Emitter:
         names = cost_operands(record.row)
         places = [_operand(record, name) for name in names]
         if all(isinstance(place, int) for place in places):
-            return solve({name: place for name, place in zip(names, places, strict=True) if isinstance(place, int)})
+            return solve(
+                {name: place for name, place in zip(names, places, strict=True) if isinstance(place, int)}
+            )
         number = self.numbers[record.address]
         cache: dict[tuple[int, ...], Cost] = {}
 
@@ -203,7 +205,9 @@ class _Emitter:
 
         self.namespace[f"C{number}"] = cache.get
         self.namespace[f"M{number}"] = look_up
-        key = tuple_text([str(place) if not isinstance(place, int) else value_text(place) for place in places])
+        key = tuple_text(
+            [str(place) if not isinstance(place, int) else value_text(place) for place in places]
+        )
         return f"k = {key}; c = C{number}(k) or M{number}(k)"
 
     # -- instructions ----------------------------------------------------------------------------------------
@@ -225,7 +229,7 @@ class _Emitter:
                 return head + (self._gm(record) if moves_gm(row) else self._work(record))
 
     def _scalar_memory(self, record: Decoded) -> list[str]:
-        lines = [f"s = ts; ts += {self.costs.scalar(record.row)}; b_S += ts - s"]
+        lines = [f"s = ts; ts += {self.costs.scalar(record.row)}"]
         if record.mnemonic == "load_scalar":
             lines.append(f"{value_text(record.scalars[0])} = load()")
         return lines + self._event(record, "S", "s", "ts")
@@ -245,7 +249,6 @@ class _Emitter:
         row, pipe = record.row, record.row.pipe
         writes = pipe == "MTE3"
         space = record.addresses[1 if writes else 0].space
-        latency = self.costs.write_latency if writes else self.costs.read_latency
         address = address_text(record.addresses[0 if writes else 1])
         if row.mnemonic == "load2d_gm":
             base = value_text(record.field("base"))
@@ -258,18 +261,16 @@ class _Emitter:
                 cost,
                 f"f_{pipe} = s + c[0]",
                 "if c[2]:",
-                f"    x = {call}(f_{pipe}, {address}, c[2], c[3], c[4]) + {latency}",
-                f"    e = f_{pipe} + c[1] + {latency}; y = d_{pipe} + c[1]",
-                "    if x > e: e = x",
+                f"    e = {call}(f_{pipe}, {address}, c); y = d_{pipe} + c[1]",
                 "    if y > e: e = y",
                 f"else: e = f_{pipe}",
             ]
         elif isinstance(cost, Transfer) and cost.bursts:
+            name = f"T{self.numbers[record.address]}"
+            self.namespace[name] = cost
             lines += [
                 f"f_{pipe} = s + {cost.slots}",
-                f"x = {call}(f_{pipe}, {address}, {cost.bursts}, {cost.length}, {cost.pitch}) + {latency}",
-                f"e = f_{pipe} + {cost.port + latency}; y = d_{pipe} + {cost.port}",
-                "if x > e: e = x",
+                f"e = {call}(f_{pipe}, {address}, {name}); y = d_{pipe} + {cost.port}",
                 "if y > e: e = y",
             ]
         else:
@@ -280,7 +281,9 @@ class _Emitter:
         """(src pipe, dst pipe, index of the flag as text).  Pipes must be constants."""
         src, dst, event = record.fields
         if not isinstance(src, int) or not isinstance(dst, int):
-            raise AscendError("E43101", f"{record.mnemonic} at {record.address:04x} takes its pipes from registers")
+            raise AscendError(
+                "E43101", f"{record.mnemonic} at {record.address:04x} takes its pipes from registers"
+            )
         base = (src * len(PIPES) + dst) * EVENTS
         if isinstance(event, int):
             return PIPES[src], PIPES[dst], str(base + event)
@@ -310,16 +313,18 @@ class _Emitter:
             ] + self._event(record, "S", "ts", "ts", index)
         lines = [
             *self._dispatch(dst, keep=False),
-            f"x = F[{index}]",
+            f"x = F[{index}]; y = s",
             f"if x > s: {stall} += x - s; s = x",
             f"q_{dst}.append(s); f_{dst} = s + {self.costs.flag}",
         ]
-        return lines + self._event(record, dst, "s", f"f_{dst}", index)
+        return lines + self._event(record, dst, "y", f"f_{dst}", index)
 
     def _barrier(self, record: Decoded) -> list[str]:
         place = record.fields[0]
         if not isinstance(place, int):
-            raise AscendError("E43101", f"pipe_barrier at {record.address:04x} takes its pipe from a register")
+            raise AscendError(
+                "E43101", f"pipe_barrier at {record.address:04x} takes its pipe from a register"
+            )
         if place == len(PIPES):
             lines = [f"ts += {self.costs.dispatch}"]
             for pipe in QUEUED:
@@ -376,16 +381,16 @@ def compile_timing(soc: Soc, program: Program, *, trace: bool = False) -> Timing
     regions = [f"n{number}" for number in range(len(emitter.regions))]
     prologue = [
         f"F = [0] * {len(PIPES) ** 2 * EVENTS}",
-        "s = e = x = y = b_S = 0",
+        "s = e = x = y = 0",
         *(f"f_{pipe} = d_{pipe} = ts; b_{pipe} = 0" for pipe in QUEUED),
         *(f"q_{pipe} = deque([0] * {depth}, {depth})" for pipe in QUEUED),
         *([f"{' = '.join(names)} = 0"] if names else []),
         *([f"{' = '.join(regions)} = 0"] if regions else []),
         "yield ts",
     ]
-    busy = ", ".join(f"b_{pipe}" for pipe in PIPES)
+    busy = ", ".join(f"b_{pipe}" for pipe in QUEUED)
     ends = ", ".join(f"d_{pipe}" for pipe in QUEUED)
-    result = f"return max(ts, {ends}), ({busy}), {tuple_text(names)}, {tuple_text(regions)}"
+    result = f"return max(ts, {ends}), ts, ({busy}), {tuple_text(names)}, {tuple_text(regions)}"
     translator = Translator(
         emitter.emit, scalar=emitter.scalar, parameters=parameters, prologue=prologue, epilogue=[result]
     )
@@ -428,7 +433,9 @@ def time_task(
     def start(block: int, core: int, now: int) -> Run:
         starts[block] = (core, now)
         load = iter(loads[block]).__next__ if loads is not None else _no_load
-        return kernel.run(args, block, blocks, DEFAULT_FUEL, now, gm.read, gm.write, load, events[block].append)
+        return kernel.run(
+            args, block, blocks, DEFAULT_FUEL, now, gm.read, gm.write, load, events[block].append
+        )
 
     active = min(blocks, soc.cores)
     runs = {block: start(block, block, costs.launch) for block in range(active)}
@@ -441,8 +448,8 @@ def time_task(
             heapq.heapreplace(heap, (next(runs[block]), block))
         except StopIteration as stop:
             core, began = starts[block]
-            results[block] = _block(kernel, core, began, stop.value, events[block])
-            end = results[block].end if results[block] is not None else 0
+            timing = results[block] = _block(kernel, core, began, stop.value, events[block])
+            end = timing.end
             last = max(last, end)
             heapq.heappop(heap)
             following = next(waiting, None)
@@ -454,11 +461,13 @@ def time_task(
 
 
 def _block(kernel: TimingKernel, core: int, start: int, result: Any, events: list[Any]) -> BlockTiming:
-    end, busy, stalls, regions = result
+    end, dispatched, busy, stalls, regions = result
     counts: Counter[str] = Counter()
     for times, region in zip(regions, kernel.regions, strict=True):
         if times:
             counts.update({name: times * number for name, number in region.items()})
     waits = {pair: cycles for pair, cycles in zip(kernel.stall_pairs, stalls, strict=True) if cycles}
-    per_pipe = {pipe: cycles for pipe, cycles in zip(PIPES, busy, strict=True) if cycles}
+    per_pipe = {pipe: cycles for pipe, cycles in zip(QUEUED, busy, strict=True) if cycles}
+    # The scalar unit works whenever it does not wait: for a full queue, a flag or a barrier.
+    per_pipe["S"] = dispatched - start - sum(cycles for (pipe, _), cycles in waits.items() if pipe == "S")
     return BlockTiming(core, start, end, per_pipe, waits, counts, [Event(*event) for event in events])

@@ -1,0 +1,131 @@
+"""What a run took and why: one `TaskReport` per task of the model, and their sum.
+
+Bound: the resource with the highest utilisation while the task ran.  On-chip pipes are measured against the cores
+that worked; DDR and L2 against the whole chip, because a task on few cores may still fill the memory.
+`roofline` is that utilisation without start-up: 1.0 means that the task cannot be faster on this chip without doing
+less work on its bounding resource.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..isa.model import PIPES
+from ..soc import Soc
+from .timing import TaskTiming
+
+RESOURCES = {"M": "cube", "V": "vector", "MTE1": "L1 loads", "MTE2": "GM loads", "MTE3": "stores", "S": "scalar"}
+
+
+@dataclass(frozen=True)
+class TaskReport:
+    """One task.  `nodes` are names of source nodes; `op_type` what kind of group it is; `reason` why not on the core."""
+
+    name: str
+    op_type: str
+    blocks: int
+    timing: TaskTiming | None = None
+    task_type: str = "AI_CORE"
+    nodes: tuple[str, ...] = ()
+    reason: str = ""
+    other_cycles: int = 0  # a task that is not timed by instruction (AI CPU)
+
+    @property
+    def cycles(self) -> int:
+        return self.other_cycles if self.timing is None else self.timing.cycles
+
+    @property
+    def active_cores(self) -> int:
+        return 0 if self.timing is None else len({block.core for block in self.timing.blocks})
+
+    def pipe_ratio(self, pipe: str) -> float:
+        """Share of the working cores' time in which `pipe` was busy."""
+        if self.timing is None:
+            return 0.0
+        window = (self.timing.cycles - self.timing.launch) * self.active_cores
+        return self.timing.busy.get(pipe, 0) / window if window else 0.0
+
+    def utilisation(self, soc: Soc) -> dict[str, float]:
+        """Busy share of every resource, memories included."""
+        if self.timing is None:
+            return {}
+        shares = {RESOURCES[pipe]: self.pipe_ratio(pipe) for pipe in PIPES}
+        window = (self.timing.cycles - self.timing.launch) * soc.cores
+        gm = soc.timing["gm"]
+        ddr = self.timing.ddr_read / gm["ddr_read_rate"] + self.timing.ddr_write / gm["ddr_write_rate"]
+        l2 = self.timing.l2_read / gm["l2_read_rate"], self.timing.l2_write / gm["l2_write_rate"]
+        shares["DDR"] = ddr / window if window else 0.0
+        shares["L2"] = max(l2) / window if window else 0.0
+        return shares
+
+    def bound(self, soc: Soc) -> tuple[str, float]:
+        """The busiest resource and its utilisation."""
+        shares = self.utilisation(soc)
+        if not shares:
+            return self.task_type, 0.0
+        name = max(shares, key=lambda key: shares[key])
+        return name, shares[name]
+
+    def longest_wait(self) -> tuple[str, str, int]:
+        """(waiting pipe, pipe waited for, cycles over all blocks) of the greatest stall."""
+        if self.timing is None or not self.timing.stalls:
+            return "", "", 0
+        (waiting, on), cycles = max(self.timing.stalls.items(), key=lambda item: item[1])
+        return waiting, on, cycles
+
+
+@dataclass
+class Report:
+    """All tasks of one inference, in order; tasks of one stream run one after the other."""
+
+    soc: Soc
+    tasks: list[TaskReport] = field(default_factory=list[TaskReport])
+
+    @property
+    def cycles(self) -> int:
+        return sum(task.cycles for task in self.tasks)
+
+    @property
+    def latency_us(self) -> float:
+        """Predicted latency of the device part of one inference."""
+        return self.soc.microseconds(self.cycles)
+
+    @property
+    def busy(self) -> Counter[str]:
+        """Busy cycles per pipe, summed over tasks and blocks."""
+        total: Counter[str] = Counter()
+        for task in self.tasks:
+            if task.timing is not None:
+                total.update(task.timing.busy)
+        return total
+
+    @property
+    def stalls(self) -> Counter[tuple[str, str]]:
+        total: Counter[tuple[str, str]] = Counter()
+        for task in self.tasks:
+            if task.timing is not None:
+                total.update(task.timing.stalls)
+        return total
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Executed instructions by mnemonic."""
+        total: Counter[str] = Counter()
+        for task in self.tasks:
+            if task.timing is not None:
+                total.update(task.timing.counts)
+        return total
+
+    @property
+    def ddr_bytes(self) -> int:
+        return sum(task.timing.ddr_read + task.timing.ddr_write for task in self.tasks if task.timing is not None)
+
+    def busiest_pipes(self) -> list[tuple[str, float]]:
+        """Pipes by share of the chip's time, busiest first."""
+        window = self.cycles * self.soc.cores
+        return [(pipe, cycles / window) for pipe, cycles in self.busy.most_common() if window]
+
+    def slowest(self, count: int = 10) -> Sequence[TaskReport]:
+        return sorted(self.tasks, key=lambda task: -task.cycles)[:count]
