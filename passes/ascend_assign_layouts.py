@@ -15,7 +15,7 @@ from ..dialects import ascend, nn
 from ..dialects.ascend import Engine
 from ..dialects.layouts import ND, Layout
 from .layout_options import How, Option, is_border_cast, options, root_of
-from .layout_solver import Problem
+from .layout_solver import Problem, needs_detour
 from .provenance import node_names
 from .rewriting import constant_of, main_block, remove_dead, simplify_blob
 
@@ -90,6 +90,8 @@ class Rebuild:
             source = self.made.get((value, home), value)
             if home == layout:
                 return source
+            if needs_detour(home, layout):
+                source = self.get(value, ND, user)
             new = ascend.TransDataOp(source, layout)
             new.location = source.owner.location if isinstance(source.owner, Operation) else new.location
             self._behind(new, source)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from xdsl.ir import Operation, SSAValue
 
-from ..dialects.layouts import ND, Layout
+from ..dialects.layouts import ND, Format, Layout
 from .layout_options import Option, trans_data_cost
 
 
@@ -87,8 +87,33 @@ class Problem:
         if key not in self.transfers:
             self.transfers[key] = len(self.costs)
             self.costs.append(trans_data_cost(value, layout))
+            self._detour(value, layout)
         row[self.transfers[key]] = 1.0
         self.rows.append((row, needed, np.inf))
+
+    def _detour(self, value: SSAValue, layout: Layout) -> None:
+        """No kernel turns one blocked format into another: such a pair costs a second TransData, through ND.
+
+        detour >= transferred + produced in the other format - 1
+        """
+        producer = value.owner
+        if not isinstance(producer, Operation) or producer not in self.first:
+            return
+        row: dict[int, float] = {}
+        for i, option in enumerate(self.options[producer]):
+            if needs_detour(option.result, layout):
+                row[self.first[producer] + i] = -1.0
+        if row:
+            row[self.transfers[value, layout]] = -1.0
+            row[len(self.costs)] = 1.0
+            self.costs.append(trans_data_cost(value, ND))
+            self.rows.append((row, -1.0, np.inf))
+
+
+def needs_detour(source: Layout, target: Layout) -> bool:
+    """Kernels convert between ND and a blocked format, and between NC1HWC0 and NHWC."""
+    pair = {source.format, target.format}
+    return len(pair) == 2 and Format.ND not in pair and pair != {Format.NC1HWC0, Format.NHWC}
 
 
 def _minimise(

@@ -20,6 +20,11 @@ from ...dialects.dtypes import Array
 from ..rewriting import Builder, Rule, constant_of, only_use, simplify_blob, users
 
 _STEPS = (nn.ReshapeOp, nn.TransposeOp, nn.SliceOp)
+LANES = 16
+"""Channels of a block (C0 of f16): where a cut or seam is free."""
+MAX_WIDENING = 4
+"""A convolution may read this many times its channels rather than wait for a copy of them."""
+MAX_PIECES = 4
 _MAX_ELEMENTS = 1 << 22
 """Index arrays up to this size are followed through the chain."""
 
@@ -117,6 +122,56 @@ def selection_into_weights(op: Operation, build: Builder) -> SSAValue | None:
     )
 
 
+def slice_into_weights(op: Operation, build: Builder) -> SSAValue | None:
+    """conv(channels a to b of x), cut inside a block: the other channels get weights of zero, and nothing is
+    copied."""
+    if not isinstance(op, nn.ConvOp) or op.group.value.data != 1:
+        return None
+    inner, weight = op.input.owner, constant_of(op.weight)
+    if weight is None or not isinstance(inner, nn.SliceOp):
+        return None
+    starts, sizes, shape = nn.ints(inner.starts), nn.ints(inner.sizes), nn.shape_of(inner.input)
+    cut = [i for i in range(4) if sizes[i] != shape[i] or nn.ints(inner.steps)[i] != 1]
+    if cut != [1] or nn.ints(inner.steps)[1] != 1 or shape[1] > MAX_WIDENING * sizes[1]:
+        return None
+    end = starts[1] + sizes[1]
+    if starts[1] % LANES == 0 and (end % LANES == 0 or end == shape[1]):
+        return None  # whole blocks: a view
+    build.absorb(inner)
+    wide = weight.apply("pad", (0, starts[1], 0, 0), (0, shape[1] - end, 0, 0), 0.0)
+    operands = [inner.input, build.constant(wide), *op.operands[2:]]
+    return build(
+        nn.ConvOp.create(operands=operands, properties=dict(op.properties), result_types=[op.output.type])
+    )
+
+
+def concat_into_convolutions(op: Operation, build: Builder) -> SSAValue | None:
+    """conv(concat(a, b)) whose seam is inside a block is conv(a) + conv(b): the second adds the first in its
+    epilogue."""
+    if not isinstance(op, nn.ConvOp) or op.group.value.data != 1:
+        return None
+    joined, weight = op.input.owner, constant_of(op.weight)
+    if weight is None or not isinstance(joined, nn.ConcatOp) or joined.axis.value.data != 1:
+        return None
+    channels = [nn.shape_of(v)[1] for v in joined.inputs]
+    if len(channels) > MAX_PIECES or all(c % LANES == 0 for c in channels[:-1]):
+        return None
+    if any(not isinstance(u, nn.ConvOp) or u.group.value.data != 1 for u in users(joined.output)):
+        return None
+    build.absorb(joined)
+    total: SSAValue | None = None
+    start, kernel = 0, weight.shape
+    for value, count in zip(joined.inputs, channels, strict=True):
+        part = weight.apply("slice", (0, start, 0, 0), (kernel[0], count, *kernel[2:]), (1, 1, 1, 1))
+        start += count
+        operands = [value, build.constant(part), *(op.operands[2:] if total is None else [])]
+        piece = build(
+            nn.ConvOp.create(operands=operands, properties=dict(op.properties), result_types=[op.output.type])
+        )
+        total = piece if total is None else build(nn.AddOp(total, piece))
+    return total
+
+
 def _is_selection(blob: Blob) -> bool:
     """Made by `selection_matrix`: an expression of splats and moves only."""
     moves = {"reshape", "transpose", "slice", "pad", "splat"}
@@ -126,4 +181,4 @@ def _is_selection(blob: Blob) -> bool:
 
 
 RULES: list[Rule] = [channel_selection]
-FOLD: list[Rule] = [selection_into_weights]
+FOLD: list[Rule] = [selection_into_weights, slice_into_weights, concat_into_convolutions]
