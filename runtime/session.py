@@ -113,7 +113,15 @@ class InferenceSession:
                 hint="convert the model with this version; kernels of the vendor's tools cannot be simulated",
             )
         self._trace = trace
-        self._device = Device(load_soc(self._om.soc))
+        soc = load_soc(self._om.soc)
+        needed = self._om.memory_size + self._om.weight_size
+        if needed > soc.memory_bytes:
+            raise AscendError(
+                "E13023",
+                f"the model needs {needed} bytes of device memory",
+                expected=f"at most {soc.memory_bytes}",
+            )
+        self._device = Device(soc)
         self._device.load(self._om)
         if sanitize:
             from .sanitizer import check_model

@@ -49,7 +49,9 @@ class AscendOptMain(xDSLOptMain):
         )
 
     def setup_pipeline(self) -> None:
-        before = self._named_passes()
+        from_model = (self.args.input_file or "").endswith(".onnx") or self.args.frontend == "onnx"
+        # The last step, to an offline model, needs the weights and is no pass: the front end takes it.
+        before = () if from_model and self.args.compile_to == "om" else self._named_passes()
         if before:
             self.args.passes = ",".join([*before, *([self.args.passes] if self.args.passes else [])])
         try:
@@ -85,6 +87,12 @@ class AscendOptMain(xDSLOptMain):
         shapes = parse_input_shape(self.args.input_shape) if self.args.input_shape else None
         name = self.args.input_file
         source = Path(name) if name else onnx.load_from_string(stream.read())
+        if self.args.compile_to == "om":
+            from ..dialects.om import model_to_om
+            from ..lowering.pipelines import CompileOptions, compile_model
+
+            compiled = compile_model(source, CompileOptions(soc=self.args.soc, input_shapes=shapes))
+            return ModuleOp([model_to_om(compiled.om)])
         return import_onnx(source, input_shapes=shapes).module
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,15 @@ def test_from_file_to_outputs(tmp_path: Path) -> None:
     x = np.full((2, 64), 0.5, np.float16)
     (y,) = session.run(["y"], {"x": x})
     assert np.array_equal(y, x + WEIGHT.reshape(2, 64))
+
+
+def test_a_model_larger_than_the_device() -> None:
+    model = replace(add_model(ADD.format(load_done=LOAD_DONE, add_done=ADD_DONE)), memory_size=1 << 38)
+    model = replace(model, weight_base=1 << 50)
+    data = om_bytes(replace(model, tasks=()))
+    with pytest.raises(AscendError, match="bytes of device memory") as caught:
+        InferenceSession(data)
+    assert caught.value.code == "E13023"
 
 
 def test_the_file_may_go_once_it_is_loaded(tmp_path: Path) -> None:
