@@ -113,7 +113,10 @@ class Fuser:
         inside = {r for op in ops for r in op.results}
         inputs = list(
             dict.fromkeys(
-                v for op in ops for v in op.operands if v not in inside and not is_scalar_constant(v)
+                v
+                for op in ops
+                for v in op.operands
+                if v not in inside and (isinstance(op, CUBE_ROOTS) or not is_scalar_constant(v))
             )
         )
         block = Block(arg_types=[v.type for v in inputs])
