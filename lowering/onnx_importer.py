@@ -39,7 +39,6 @@ from .onnx_ops import find_handler
 from .onnx_tensors import source_of, sparse_array
 from .onnx_types import InferredTypes
 
-OLDEST_OPSET = 7
 _MISFITS = (ShapeError, ValueError, LookupError, TypeError, ArithmeticError, AttributeError, VerifyException)
 """What a handler may run into when attributes and operands contradict each other: a refusal, not a crash."""
 MAX_FUNCTION_DEPTH = 32
@@ -91,14 +90,7 @@ def _import(
 
 def _opsets(model: onnx.ModelProto) -> dict[str, int]:
     opsets = {("" if item.domain == "ai.onnx" else item.domain): item.version for item in model.opset_import}
-    opset = opsets.setdefault("", 1 if not opsets else onnx.defs.onnx_opset_version())
-    if opset < OLDEST_OPSET:
-        raise AscendError(
-            "E10041",
-            f"the model uses ONNX opset {opset}",
-            expected=f"opset {OLDEST_OPSET} or newer",
-            hint="convert it with onnx.version_converter or export it again",
-        )
+    opsets.setdefault("", 1 if not opsets else onnx.defs.onnx_opset_version())
     return opsets
 
 

@@ -35,7 +35,7 @@ _UNARY: dict[str, Callable[..., nn.NNOp]] = {
     "Not": nn.NotOp,
     "IsNaN": nn.IsNanOp,
 }
-_BINARY: dict[str, Callable[..., nn.NNOp]] = {
+BINARY: dict[str, Callable[..., nn.NNOp]] = {
     "Add": nn.AddOp,
     "Sub": nn.SubOp,
     "Mul": nn.MulOp,
@@ -49,7 +49,6 @@ _BINARY: dict[str, Callable[..., nn.NNOp]] = {
     "And": nn.AndOp,
     "Or": nn.OrOp,
     "Xor": nn.XorOp,
-    "PRelu": nn.PreluOp,
 }
 _VARIADIC: dict[str, Callable[..., nn.NNOp]] = {
     "Max": nn.MaxOp,
@@ -85,7 +84,8 @@ def _with_floats(make: Callable[..., nn.NNOp], defaults: dict[str, float]) -> Ha
 
 
 HANDLERS.update({("", name, 1): _unary(make) for name, make in _UNARY.items()})
-HANDLERS.update({("", name, 7): _binary(make) for name, make in _BINARY.items()})
+HANDLERS.update({("", name, 7): _binary(make) for name, make in BINARY.items()})
+HANDLERS["", "PRelu", 7] = _binary(nn.PreluOp)
 HANDLERS.update({("", name, 1): _variadic(make) for name, make in _VARIADIC.items()})
 HANDLERS.update({("", name, 1): _with_floats(*row) for name, row in _WITH_FLOATS.items()})
 
@@ -183,7 +183,7 @@ def element_type(code: int, what: str) -> str:
     return name
 
 
-@onnx_op("Cast")
+@onnx_op("Cast", since=6)
 def cast(node: Node) -> Value:
     return node.cast(node.input(0), element_type(node.int("to"), "the result"))
 

@@ -19,10 +19,15 @@ def transpose(node: Node) -> Value:
     return x if perm == tuple(range(x.rank)) else node.emit(nn.TransposeOp, x, perm)
 
 
-@onnx_op("Concat")
+@onnx_op("Concat", since=4)
 def concat(node: Node) -> Value:
+    return concat_along(node, node.int("axis"))
+
+
+def concat_along(node: Node, along: int) -> Value:
+    """All operands one after the other."""
     operands = node.inputs()
-    axis = node.axis(node.int("axis"), operands[0].rank)
+    axis = node.axis(along, operands[0].rank)
     # empty operands take no part, whatever their element type was declared as
     filled = [value for value in operands if value.shape[axis] != 0] or operands[:1]
     return filled[0] if len(filled) == 1 else node.emit(nn.ConcatOp, filled, axis=axis)
@@ -92,15 +97,16 @@ def slice_(node: Node) -> Value:
     return _slice(node, starts, ends, axes, steps)
 
 
-def _pad(node: Node, pads: tuple[int, ...], value: float) -> Value:
+def padded(node: Node, pads: tuple[int, ...], value: float) -> Value:
+    """The first operand with borders."""
     x = node.input(0)
     mode = node.word("mode", "constant", PAD_MODES)
     return x if not any(pads) else node.emit(nn.PadOp, x, pads, mode, value)
 
 
-@onnx_op("Pad")
+@onnx_op("Pad", since=2)
 def pad_attributes(node: Node) -> Value:
-    return _pad(node, node.ints("pads"), node.float("value", 0.0))
+    return padded(node, node.ints("pads"), node.float("value", 0.0))
 
 
 @onnx_op("Pad", since=11)
@@ -109,13 +115,13 @@ def pad(node: Node) -> Value:
     pads = node.known_ints(1, "pads")
     value = float(node.known(2, "constant_value").reshape(-1)[0]) if node.get(2) is not None else 0.0
     if node.get(3) is None:
-        return _pad(node, pads, value)
+        return padded(node, pads, value)
     axes = [node.axis(axis, rank) for axis in node.known_ints(3, "axes")]
     require(constraints.groups_share_axes, axes, rank)
     full = [0] * (2 * rank)
     for i, axis in enumerate(axes):
         full[axis], full[axis + rank] = pads[i], pads[i + len(axes)]
-    return _pad(node, tuple(full), value)
+    return padded(node, tuple(full), value)
 
 
 @onnx_op("DepthToSpace")

@@ -13,7 +13,7 @@ from .onnx_node import Node, Value
 from .onnx_ops import onnx_op
 
 
-def _upsample(node: Node, scales: Sequence[float]) -> Value:
+def upsample_by(node: Node, scales: Sequence[float]) -> Value:
     """Opset 7 to 10: positions are output / scale, nearest rounds down."""
     x = node.input(0)
     require(constraints.spatial_list, "scales", [int(s) for s in scales], x.rank)
@@ -32,13 +32,13 @@ def _upsample(node: Node, scales: Sequence[float]) -> Value:
 
 @onnx_op("Upsample", since=7)
 def upsample_attributes(node: Node) -> Value:
-    return _upsample(node, node.floats("scales"))
+    return upsample_by(node, node.floats("scales"))
 
 
 @onnx_op("Upsample", since=9)
 @onnx_op("Resize", since=10)
 def upsample(node: Node) -> Value:
-    return _upsample(node, [float(v) for v in node.known(1, "scales").reshape(-1)])
+    return upsample_by(node, [float(v) for v in node.known(1, "scales").reshape(-1)])
 
 
 _POLICIES: dict[str, Callable[[Sequence[float]], float]] = {"not_larger": min, "not_smaller": max}

@@ -322,3 +322,12 @@ def test_sparse_initializer() -> None:
     indices = numpy_helper.from_array(np.array([1, 3]), "i")
     proto.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [4]))
     np.testing.assert_array_equal(import_and_run(proto, np.zeros(4, np.float32))[0], [0, 5, 0, 7])
+
+
+def test_broadcasting_before_opset_7() -> None:
+    weights = {"c": np.array([1.0, 2.0], np.float32)}
+    proto = model(
+        [node("Add", "x c", "y", broadcast=1, axis=1)], {"x": [1, 2, 3]}, ["y"], weights=weights, opset=6
+    )
+    (y,) = import_and_run(proto, np.zeros((1, 2, 3), np.float32))
+    np.testing.assert_array_equal(y[0], [[1, 1, 1], [2, 2, 2]])

@@ -70,10 +70,6 @@ def test_inputs_that_are_no_tensors() -> None:
     refused("E13025", proto)
 
 
-def test_old_opset() -> None:
-    assert "opset 6" in refused("E10041", model([], {"x": [1]}, ["x"], opset=6)).message
-
-
 def test_missing_directory_empty_and_foreign_files(tmp_path: Path) -> None:
     refused("E13000", tmp_path / "no.onnx")
     refused("E13000", tmp_path)

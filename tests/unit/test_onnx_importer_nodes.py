@@ -28,7 +28,6 @@ REASONS = (
     "expected: a tensor",  # sequences, optionals
     "training mode",
     "Indices is used",
-    "uses ONNX opset 1",
     "'start' depends on the data",  # the node tests of Range keep it open
     "no parser is registered",  # inside function bodies
 )
