@@ -84,9 +84,9 @@ def scale_linear(
     build.absorb(linear)
     if factor is not None:
         weight = _scaled_weight(linear, weight, factor)
-        bias = None if bias is None else bias.apply("mul", factor)
-    if offset is not None:
-        bias = offset if bias is None else bias.apply("add", offset)
+        bias = None if bias is None else bias.apply("mul", simplify_blob(factor.apply("cast", bias.dtype)))
+    if offset is not None:  # a bias may have stayed f32 beside f16 weights
+        bias = offset if bias is None else bias.apply("add", simplify_blob(offset.apply("cast", bias.dtype)))
     new_weight = build.constant(weight)
     new_bias = None if bias is None else build.constant(bias)
     return build(with_constants(linear, new_weight, new_bias))

@@ -164,7 +164,9 @@ def concat_into_convolutions(op: Operation, build: Builder) -> SSAValue | None:
     for value, count in zip(joined.inputs, channels, strict=True):
         part = weight.apply("slice", (0, start, 0, 0), (kernel[0], count, *kernel[2:]), (1, 1, 1, 1))
         start += count
-        operands = [value, build.constant(part), *(op.operands[2:] if total is None else [])]
+        operands = [value, build.constant(part)]
+        if total is None:
+            operands += op.operands[2:]
         piece = build(
             nn.ConvOp.create(operands=operands, properties=dict(op.properties), result_types=[op.output.type])
         )
