@@ -18,6 +18,7 @@ from .vector_program import NEUTRAL, REDUCTIONS, SIZES, Node
 from .vector_reduce import reduce_rows
 from .vector_space import Operand, Space
 from .vector_tiles import BLOCK, LANES, Count, Tile, TileEmitter, Value
+from .vector_window import Scales, pool_windows, window_scales
 from .vector_transfer import copy_run, expand, load_full, pack, packed_buffer, store_full, store_room, ub_buffer
 
 GM_ON_CHIP = {"bool": "u8", "u8": "u8", "i8": "s8", "f16": "f16", "f32": "f32", "i32": "s32"}
@@ -57,6 +58,7 @@ class Body:
         for node, operand in space.results:
             self.stores.setdefault(node, []).append(operand)
         self.fixed: dict[int, Value] = {}
+        self.window_scales: Scales | None = None
         self.live = self._ancestors([n for n, _ in space.results], lambda _: True)
 
     # ------------------------------------------------------------------ which nodes
@@ -91,6 +93,7 @@ class Body:
             chosen = [n for n in chosen if n not in self.stores]
         needed = {a for n in self.live for a in self.nodes[n].args if n not in chosen} | set(self.stores)
         scope = _Scope(TileEmitter(self.kb, tile), padded, 1)
+        self.window_scales = window_scales(self.kb, self.space.window) if self.space.window is not None else None
         place = Place([0] * max(0, len(self.space.dims) - 2), 0, 0)
         self._count_uses(scope, chosen, needed)
         self._run(scope, chosen, place)
@@ -176,6 +179,8 @@ class Body:
             self.kb.body_op = node.body_op
             if node.op == "load":
                 scope.values[n] = self._load(scope, node, place)
+            elif node.op == "window":
+                scope.values[n] = self._windows(scope, n, place)
             elif node.op == "splat":
                 scope.values[n] = self._splat(scope, node)
             elif node.op == "lanes":
@@ -287,6 +292,16 @@ class Body:
                 scope.values[n] = Value(ref, node.dtype, scope.emitter.tile.rows_limit == 1, True, 0)
             else:
                 scope.values[n] = Value(ref, node.dtype, rows, cols, pitch, uniform=False)
+
+    def _windows(self, scope: _Scope, n: int, place: Place) -> Value:
+        assert self.space.window is not None
+        if n in self.stores:
+            rows, cols, pitch, size = self._shape(scope, n, "f16")
+            target = Value(ub_buffer(self.kb, size, depth=2), "f16", rows, cols, pitch)
+        else:
+            target = self._temporary(scope, n, "f16")
+        pool_windows(scope.emitter, self.space, place.outer, place.row, target, self.window_scales)
+        return target
 
     # ------------------------------------------------------------------ transfers
     def _address(self, operand: Operand, place: Place) -> Ref:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..dialects import ascend, dtypes, nn
+from ..dialects import ascend, dtypes
 from ..dialects.davinci import AllocOp, KernelOp
 from ..runtime.errors import AscendError
 from ..runtime.soc import Soc
@@ -37,10 +37,6 @@ Schedule = dict[str, int | list[int] | str]
 
 def generate(group: ascend.GroupOp, soc: Soc, name: str) -> KernelOp:
     """The kernel of one vector group; follows the group's schedule, or chooses one."""
-    if is_window(group):
-        from .vector_window import generate_window
-
-        return generate_window(group, soc, name)
     space = analyse(group, soc)
     values = dict(group.schedule.values)
     plan = _plan_of(values) if "mode" in values else _choose(space, soc)
@@ -49,16 +45,8 @@ def generate(group: ascend.GroupOp, soc: Soc, name: str) -> KernelOp:
 
 def choose_schedule(group: ascend.GroupOp, soc: Soc) -> Schedule:
     """Tile sizes and block count, as attributes that a person or a tuner may edit."""
-    if is_window(group):
-        from .vector_window import choose_window_schedule
-
-        return choose_window_schedule(group, soc)
     plan = _choose(analyse(group, soc), soc)
     return {"mode": plan.mode, "rows": plan.rows, "columns": plan.columns, "blocks": plan.blocks}
-
-
-def is_window(group: ascend.GroupOp) -> bool:
-    return any(isinstance(op, nn.MaxPoolOp | nn.AvgPoolOp | nn.LRNOp) for op in group.body.block.ops)
 
 
 @dataclass(frozen=True)
@@ -124,10 +112,12 @@ def _choose(space: Space, soc: Soc) -> Plan:
     full_results = all(space.varies(o.mask)[2] for _, o in space.results)
     aligned = space.lanes > 0 or all(space.columns * dtypes.size_of(o.gm_type) % BLOCK == 0 for _, o in space.results)
     few = outer * space.rows < TILES_PER_BLOCK * soc.cores and space.columns >= 4096 and full_results and aligned
-    if not (few and not space.reduced):
+    if space.window is not None or space.reduced or not few:
         plan = _choose_rows(space, soc, outer)
         if plan is not None:
             return plan
+        if space.window is not None:
+            raise AscendError("E40023", "one row of windows does not fit UB")
     return _choose_split(space, soc, outer, aligned or (outer * space.rows == 1))
 
 

@@ -82,6 +82,10 @@ class Program:
     def load(self, operand: int, dtype: str, mask: Mask) -> int:
         return self._add(Node("load", dtype, (), operand, mask, dtype))
 
+    def window(self, number: int, mask: Mask) -> int:
+        """The result of the group's pooling op; `number` is its operand."""
+        return self._add(Node("window", "f16", (), number, mask, "f16"))
+
     def lanes(self, what: str, mask: Mask, like: int) -> int:
         """All-ones or zero lanes, of the element size of node `like`."""
         dtype = "u16" if SIZES[self.dtype(like)] == 2 else "s32"
@@ -273,7 +277,7 @@ def _scalar_value(node: Node, a: list[float]) -> float:
     imm = float(node.imm) if isinstance(node.imm, int | float) else 0.0
     one = np.float32(a[0]) if a else np.float32(0)
     match node.op:
-        case "load":
+        case "load" | "window":
             return 0.0
         case "splat":
             return imm

@@ -11,7 +11,7 @@ value (ND) or one 16-lane block (blocked layouts) per row, along columns only on
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod
 from typing import cast as narrow
 
@@ -34,6 +34,22 @@ class Operand:
     mask: Mask = ()
 
 
+@dataclass(frozen=True)
+class Window:
+    """A pooling: windows of one operand's planes. Sizes are (height, width); counts say how many positions of a window
+    enter a mean, per output row and column (empty for a maximum)."""
+
+    operand: int
+    kind: str  # "max" or "mean"
+    size: tuple[int, int]
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    dilations: tuple[int, int]
+    before: tuple[int, int]  # pads above and left
+    counts: tuple[tuple[int, ...], tuple[int, ...]]
+    outputs: int  # output rows
+
+
 @dataclass
 class Space:
     """`dims` collapsed extents, outermost first, in units of `lanes` (ND: elements); `results` node per result."""
@@ -48,7 +64,7 @@ class Space:
     lane_tail: int = 0  # valid lanes of the last C1 block when the group must write zeros there, else 0
     row_tail: int = 0  # FRACTAL_NZ: valid positions of the column dim when padding rows must be zeroed
     lane_dim: int = -1  # collapsed dim that counts C1 (or N1) blocks
-    outer: list[int] = field(default_factory=list[int])
+    window: Window | None = None
 
     @property
     def columns(self) -> int:
@@ -113,14 +129,20 @@ class _Analysis:
 
     def __init__(self, group: ascend.GroupOp, soc: Soc) -> None:
         self.group, self.soc = group, soc
+        self.pool = next((op for op in group.body.block.ops if isinstance(op, nn.MaxPoolOp | nn.AvgPoolOp)), None)
+        pooled = self.pool.input if self.pool is not None else None
+        self.pooled = -1 if pooled is None else next((i for i, a in enumerate(group.body.block.args) if a is pooled), -1)
+        if self.pool is not None and self.pooled < 0:
+            raise AscendError("E40021", "a pooling group pools one of its operands")
+        operands = [v for i, v in enumerate(group.inputs) if i != self.pooled]
         self.layout = self._group_layout()
         self.blocked = self.layout.format is not Format.ND
-        shapes = [ascend.shape_of(v) for v in (*group.inputs, *group.outputs)]
+        shapes = [ascend.shape_of(v) for v in (*operands, *group.outputs)]
         shapes += [nn.shape_of(v) for op in group.body.block.ops for v in op.results]
         self.rank = max(len(s) for s in shapes)
         whole = [_aligned(s, self.rank) for s in shapes if len(s) == self.rank]
         if not self.blocked:
-            inputs = [ascend.shape_of(v) for v in group.inputs]
+            inputs = [ascend.shape_of(v) for v in operands]
             whole = [_aligned(s, self.rank) for s in inputs] + whole
         self.shape = tuple(max(s[i] for s in whole) for i in range(self.rank))
         self.physical = _physical(self.layout, self.shape)
@@ -153,11 +175,17 @@ class _Analysis:
         block = self.group.body.block
         nodes: dict[SSAValue, int] = {}
         for i, (argument, value) in enumerate(zip(block.args, self.group.inputs, strict=True)):
+            if i == self.pooled:
+                continue
             nodes[argument] = program.load(i, chip_type(ascend.dtype_of(value)), self.mask_of(value))
         for number, op in enumerate(block.ops):
             program.body_op = number
             if isinstance(op, nn.YieldOp):
                 return program, [nodes[v] for v in op.operands]
+            if op is self.pool:
+                full = tuple(e > 1 for _, e in self.physical)
+                nodes[op.results[0]] = program.window(self.pooled, full)
+                continue
             if isinstance(op, nn.ConstantOp):
                 nodes[op.output] = program.splat(_constant(op), chip_type(nn.dtype_of(op.output)))
                 continue
@@ -184,7 +212,10 @@ def analyse(group: ascend.GroupOp, soc: Soc) -> Space:
         lane_tail = row_tail = 0
     keep, dims = _collapse(found, program)
     mask = _collapser(keep)
-    operands = [Operand(i, ascend.dtype_of(v), mask(found.mask_of(v))) for i, v in enumerate(group.inputs)]
+    operands = [
+        Operand(i, ascend.dtype_of(v), () if i == found.pooled else mask(found.mask_of(v)))
+        for i, v in enumerate(group.inputs)
+    ]
     nodes = [Node(n.op, n.dtype, n.args, n.imm, mask(n.mask), n.optype, n.body_op) for n in program.nodes]
     outputs = [
         (node, Operand(len(operands) + i, ascend.dtype_of(v), nodes[node].mask))
@@ -196,7 +227,26 @@ def analyse(group: ascend.GroupOp, soc: Soc) -> Space:
                           expected="reduced axes that are the innermost dimensions of the layout")
     lane_dim = next((i for i, g in enumerate(keep) if lane_physical in g), -1)
     return Space(dims, found.layout.c0 if found.blocked else 0, reduced[-1], program, nodes, operands, outputs,
-                 lane_tail, row_tail, lane_dim)
+                 lane_tail, row_tail, lane_dim, _window(found))
+
+
+def _window(found: _Analysis) -> Window | None:
+    pool = found.pool
+    if pool is None:
+        return None
+    shape, out = nn.shape_of(pool.input), nn.shape_of(pool.output)
+    kernel, strides, pads, dilations = (nn.ints(a) for a in (pool.kernel, pool.strides, pool.pads, pool.dilations))
+    counts: list[tuple[int, ...]] = []
+    if isinstance(pool, nn.AvgPoolOp):
+        wide = pool.count_include_pad is not None
+        for d in (0, 1):
+            low, high = (-pads[d], shape[2 + d] + pads[2 + d]) if wide else (0, shape[2 + d])
+            starts = [o * strides[d] - pads[d] for o in range(out[2 + d])]
+            counts.append(tuple(sum(low <= s + t * dilations[d] < high for t in range(kernel[d])) for s in starts))
+    pair = (counts[0], counts[1]) if counts else ((), ())
+    kind = "mean" if counts else "max"
+    return Window(found.pooled, kind, (shape[2], shape[3]), (kernel[0], kernel[1]), (strides[0], strides[1]),
+                  (dilations[0], dilations[1]), (pads[0], pads[1]), pair, out[2])
 
 
 def _padding(found: _Analysis) -> tuple[int, int]:
@@ -233,7 +283,14 @@ def _zero_padding(found: _Analysis, program: Program, results: list[int], lanes:
 
 def _collapse(found: _Analysis, program: Program) -> tuple[list[list[int]], list[int]]:
     """Groups of physical dims that are one loop, and their extents."""
-    loads = [n.mask for n in program.nodes if n.op in ("load", "lanes")]
+    loads = [n.mask for n in program.nodes if n.op in ("load", "lanes", "window")]
+    if found.pool is not None:
+        if found.layout.format is not Format.NC1HWC0:
+            raise AscendError("E40021", f"pooling in layout {found.layout}", expected="NC1HWC0")
+        merged = len({m[:2] for m in loads if any(m[:2])}) <= 1
+        lead = [[0, 1]] if merged else [[0], [1]]
+        keep = [*lead, [2], [3]]
+        return keep, [prod(found.physical[p][1] for p in group) for group in keep]
     keep: list[list[int]] = []
     signature: tuple[object, ...] | None = None
     for i, (_, extent) in enumerate(found.physical):

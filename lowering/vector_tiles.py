@@ -96,6 +96,7 @@ class _Form:
     size: int
     pitch: int
     block: bool
+    step: int = 1  # every how many-th 16-lane position is taken (strided windows)
 
 
 class TileEmitter:
@@ -143,13 +144,18 @@ class TileEmitter:
             start = stop
 
     def rows2d(self, op: str, dtype: str, operands: Sequence[tuple[Ref, int]], columns: int,
-               imm: float | None = None) -> None:
-        """op over `columns` elements of each row; operands are (address, row pitch), destination first."""
+               imm: float | None = None, steps: Sequence[int] = ()) -> None:
+        """op over `columns` elements of each row; operands are (address, row pitch), destination first.
+
+        `steps`: every how many-th 16-lane position of an operand is taken.
+        """
         types = operand_types(TABLE[op], dtype)
         scalar = {} if imm is None else {"scalar": raw_bits(imm, types[-1])}
         emit = _Instruction(self, op, dtype, types, scalar)
-        emit.rows([_Form(r, type_size(t), p, False) for (r, p), t in zip(operands, types, strict=True)],
-                  self.tile.rows, self.tile.rows_limit, columns, 1)
+        taken = steps or (1,) * len(operands)
+        forms = [_Form(r, type_size(t), p, False, s) for (r, p), t, s in zip(operands, types, taken, strict=True)]
+        halves = LANES * max(type_size(t) for t in types) // BLOCK if any(s > 1 for s in taken) else 1
+        emit.rows(forms, self.tile.rows, self.tile.rows_limit, columns, halves)
 
     # ------------------------------------------------------------------ cases
     def _form(self, v: Value, size: int) -> _Form:
@@ -214,8 +220,8 @@ class _Instruction:
         """A contiguous run of elements; blocks repeat."""
         for half in range(halves):
             moved = [replace(f, ref=f.ref + half * BLOCK) for f in forms] if halves > 1 else list(forms)
-            blocks = [0 if f.block else halves for f in moved]
-            reps = [0 if f.block else halves * self.lanes * f.size // BLOCK for f in moved]
+            blocks = [0 if f.block else halves * f.step for f in moved]
+            reps = [0 if f.block else halves * f.step * self.lanes * f.size // BLOCK for f in moved]
             self._run(moved, self._strides(blocks, reps), reps, count, halves)
 
     def _run(self, forms: list[_Form], strides: dict[str, int], reps: list[int], count: Count, halves: int) -> None:
@@ -278,17 +284,17 @@ class _Instruction:
             return
         if chunks:
             with self.kb.loop(chunks) as c:
-                moved = [f if f.block else replace(f, ref=f.ref + self.kb.linear(0, (c, step * f.size))) for f in forms]
+                moved = [f if f.block else replace(f, ref=f.ref + self.kb.linear(0, (c, step * f.step * f.size))) for f in forms]
                 self.rows_piece(moved, rows, limit, 0, step, halves)
         if rest:
-            moved = [f if f.block else replace(f, ref=f.ref + chunks * step * f.size) for f in forms]
+            moved = [f if f.block else replace(f, ref=f.ref + chunks * step * f.step * f.size) for f in forms]
             self.rows_piece(moved, rows, limit, 0, rest, halves)
 
     def rows_piece(self, forms: Sequence[_Form], rows: Index, limit: int, first: int, last: int, halves: int) -> None:
         """Columns first … last-1 (within one repeat) of every row: one repeat per row."""
         for half in range(halves):
             moved = [replace(f, ref=f.ref + half * BLOCK) for f in forms] if halves > 1 else list(forms)
-            blocks = [0 if f.block else halves for f in moved]
+            blocks = [0 if f.block else halves * f.step for f in moved]
             masks = mask_bits(first, last // halves) if first or last // halves < self.lanes else {}
             if limit > MAX_REPEAT or any(f.pitch // BLOCK > MAX_STRIDE for f in moved):
                 with self.kb.loop(rows) as r:

@@ -39,6 +39,8 @@ class Case:
         self.group = ascend.GroupOp("case", self.source.results, outs, "vector", Region(block))
         self.group.verify()
 
+    simulate = False
+
     def reference(self, inputs: list[Array]) -> list[Array]:
         return run_block(self.group.body.block, inputs, WeightStore())
 
@@ -60,7 +62,10 @@ class Case:
 
         kernel = self.kernel(soc)
         sizes = [ascend.bytes_of(v) for v in self.group.outputs]
-        raw = vector_interpreter.run(kernel, self.packed(inputs), sizes, load_soc(soc).core.buffers["ub"].size)
+        if self.simulate:
+            raw = simulate(kernel, self.packed(inputs), sizes, soc)
+        else:
+            raw = vector_interpreter.run(kernel, self.packed(inputs), sizes, load_soc(soc).core.buffers["ub"].size)
         found: list[Array] = []
         for data, v in zip(raw, self.group.outputs, strict=True):
             kind = np.dtype(dtypes.numpy_dtype(ascend.dtype_of(v)))
@@ -71,6 +76,33 @@ class Case:
             assert np.array_equal(check.view(np.uint8), array.reshape(-1).view(np.uint8)), "padding is not zero"
             found.append(logical.astype(kind))
         return found
+
+
+def simulate(kernel: Any, inputs: list[Array], sizes: list[int], name: str) -> list[Array]:
+    """Through all passes and the encoder, then on the simulator."""
+    from ascend_mlir.passes.davinci_pipeline import lower_kernel
+    from ascend_mlir.runtime.sim.device import run_kernel
+    from ascend_mlir.runtime.sim.hazards import GmRange, check_task
+    from ascend_mlir.runtime.sim.program import load_program
+
+    soc = load_soc(name)
+    blocks = kernel.blocks.value.data
+    image = lower_kernel(kernel, soc)
+    places: list[tuple[int, int]] = []
+    top = 512
+    for size in [*(a.nbytes for a in inputs), *sizes]:
+        places.append((top, size + 32))
+        top += -(-(size + 32) // 512) * 512
+    gm = np.full(top, 0xFF, np.uint8)
+    for (start, _), array in zip(places, inputs, strict=False):
+        gm[start : start + array.nbytes] = np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
+    args = [start for start, _ in places]
+    ranges = [GmRange(start, size - 32, i < len(inputs), i >= len(inputs), str(i)) for i, (start, size) in enumerate(places)]
+    found = check_task(soc, load_program(image), args, blocks, ranges)
+    assert not found, "; ".join(map(str, found[:3]))
+    run_kernel(soc, image, gm, args, blocks, allocations=places)
+    out = places[len(inputs) :]
+    return [gm[start : start + size].copy() for (start, _), size in zip(out, sizes, strict=True)]
 
 
 class Adder:
@@ -111,3 +143,18 @@ def check(case: Case, inputs: list[Array], soc: str = "Ascend310P3", ulps: float
         worst = max(worst, float(np.nanmax(error, initial=0.0)))
         assert not np.isnan(error).any() and worst <= ulps, f"{worst} ulps"
     return worst
+
+
+def cycles(case: Case, soc: str = "Ascend310P3") -> Any:
+    """Timing of the case's kernel with a cold L2."""
+    from ascend_mlir.passes.davinci_pipeline import lower_kernel
+    from ascend_mlir.runtime.sim.program import load_program
+    from ascend_mlir.runtime.sim.timing import time_task
+
+    kernel = case.kernel(soc)
+    blocks = kernel.blocks.value.data
+    args, top = [], 512
+    for v in (*case.group.inputs, *case.group.outputs):
+        args.append(top)
+        top += -(-(ascend.bytes_of(v) + 32) // 512) * 512
+    return time_task(load_soc(soc), load_program(lower_kernel(kernel, load_soc(soc))), args, blocks)
