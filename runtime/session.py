@@ -2,7 +2,7 @@
 
     session = InferenceSession("resnet18.om")
     (scores,) = session.run(None, {"image": image})
-    print(session.report.microseconds)
+    print(session.report.latency_us)
 
 The session does what the real runtime does around a launch: it copies the caller's arrays into the model's
 inputs in device memory, lets the tasks run, and copies the outputs back. It starts from the bytes of the
@@ -14,8 +14,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,9 @@ from .errors import AscendError
 from .om.model import MACHINE_CODE, OmModel, OmTensor
 from .om.reader import Source, read_om
 from .soc import load_soc
+
+if TYPE_CHECKING:
+    from .sim.report import Report
 
 Array: TypeAlias = NDArray[Any]
 
@@ -57,32 +61,6 @@ ONNX_TYPES: Final[Mapping[str, str]] = {
 }
 
 
-class Report(Protocol):
-    """What the simulator says about one run."""
-
-    @property
-    def cycles(self) -> int:
-        """Length of the run in core cycles."""
-        ...
-
-    @property
-    def microseconds(self) -> float:
-        """Predicted latency."""
-        ...
-
-    def pipe_shares(self) -> Mapping[str, float]:
-        """Share of the run each pipe was busy, averaged over the cores in use."""
-        ...
-
-    def write_trace(self, path: Path) -> None:
-        """A Chrome/Perfetto trace."""
-        ...
-
-    def write_op_summary(self, path: Path) -> None:
-        """A CSV table, one row per task, with the columns that Ascend profilers print."""
-        ...
-
-
 @dataclass(frozen=True)
 class NodeArg:
     """Name, shape and type of a model input or output, as onnxruntime describes it."""
@@ -93,7 +71,7 @@ class NodeArg:
 
 
 class InferenceSession:
-    """A loaded model. `sanitize` checks its kernels for hazards, `trace` names a file for every run."""
+    """A loaded model. `sanitize` checks its kernels for hazards, `trace` names a file for a trace of it."""
 
     def __init__(
         self,
@@ -127,19 +105,30 @@ class InferenceSession:
             from .sanitizer import check_model
 
             check_model(self._device)
-        self._report: Report | None = None
 
     @property
     def om(self) -> OmModel:
         """The offline model."""
         return self._om
 
-    @property
+    @cached_property
     def report(self) -> Report:
-        """Cycles, latency and tables of the last run."""
-        if self._report is None:
-            raise AscendError("EH0001", "there is no report before the first run", hint="call run() first")
-        return self._report
+        """Cycles per task and in all, latency, what bounds each task. It needs no run."""
+        from .profiling import report_of
+
+        return report_of(self._device, self._om)
+
+    def write_trace(self, path: str | os.PathLike[str]) -> None:
+        """A trace of every instruction for https://ui.perfetto.dev."""
+        from .profiling import write_model_trace
+
+        write_model_trace(self._device, self._om, Path(path))
+
+    def write_profile(self, path: str | os.PathLike[str]) -> None:
+        """A CSV table, a row per task, with the columns that Ascend profilers print."""
+        from .profiling import write_profile
+
+        write_profile(self.report, Path(path))
 
     @property
     def engine_counts(self) -> dict[str, int]:
@@ -169,9 +158,9 @@ class InferenceSession:
                 expected=", ".join(tensor.name for tensor in self._om.inputs) or "no inputs",
             )
         result = self._device.run([_checked(tensor, feed) for tensor in self._om.inputs])
-        self._report = result.report
         if self._trace is not None:
-            self.report.write_trace(Path(self._trace))
+            self.write_trace(self._trace)
+            self._trace = None  # the next run takes the same time
         return [result.outputs[position] for position in wanted]
 
     def _output_positions(self, names: Sequence[str] | None) -> list[int]:

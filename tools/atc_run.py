@@ -60,7 +60,7 @@ def run_command(words: Sequence[str]) -> int:
     if arguments.output:
         write_outputs(Path(arguments.output), session.om.outputs, outputs)
     if arguments.profile:
-        session.report.write_op_summary(Path(arguments.profile))
+        session.write_profile(arguments.profile)
     _summary(session, outputs, bool(arguments.input))
     return 0
 
@@ -165,5 +165,5 @@ def _summary(session: InferenceSession, outputs: Sequence[Array], given: bool) -
         print(f"output {tensor.name}: {array.dtype.name}{list(array.shape)}")
     report = session.report
     counts = session.engine_counts
-    print(f"{session.om.soc}: {report.cycles} cycles, {report.microseconds:.1f} us predicted")
+    print(f"{session.om.soc}: {report.cycles} cycles, {report.latency_us:.1f} us predicted")
     print(f"tasks: {counts['aicore']} on the AI Core, {counts['aicpu']} on the AI CPU")

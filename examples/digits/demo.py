@@ -60,13 +60,13 @@ def main() -> None:
     largest, scale = np.abs(simulated - exact).max(), np.abs(exact).max()
     print(f"largest difference of a score {largest:.4f} (scores up to {scale:.1f})")
     print()
-    print(f"one batch of {BATCH}: {report.cycles} cycles, {report.microseconds:.1f} µs predicted on {SOC}")
+    print(f"one batch of {BATCH}: {report.cycles} cycles, {report.latency_us:.1f} µs predicted on {SOC}")
     print(f"tasks: {counts['aicore']} on the AI Core, {counts['aicpu']} on the AI CPU")
-    busiest = sorted(report.pipe_shares().items(), key=lambda item: -item[1])
-    print(f"busiest pipes: {', '.join(f'{pipe} {share:.0%}' for pipe, share in busiest[:3])}")
+    busiest = report.busiest_pipes()[:3]
+    print(f"busiest pipes: {', '.join(f'{pipe} {share:.1%}' for pipe, share in busiest)}")
 
-    report.write_trace(trace)
-    report.write_op_summary(table)
+    session.write_trace(trace)
+    session.write_profile(table)
     print()
     for path, what in (
         (om, "offline model"),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from ascend_mlir.runtime.isa.assembler import assemble
 from ascend_mlir.runtime.om.model import (
     KERNEL_TYPE_AI_CPU,
     Address,
@@ -112,4 +113,38 @@ def conv_model() -> OmModel:
             "list": ("a", "b"),
             "neg": -3,
         },
+    )
+
+
+ADD = """
+.kernel args=3
+arg r1, number=0
+arg r2, number=1
+arg r3, number=2
+copy_gm_to_ubuf ub[0], gm[r1], bursts=1, length=8
+copy_gm_to_ubuf ub[0x100], gm[r2], bursts=1, length=8
+{load_done}
+vadd.f16 ub[0x200], ub[0], ub[0x100], repeat=1
+{add_done}
+copy_ubuf_to_gm gm[r3], ub[0x200], bursts=1, length=8
+end
+"""
+LOAD_DONE = "set_flag src=MTE2, dst=V, event=0\nwait_flag src=MTE2, dst=V, event=0"
+ADD_DONE = "set_flag src=V, dst=MTE3, event=0\nwait_flag src=V, dst=MTE3, event=0"
+WEIGHT = np.arange(128, dtype=np.float16)
+
+
+def add_model(code: str) -> OmModel:
+    """y = x + w on 128 halves."""
+    (w,) = place_weights([OmWeight("w", "f16", (128,), (128,), "ND", WeightPayload.of(WEIGHT.tobytes()))])
+    args = (Address("feature_map", 0), Address("weights", w.offset), Address("feature_map", 512))
+    return OmModel(
+        name="add",
+        soc="Ascend310P3",
+        inputs=(OmTensor("x", "f16", (2, 64), 256, 0),),
+        outputs=(OmTensor("y", "f16", (2, 64), 256, 512),),
+        memory_size=1024,
+        weights=(w,),
+        kernels=(OmKernel("add", assemble(code)),),
+        tasks=(OmTask("add", 1, args),),
     )

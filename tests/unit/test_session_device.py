@@ -2,58 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ascend_mlir.runtime.errors import AscendError
-from ascend_mlir.runtime.isa.assembler import assemble
-from ascend_mlir.runtime.om.model import (
-    Address,
-    OmKernel,
-    OmModel,
-    OmTask,
-    OmTensor,
-    OmWeight,
-    WeightPayload,
-    place_weights,
-)
 from ascend_mlir.runtime.om.writer import om_bytes, write_om
 from ascend_mlir.runtime.session import InferenceSession
-
-ADD = """
-.kernel args=3
-arg r1, number=0
-arg r2, number=1
-arg r3, number=2
-copy_gm_to_ubuf ub[0], gm[r1], bursts=1, length=8
-copy_gm_to_ubuf ub[0x100], gm[r2], bursts=1, length=8
-{load_done}
-vadd.f16 ub[0x200], ub[0], ub[0x100], repeat=1
-{add_done}
-copy_ubuf_to_gm gm[r3], ub[0x200], bursts=1, length=8
-end
-"""
-LOAD_DONE = "set_flag src=MTE2, dst=V, event=0\nwait_flag src=MTE2, dst=V, event=0"
-ADD_DONE = "set_flag src=V, dst=MTE3, event=0\nwait_flag src=V, dst=MTE3, event=0"
-WEIGHT = np.arange(128, dtype=np.float16)
-
-
-def add_model(code: str) -> OmModel:
-    """y = x + w on 128 halves."""
-    (w,) = place_weights([OmWeight("w", "f16", (128,), (128,), "ND", WeightPayload.of(WEIGHT.tobytes()))])
-    args = (Address("feature_map", 0), Address("weights", w.offset), Address("feature_map", 512))
-    return OmModel(
-        name="add",
-        soc="Ascend310P3",
-        inputs=(OmTensor("x", "f16", (2, 64), 256, 0),),
-        outputs=(OmTensor("y", "f16", (2, 64), 256, 512),),
-        memory_size=1024,
-        weights=(w,),
-        kernels=(OmKernel("add", assemble(code)),),
-        tasks=(OmTask("add", 1, args),),
-    )
+from om_samples import ADD, ADD_DONE, LOAD_DONE, WEIGHT, add_model
 
 
 def test_from_file_to_outputs(tmp_path: Path) -> None:
@@ -89,3 +47,17 @@ def test_sanitizer_finds_a_missing_flag(change: dict[str, str]) -> None:
     with pytest.raises(AscendError) as caught:
         InferenceSession(data, sanitize=True)
     assert caught.value.code == "E43200" and "kernel add" in caught.value.message
+
+
+def test_report_trace_and_table(tmp_path: Path) -> None:
+    session = InferenceSession(
+        om_bytes(add_model(ADD.format(load_done=LOAD_DONE, add_done=ADD_DONE))), trace=tmp_path / "run.json"
+    )
+    assert session.report.cycles > 0 and session.report.latency_us > 0
+    assert session.report.busiest_pipes()
+    session.write_profile(tmp_path / "ops.csv")
+    assert "Op Name" in (tmp_path / "ops.csv").read_text()
+    assert not (tmp_path / "run.json").exists()
+    session.run(None, {"x": np.zeros((2, 64), np.float16)})
+    events = json.loads((tmp_path / "run.json").read_text())["traceEvents"]
+    assert {"vadd", "copy_gm_to_ubuf", "copy_ubuf_to_gm"} <= {event["name"] for event in events}

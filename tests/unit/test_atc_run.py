@@ -1,0 +1,82 @@
+"""`atc run`: every kind of input and output file, through the real simulator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ascend_mlir.runtime.om.writer import write_om
+from om_samples import ADD, ADD_DONE, LOAD_DONE, WEIGHT, add_model
+
+IMAGE = np.full((2, 64), 0.5, np.float16)
+
+
+def atc_run(*words: str) -> int:
+    from ascend_mlir.tools.atc import main
+
+    with pytest.raises(SystemExit) as done:
+        main(["run", *words])
+    assert isinstance(done.value.code, int)
+    return done.value.code
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    write_om(add_model(ADD.format(load_done=LOAD_DONE, add_done=ADD_DONE)), tmp_path / "m.om")
+    return tmp_path / "m.om"
+
+
+@pytest.mark.parametrize("kind", ["named.npz", "ordered.npz", "x.npy", "x.bin", "x=x.npy"])
+def test_atc_run_reads_every_kind_of_input(
+    model: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = model.parent
+    np.savez(folder / "named.npz", x=IMAGE)
+    np.savez(folder / "ordered.npz", IMAGE)
+    np.save(folder / "x.npy", IMAGE)
+    IMAGE.tofile(folder / "x.bin")
+    word = f"x={folder / 'x.npy'}" if "=" in kind else str(folder / kind)
+    out, trace, table = folder / "out.npz", folder / "t.json", folder / "ops.csv"
+    words = [
+        f"--model={model}",
+        f"--input={word}",
+        f"--output={out}",
+        f"--trace={trace}",
+        f"--profile={table}",
+    ]
+    assert atc_run(*words) == 0
+    assert np.array_equal(np.load(out)["y"], IMAGE + WEIGHT.reshape(2, 64))
+    assert trace.is_file() and table.is_file()
+    shown = capsys.readouterr().out
+    assert "output y: float16[2, 64]" in shown and "us predicted" in shown
+
+
+@pytest.mark.parametrize("suffix", ["npy", "bin"])
+def test_atc_run_single_output(model: Path, suffix: str) -> None:
+    out = model.parent / f"out.{suffix}"
+    assert atc_run("--om", str(model), "--output", str(out)) == 0
+    data = np.load(out) if suffix == "npy" else np.fromfile(out, np.float16).reshape(2, 64)
+    assert np.array_equal(data, WEIGHT.reshape(2, 64))
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--model=missing.om"], "E13000"),
+        (["--model={om}", "--input=missing.npy"], "E13000"),
+        (["--model={om}", "--input={om}"], "EH0001"),
+        (["--model={om}", "--input=a=b"], "EH0001"),
+        (["--model={om}", "--input={bad}"], "E13005"),
+        (["--model={om}", "--output=/nowhere/x.npz"], "E13004"),
+        (["--model={bad}"], "E10001"),
+        (["--nonsense"], "E10014"),
+        ([], "E10014"),
+    ],
+)
+def test_atc_run_errors(model: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: str) -> None:
+    bad = model.parent / "bad.npz"
+    bad.write_bytes(b"garbage" * 100)
+    assert atc_run(*[word.format(om=model, bad=bad) for word in words]) == 1
+    out, err = capsys.readouterr()
+    assert err.startswith(f"{code}: ") and "Traceback" not in out + err
