@@ -166,7 +166,7 @@ def disturbances(
     same_pipe = earlier.pipe == later.pipe
     if same_pipe and earlier.pipe == _SCALAR_PIPE:
         return
-    overlapping_mads = _accumulate_freely(earlier, later, overlap_fractals)
+    overlapping_mads = accumulate_freely(earlier, later, overlap_fractals)
     for i in earlier.static.chip:
         first = earlier.static.record.row.addresses[i]
         for j in later.static.chip:
@@ -183,7 +183,8 @@ def disturbances(
                 yield rule, earlier.spaces[i], met[0], met[1]
 
 
-def _accumulate_freely(a: Access, b: Access, least: int) -> bool:
+def accumulate_freely(a: Access, b: Access, least: int) -> bool:
+    """Whether two instructions are mads so large that the cube keeps them in order by itself."""
     if a.static.record.row.family != "cube" or b.static.record.row.family != "cube":
         return False
     return min(_fractals(a), _fractals(b)) >= least

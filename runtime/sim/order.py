@@ -1,0 +1,245 @@
+"""Runs a kernel in a random order that its flags and barriers allow (`--order=random --seed N`).
+
+The simulator normally applies effects in program order; the hazard check claims that this is enough.  Here the claim
+is put to the test without vector clocks: instructions become nodes of a graph whose edges are only what the machine
+guarantees, and a random one of those that may run is run, data moved at once.  A kernel without races gives the same
+bytes for every seed.
+
+Edges: a set_flag stands behind all earlier work of its pipe; a wait_flag behind its set, and everything later in its
+pipe behind the wait; a barrier both ways; the scalar unit's own waits and loads hold back all later dispatch.  Inside a
+pipe there is no other order, except for what D7 gives for free: an instruction reads before a later one of its pipe
+writes, mads of many fractals accumulate in order, and CMPMASK is a register of the vector pipe.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..isa.model import PIPES
+from ..isa.record import Decoded
+from ..soc import Soc
+from .access import Access, accumulate_freely, statics_of
+from .checks import Executor, Ints
+from .device import run_blocks
+from .executors import FunctionKernel, executor_name, executors_of, function_kernel
+from .fault import SimulatorFault
+from .footprint import overlap
+from .memory import Core, GlobalMemory, Region
+from .program import Program, load_program
+from .translate import Translator, operands_text, tuple_text, value_text
+
+_MOST_OPEN = 4000  # instructions dispatched and not yet run; the machine's queues hold fewer
+_USES_CMPMASK = frozenset(("vcmp", "set_cmpmask", "vsel"))
+_SCALAR = PIPES.index("S")
+
+
+class _Node:
+    """An instruction that has been dispatched: how many others it waits for, who waits for it, what it does."""
+
+    __slots__ = ("access", "call", "done", "followers", "pipe", "waiting")
+
+    def __init__(self, pipe: int, call: Callable[[], Any] | None, access: Access | None) -> None:
+        self.pipe = pipe
+        self.call = call
+        self.access = access
+        self.waiting = 0
+        self.done = False
+        self.followers: list[_Node] = []
+
+
+class _Run:
+    """One block."""
+
+    def __init__(self, soc: Soc, program: Program, core: Core, rng: random.Random) -> None:
+        self.core = core
+        self.records = program.records
+        self.statics = statics_of(program)
+        self.overlap_fractals = soc.core.mad_overlap_fractals
+        self.rng = rng
+        self.ready: list[_Node] = []
+        self.open = 0
+        # Per pipe: its work since the last set or barrier (which stands behind all of it), and what it waits for.
+        self.recent: list[list[_Node]] = [[] for _ in PIPES]
+        self.gate: list[_Node | None] = [None] * len(PIPES)
+        self.flags: dict[tuple[int, int, int], list[_Node]] = {}
+        self.cmpmask: _Node | None = None
+        self.favour = [rng.random() for _ in PIPES]
+
+    # -- the graph ------------------------------------------------------------------------------------------------
+
+    def _add(self, node: _Node, behind: Iterable[_Node | None]) -> _Node:
+        for other in behind:
+            if other is not None and not other.done:
+                other.followers.append(node)
+                node.waiting += 1
+        self.open += 1
+        if node.waiting == 0:
+            self.ready.append(node)
+        while self.open > _MOST_OPEN:
+            self._step()
+        return node
+
+    def work(self, number: int, key: tuple[Any, ...], executor: Executor, *operands: Any) -> None:
+        """An instruction that moves or computes."""
+        record, access = self.records[number], self.statics[number].access(key)
+        pipe = access.pipe
+        core = self.core
+        node = _Node(pipe, lambda: executor(core, *operands), access)
+        behind: list[_Node | None] = [self.gate[pipe], *self._free_order(node)]
+        if record.mnemonic in _USES_CMPMASK:
+            behind.append(self.cmpmask)
+            self.cmpmask = node
+        self.recent[pipe].append(node)
+        self._add(node, behind)
+
+    def _free_order(self, node: _Node) -> Iterable[_Node]:
+        """Earlier work of the same pipe that is in order without a barrier."""
+        access = node.access
+        assert access is not None
+        for other in self.recent[node.pipe]:
+            if other.done or other.access is None:
+                continue
+            if node.pipe == _SCALAR or self._reads_what_is_written(other.access, access):
+                yield other
+
+    def _reads_what_is_written(self, earlier: Access, later: Access) -> bool:
+        rows = earlier.static.record.row.addresses, later.static.record.row.addresses
+        for i in earlier.static.chip:
+            for j in later.static.chip:
+                ordered = rows[0][i].reads or accumulate_freely(earlier, later, self.overlap_fractals)
+                if not ordered or not rows[1][j].writes or earlier.spaces[i] != later.spaces[j]:
+                    continue
+                if overlap(earlier.prints[i], earlier.at[i], later.prints[j], later.at[j]) is not None:
+                    return True
+        return False
+
+    def load(self, number: int, key: tuple[Any, ...], executor: Executor, *operands: Any) -> int:
+        """A scalar load: the scalar unit needs its value before it goes on."""
+        value: list[int] = []
+        core = self.core
+        access = self.statics[number].access(key)
+        node = _Node(_SCALAR, lambda: value.append(executor(core, *operands)), access)
+        self._add(node, [self.gate[_SCALAR], *self.recent[_SCALAR]])
+        while not node.done:
+            self._step()
+        return value[0]
+
+    def set_flag(self, number: int, src: int, dst: int, event: int) -> None:
+        node = _Node(src, None, None)
+        behind = [self.gate[src], *self.recent[src]]
+        self.recent[src] = [node, *(other for other in self.recent[src] if not other.done)]
+        self.flags.setdefault((src, dst, event), []).append(self._add(node, behind))
+
+    def wait_flag(self, number: int, src: int, dst: int, event: int) -> None:
+        pending = self.flags.get((src, dst, event))
+        if not pending:
+            raise SimulatorFault(self.records[number], "event", "no set of this flag stands before the wait")
+        node = _Node(dst, None, None)
+        self._add(node, [pending.pop(0), self.gate[dst]])
+        self.recent[dst].append(node)
+        for pipe in range(len(PIPES)) if dst == _SCALAR else (dst,):
+            self.gate[pipe] = node if pipe == dst else self._join(node, self.gate[pipe])
+
+    def _join(self, a: _Node, b: _Node | None) -> _Node:
+        return self._add(_Node(_SCALAR, None, None), [a, b])
+
+    def barrier(self, pipe: int) -> None:
+        """`pipe` = number of pipes: all of them."""
+        chosen = range(len(PIPES)) if pipe == len(PIPES) else (pipe,)
+        node = _Node(_SCALAR, None, None)
+        self._add(node, [other for p in chosen for other in (self.gate[p], *self.recent[p])])
+        for p in chosen:
+            self.gate[p] = node
+            self.recent[p] = [node]
+
+    # -- the run ----------------------------------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        """Run one of the instructions that may run."""
+        ready, rng = self.ready, self.rng
+        if not ready:
+            raise SimulatorFault(None, "", "deadlock: nothing that was dispatched can run")
+        place = rng.randrange(len(ready))
+        other = rng.randrange(len(ready))
+        if self.favour[ready[other].pipe] > self.favour[ready[place].pipe]:
+            place = other  # let some pipes run ahead of others, and change which ones now and then
+        if rng.random() < 0.01:
+            self.favour[rng.randrange(len(PIPES))] = rng.random()
+        node = ready[place]
+        ready[place] = ready[-1]
+        ready.pop()
+        if node.call is not None:
+            node.call()
+        node.done = True
+        self.open -= 1
+        for follower in node.followers:
+            follower.waiting -= 1
+            if follower.waiting == 0:
+                ready.append(follower)
+        node.followers = []
+
+    def finish(self) -> None:
+        while self.open:
+            self._step()
+
+
+def _emitter(program: Program) -> Callable[[Decoded], list[str]]:
+    statics = statics_of(program)
+    numbers = {record.address: number for number, record in enumerate(program.records)}
+
+    def emit(record: Decoded) -> list[str]:
+        number = numbers[record.address]
+        fields = ", ".join(value_text(field) for field in record.fields)
+        match record.mnemonic:
+            case "set_flag" | "wait_flag":
+                return [f"run.{record.mnemonic}({number}, {fields})"]
+            case "pipe_barrier":
+                return [f"run.barrier({fields})"]
+            case _:
+                key = tuple_text(statics[number].key_text())
+                call = f"({number}, {key}, {executor_name(record)}, {operands_text(record)})"
+                if record.mnemonic == "load_scalar":
+                    return [f"{value_text(record.scalars[0])} = run.load{call}"]
+                return [f"run.work{call}"]
+
+    return emit
+
+
+def random_kernel(image: bytes | Program, soc: Soc, seed: int) -> FunctionKernel:
+    """The kernel as `function_kernel` gives it, but each of its runs takes another random order."""
+    program = image if isinstance(image, Program) else load_program(image)
+    translator = Translator(_emitter(program), parameters="run, args, block_idx, block_num, fuel")
+    function = translator.compile(program, dict(executors_of(program, soc)))
+    rng = random.Random(seed)
+
+    def run(core: Core, args: Ints, block: int, blocks: int, fuel: int) -> int:
+        order = _Run(soc, program, core, random.Random(rng.getrandbits(64)))
+        left: int = function(order, args, block, blocks, fuel)
+        order.finish()
+        return left
+
+    return FunctionKernel(program, run, function_kernel(program, soc).mirrored)
+
+
+def run_kernel_random(
+    soc: Soc,
+    image: bytes | Program,
+    gm: bytearray,
+    args: Sequence[int],
+    blocks: int = 1,
+    *,
+    seed: int = 0,
+) -> None:
+    """`device.run_kernel` in a random order, blocks included."""
+    kernel = random_kernel(image, soc, seed)
+    core = Core(soc, GlobalMemory([Region(0, np.frombuffer(gm, np.uint8))]))
+    order = list(range(blocks))
+    random.Random(seed).shuffle(order)
+    with np.errstate(all="ignore"):
+        for block in order:
+            run_blocks(kernel, core, args, range(block, block + 1), blocks)
+
