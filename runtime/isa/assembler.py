@@ -7,9 +7,9 @@
     end_loop
     end
 
-Address and pipe in front of a mnemonic are ignored, so is everything behind `;` or `#` except `op N`.  Numbers
-are decimal or 0x hexadecimal; a field that names choices (`pipe=V`, `condition=lt`) takes the name or the number.
-Errors name the line.
+Address and pipe in front of a mnemonic are ignored, so is everything behind `;` or `#` except `op N`.
+Numbers are decimal or 0x hexadecimal; a field that names choices (`pipe=V`, `condition=lt`) takes the
+name or the number. Errors name the line.
 """
 
 from __future__ import annotations

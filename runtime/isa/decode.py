@@ -1,9 +1,9 @@
 """Kernel image bytes → validated instructions.
 
-The bytes come from a file, so nothing about them is trusted: magic, version, sizes, opcodes, types, ranges
-of immediates, register numbers, memory spaces, zero padding and the nesting of loops and ifs are all checked
-here, and each rejection is one `AscendError` with the record's offset and the reason.  What depends on the
-chip or on register values is checked by the simulator.
+The bytes come from a file, so nothing about them is trusted: magic, version, sizes, opcodes, types,
+ranges of immediates, register numbers, memory spaces, zero padding and the nesting of loops and ifs are
+all checked here, and each rejection is one `AscendError` with the record's offset and the reason. What
+depends on the chip or on register values is checked by the simulator.
 """
 
 from __future__ import annotations

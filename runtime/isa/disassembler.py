@@ -1,7 +1,8 @@
 """Kernel image → text that people read and `assembler.py` turns back into the same bytes.
 
-One line per instruction: address, pipe, mnemonic with type, addresses, scalars, fields that differ from their
-default, and behind `;` the number of the kernel's body op it came from.  Loop and if bodies are indented.
+One line per instruction: address, pipe, mnemonic with type, addresses, scalars, fields that differ from
+their default, and behind `;` the number of the kernel's body op it came from. Loop and if bodies are
+indented.
 
     .kernel args=3 body_ops=2
     0000  S     arg              r1, number=0

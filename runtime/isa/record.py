@@ -10,10 +10,10 @@
     …  fields, 2 bytes each: unsigned, or signed when the row's range is; or the register number
     …  zeros up to 64
 
-The address is immediate + base register + index register.  A kernel image is a 32-byte header (magic "DVKI",
-u32 version, u32 record count, u32 argument count, u32 body-op count, 12 zero bytes), the records, then one
-u16 body-op number per record (65535 = none): which op of the kernel's group an instruction came from (D18).
-Every bit that has no meaning is zero, so that equal programs are equal bytes.
+The address is immediate + base register + index register. A kernel image is a 32-byte header (magic
+"DVKI", u32 version, u32 record count, u32 argument count, u32 body-op count, 12 zero bytes), the records,
+then one u16 body-op number per record (65535 = none): which op of the kernel's group an instruction came
+from (D18). Every bit that has no meaning is zero, so that equal programs are equal bytes.
 
 `Record` is the same in Python: what `encode.py` takes, `decode.py` returns and the assembler text shows.
 """
@@ -56,7 +56,7 @@ Operand: TypeAlias = int | Reg
 
 
 class AddressOperand(NamedTuple):
-    """Byte `offset` + register `base` + register `idx` in memory `space`; a plain tuple of the four will do."""
+    """Byte `offset` + registers `base` and `idx` in memory `space`; a plain tuple of the four will do."""
 
     space: str
     offset: int = 0
@@ -135,14 +135,15 @@ def _scalar_reason(name: str, written: bool, operand: Operand) -> str:
 
 
 def illegal(decoded: Decoded) -> str:
-    """Why the table does not allow the operands, "" when it does; register values are checked at run time."""
+    """Why the table forbids the operands, "" when it allows them; register values are checked at run time."""
     row = decoded.row
     if len(decoded.addresses) != len(row.addresses):
         return f"{row.mnemonic} takes {len(row.addresses)} addresses, not {len(decoded.addresses)}"
     if len(decoded.scalars) != len(row.scalars):
         return f"{row.mnemonic} takes {len(row.scalars)} scalars, not {len(decoded.scalars)}"
     if (decoded.dtype not in row.types) if row.types else decoded.dtype:
-        return f"{row.mnemonic} takes the types {' '.join(row.types) or '(none)'}, not {decoded.dtype or '(none)'}"
+        known = " ".join(row.types) or "(none)"
+        return f"{row.mnemonic} takes the types {known}, not {decoded.dtype or '(none)'}"
     for address, place in zip(row.addresses, decoded.addresses, strict=True):
         if reason := _address_reason(address.name, address.spaces, place):
             return reason

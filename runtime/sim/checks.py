@@ -59,7 +59,7 @@ class Rules:
 
 
 def chip_reason(record: Decoded, soc: Soc) -> str:
-    """Why this chip does not have the instruction, "" when it does (checked once per kernel, before it runs)."""
+    """Why this chip does not have the instruction, "" when it does; asked once per kernel, before it runs."""
     core = soc.core
     row = record.row
     if not core.supports(row.intrinsic, record.dtype):

@@ -1,12 +1,12 @@
 """The cube: L0A, L0B, L0C and `mad`.
 
 L0A and L0B hold numbers, not bytes: fp64 values of each 512-byte fractal, converted once by the load that
-writes them.  `mad` needs matrices; the matrix of an operand is built at its first use (or delivered complete by
-load3d) and kept until a load overwrites one of its fractals.  L0C keeps each accumulator as an (m, n) matrix
-behind its address and turns it into bytes only for reads of another shape or type.
+writes them. `mad` needs matrices; the matrix of an operand is built at its first use (or delivered
+complete by load3d) and kept until a load overwrites one of its fractals. L0C keeps each accumulator as an
+(m, n) matrix behind its address and turns it into bytes only for reads of another shape or type.
 
-Numbers (decision D22): products and their sum are exact in fp64 for all ordinary fp16 values, so one mad is
-fp32(C + exact sum), rounded once, whatever the BLAS library; int8 is exact in every case.
+Numbers (decision D22): products and their sum are exact in fp64 for all ordinary fp16 values, so one mad
+is fp32(C + exact sum), rounded once, whatever the BLAS library; int8 is exact in every case.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class _Matrix:
 
 @dataclass(slots=True, eq=False)
 class Link:
-    """Fractals [first, first + count) are those at byte `at` of L1, not copied yet.  L1 calls `settle` first
-    when it is about to overwrite them."""
+    """Fractals [first, first + count) are those at byte `at` of L1, not copied yet.  L1 calls `settle` when
+    it is about to overwrite them."""
 
     owner: OperandMemory
     first: int
@@ -66,7 +66,7 @@ class Link:
 
 
 class OperandMemory:
-    """L0A (`rows_outer`: fractal = row·cols + col, layout Zz) or L0B (fractal = col·rows + row, layout Zn)."""
+    """L0A (`rows_outer`: fractal = row·cols + col, Zz) or L0B (fractal = col·rows + row, Zn)."""
 
     def __init__(self, size: int, *, rows_outer: bool) -> None:
         self._rows_outer = rows_outer
@@ -102,7 +102,7 @@ class OperandMemory:
         self._kinds[first:end:step] = [kind] * count
 
     def slot(self, first: int, rows: int, cols: int, kind: str, *, transposed: bool) -> Array:
-        """An fp64 matrix to fill for fractals from `first` on: (rows·16, cols·k0), transposed in memory on demand."""
+        """An fp64 matrix (rows·16, cols·k0) to fill for the fractals from `first` on."""
         end = first + rows * cols
         reuse: Array | None = None
         for matrix in self._matrices:
@@ -199,7 +199,7 @@ class OperandMemory:
 
 @dataclass(slots=True)
 class _Accumulator:
-    """L0C bytes [low, high) as an (m1·16, n1·16) matrix of `kind` (f16 accumulators are kept as fp32)."""
+    """L0C bytes [low, high) as an (m1·16, n1·16) matrix of `kind`; f16 accumulators are kept as fp32."""
 
     low: int
     high: int
@@ -248,7 +248,7 @@ class AccumulatorMemory:
         return self._data[low:high].view(DTYPES[kind]).reshape(-1, 16, 16)[index]
 
     def write(self, low: int, index: Array, kind: str, values: Array) -> None:
-        """`values`, broadcast to (bursts, length, 16, 16), become the fractals number `index` from `low` on."""
+        """`values`, broadcast to (bursts, length, 16, 16), become the fractals `index` from `low` on."""
         inside = self._inside(low, index, kind)
         if inside is not None:
             inside[0][inside[1:]] = values
@@ -339,7 +339,7 @@ def make_mad(record: Decoded, soc: Soc) -> Executor:
 
 
 def _accumulate(c: Array, total: Array, kind: str, init: int) -> None:
-    if kind == "f32" or kind == "f16":
+    if kind in ("f32", "f16"):
         if not init:
             total += c.astype(np.float64)
         if kind == "f32":

@@ -2,9 +2,9 @@
 
     run_kernel(load_soc("Ascend310P3"), image, gm, args=(0, 512, 1024), blocks=8)
 
-runs one kernel on `gm`, a bytearray or uint8 array whose first byte has device address 0.  `Device` does the same
-for a whole model, which it sees only as the contents of its file: regions, kernels as bytes, tasks with argument
-words.
+runs one kernel on `gm`, a bytearray or uint8 array whose first byte has device address 0. `Device` does
+the same for a whole model, which it sees only as the contents of its file: regions, kernels as bytes,
+tasks with argument words.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def run_kernel(
     kernel = function_kernel(image, soc)
     core = Core(soc, GlobalMemory([Region(0, data)], allocations))
     with np.errstate(all="ignore"):
-        run_blocks(kernel, core, args, range(blocks), blocks, name, fuel)
+        run_blocks(kernel, core, args, range(blocks), blocks, name=name, fuel=fuel)
 
 
 def run_blocks(
@@ -64,6 +64,7 @@ def run_blocks(
     args: Sequence[int],
     which: range,
     blocks: int,
+    *,
     name: str = "",
     fuel: int = DEFAULT_FUEL,
 ) -> None:
@@ -107,7 +108,7 @@ class Device:
     kernels: dict[str, FunctionKernel] = field(default_factory=dict[str, FunctionKernel])
 
     def load(self, model: OmModel) -> None:
-        """Reserves memory, copies weights and translates every kernel; all rules that need no run are checked."""
+        """Reserves memory, copies weights, translates every kernel; checks all rules that need no run."""
         if model.soc != self.soc.name:
             self.soc = load_soc(model.soc)
         features = np.zeros(model.memory_size + SPARE, np.uint8)
@@ -149,7 +150,7 @@ class Device:
                     self.ai_cpu(task, self.memory, words)
                 else:
                     kernel = self.kernels[task.kernel]
-                    run_blocks(kernel, core, words, range(task.block_dim), task.block_dim, task.kernel)
+                    run_blocks(kernel, core, words, range(task.block_dim), task.block_dim, name=task.kernel)
         return RunResult([self._output(tensor) for tensor in model.outputs], [t.name for t in model.outputs])
 
     def _loaded(self) -> OmModel:

@@ -1,8 +1,8 @@
 """Which executor does which instruction, and the function translation of a whole kernel.
 
-A kernel becomes one Python function whose lines call executors: `x64(core, addresses, scalars, fields, state)`.
-Flags and barriers have no effect on values (effects apply in program order, decision D21), so they leave no line
-unless an event id comes from a register and must be checked.
+A kernel becomes one Python function whose lines call executors: `x64(core, addresses, scalars, fields,
+state)`. Flags and barriers have no effect on values (effects apply in program order, decision D21), so
+they leave no line unless an event id comes from a register and must be checked.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def executor_name(record: Decoded) -> str:
 
 
 def executors_of(program: Program, soc: Soc) -> dict[str, Executor]:
-    """Executors of all instructions that have one, by `executor_name`; faults when the chip lacks an instruction."""
+    """Executors by `executor_name`; a fault when the chip lacks an instruction."""
     found: dict[str, Executor] = {}
     for record in program.records:
         if reason := chip_reason(record, soc):

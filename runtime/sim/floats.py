@@ -2,14 +2,14 @@
 
 * fp16 → fp32/fp64 by an integer trick: the 15 magnitude bits of a half, shifted to the place of a float's
   mantissa and exponent, are the value times a power of two (subnormals included), so one multiplication
-  finishes the work.  Exponent 31 (inf, nan) would come out finite; where it occurs numpy converts.
-* A *rounded* fp16 result saturates at ±65504, as on chips in saturation mode (310, 310P and 910 have no other;
-  davinci.md §3.7).  That holds for arithmetic, fp32 → fp16 conversion and L0C copies, also when an operand was
-  infinite.  NaN stays NaN.  Instructions that only pass bits on (max, min, abs, relu, select, moves) keep inf.
-  fp32 results are plain IEEE.
-* vrec and vrsqrt are tables of about 9 bits on the chip: the true value rounded down to a 9-bit significand,
-  and one unit lower when a reciprocal root is exactly representable (§3.7, from the published samples).
-"""
+  finishes the work. Exponent 31 (inf, nan) would come out finite; where it occurs numpy converts.
+* A *rounded* fp16 result saturates at ±65504, as on chips in saturation mode (310, 310P and 910 have no
+  other; davinci.md §3.7). That holds for arithmetic, fp32 → fp16 conversion and L0C copies, also when an
+  operand was infinite. NaN stays NaN. Instructions that only pass bits on (max, min, abs, relu, select,
+  moves) keep inf. fp32 results are plain IEEE.
+* vrec and vrsqrt are tables of about 9 bits on the chip: the true value rounded down to a 9-bit
+  significand, and one unit lower when a reciprocal root is exactly representable (§3.7, from the
+  published samples)."""
 
 from __future__ import annotations
 

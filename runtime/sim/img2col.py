@@ -1,8 +1,8 @@
 """img2col: the loads that turn a feature map in L1 into the matrix of a convolution (load3d, load3dv1).
 
-A table says for every 32-byte cell of the result which cell of the feature map it is; cells outside the image
-name the padding cell behind the end of L1.  A load is then one `np.take`.  Tables depend on geometry only and
-count from the source address, so all slots of a ring share them.
+A table says for every 32-byte cell of the result which cell of the feature map it is; cells outside the
+image name the padding cell behind the end of L1. A load is then one `np.take`. Tables depend on geometry
+only and count from the source address, so all slots of a ring share them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _output_size(extent: int, padding: int, kernel: int, stride: int) -> int:
 
 
 def positions_table(v: dict[str, int], positions: Array, taps: Array) -> Array:
-    """Cell numbers (positions × taps) for load3d: output positions m and column blocks (c1·Kh + kh)·Kw + kw."""
+    """Cell numbers (positions, taps) for load3d: output positions m, column blocks (c1·Kh + kh)·Kw + kw."""
     width, height = v["fm_width"], v["fm_height"]
     span_w = (v["filter_w"] - 1) * v["dilation_w"] + 1
     span_h = (v["filter_h"] - 1) * v["dilation_h"] + 1
@@ -70,7 +70,7 @@ def version1_table(v: dict[str, int], c0_taps: int = 1) -> Array:
     return np.where(inside, (c1[:, None] * height + h) * width + w, _PAD)
 
 
-def _take(core: Core, source: int, index: Array, pad: int, kind: str, out: Array | None) -> Array:
+def _take(core: Core, source: int, index: Array, pad: int, *, kind: str, out: Array | None) -> Array:
     """Cells `index` from L1 address `source` as fp64 (…, cells · k0)."""
     l1 = core.l1
     if kind == "f16" and l1.mirrored:
@@ -80,9 +80,9 @@ def _take(core: Core, source: int, index: Array, pad: int, kind: str, out: Array
             view.take(index, 0, shaped, "clip")
             return out
         return np.take(view, index, axis=0, mode="clip").reshape(index.shape[0], -1)
-    cells = np.append(l1.data[source:].reshape(-1, 32), np.zeros((1, 32), np.uint8), axis=0)
-    cells[-1].view(np.uint16)[...] = pad
-    raw = np.take(cells, index, axis=0, mode="clip").reshape(index.shape[0], -1)
+    raw = np.take(l1.padded_cells(pad)[source // 32 :], index, axis=0, mode="clip").reshape(
+        index.shape[0], -1
+    )
     values = raw.view(DTYPES[kind]).astype(np.float64)
     if out is None:
         return values
@@ -112,7 +112,7 @@ def make_load3d(record: Decoded, soc: Soc) -> Executor:
         if v["m_start"] % 16:
             rules.fault("m_start", f"{v['m_start']} is not a multiple of 16")
         turned = bool(v["transpose"]) if to_a else True
-        if turned and kind != "f16" or v["transpose"] and not to_a:
+        if (turned and kind != "f16") or (v["transpose"] and not to_a):
             rules.fault("transpose", "only 16-bit types can be transposed, and only on the way to L0A")
         cells = v["filter_w"] * v["filter_h"] * -(-v["channels"] // c0)
         if v["k_start"] + v["k_extent"] > cells * c0:
@@ -123,7 +123,7 @@ def make_load3d(record: Decoded, soc: Soc) -> Executor:
         limit = 65536 // 32
         if rows * v["k_extent"] // c0 > limit:
             rules.fault(
-                "m_extent", f"{rows} × {v['k_extent']} elements do not fit into {record.addresses[0].space}"
+                "m_extent", f"{rows} x {v['k_extent']} elements do not fit into {record.addresses[0].space}"
             )
         taps = np.arange(v["k_extent"] // c0) + v["k_start"] // c0
         return positions_table(v, np.arange(rows) + v["m_start"], taps), turned
@@ -149,7 +149,7 @@ def make_load3d(record: Decoded, soc: Soc) -> Executor:
             matrix = memory.slot(first, k1, m1, kind, transposed=True).T
         else:
             matrix = memory.slot(first, m1, k1, kind, transposed=False)
-        _take(core, addresses[1], index, padding[0], kind, matrix)
+        _take(core, addresses[1], index, padding[0], kind=kind, out=matrix)
 
     return load
 
@@ -182,7 +182,7 @@ def make_load3dv1(record: Decoded, soc: Soc) -> Executor:
             reached.add(place)
         rules.check_range(0, addresses[0], ((len(index) - 1) * step + 1) * FRACTAL, FRACTAL)
         memory = core.l0a if record.addresses[0].space == "l0a" else core.l0b
-        values = _take(core, addresses[1], index, padding[0], kind, None)
+        values = _take(core, addresses[1], index, padding[0], kind=kind, out=None)
         memory.write(addresses[0] // FRACTAL, values, kind, step)
 
     return load

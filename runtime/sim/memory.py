@@ -1,10 +1,10 @@
 """Memories of a simulated core, and the device memory its DMAs reach.
 
-Bytes are numpy uint8 arrays.  Three memories also keep *converted forms*, because converting fp16 at every use
-would cost more than the arithmetic:
+Bytes are numpy uint8 arrays. Three memories also keep *converted forms*, because converting fp16 at every
+use would cost more than the arithmetic:
 
-* L1 keeps, beside its bytes, the fp64 value of every half (`plane`), written by whoever writes the bytes.  Only
-  kernels whose cube loads are all fp16 switch it on (`mirrored`).
+* L1 keeps, beside its bytes, the fp64 value of every half (`plane`), written by whoever writes the bytes.
+  Only kernels whose cube loads are all fp16 switch it on (`mirrored`).
 * L0A, L0B and L0C hold numbers only (`cube.py`): nothing but the cube reads L0A and L0B.
 
 `GlobalMemory` is a list of regions; an access must lie inside one region and, where the loader declared
@@ -82,13 +82,14 @@ class GlobalMemory:
 class L1Memory:
     """L1: bytes and, when `mirrored`, the fp64 value of each half; one more cell at the end is for padding.
 
-    `matrices` are GEMM-ready forms of fractals (byte address, rows, columns, order) that stay until their bytes
-    change; `links` are L0 fractals that still live here.  Whoever writes calls `before_write`, writes the bytes,
-    then `refresh`.
+    `matrices` are GEMM-ready forms of fractals (byte address, rows, columns, order) that stay until their
+    bytes change; `links` are L0 fractals that still live here.  Whoever writes calls `before_write`, writes
+    the bytes, then calls `refresh`.
     """
 
     def __init__(self, size: int) -> None:
-        self.data = np.zeros(size, np.uint8)
+        self._bytes = np.zeros(size + 32, np.uint8)
+        self.data = self._bytes[:size]
         self.cells = size // 32
         self._plane: Array | None = None
         self._padding = -1
@@ -111,6 +112,11 @@ class L1Memory:
             self._padding = bits
         return plane
 
+    def padded_cells(self, bits: int) -> Array:
+        """The bytes as rows of 32, with the padding cell filled with a 16-bit value."""
+        self._bytes[-32:].view(np.uint16)[...] = bits
+        return self._bytes.reshape(-1, 32)
+
     def before_write(self, low: int, high: int) -> None:
         """The bytes [low, high) are about to change."""
         for link in [link for link in self.links if link.at < high and low < link.at + link.count * FRACTAL]:
@@ -126,7 +132,7 @@ class L1Memory:
 
 
 class Core:
-    """One AI Core: its memories and CMPMASK.  Contents survive from block to block, as on the chip: undefined."""
+    """One AI Core: its memories and CMPMASK.  Contents survive from block to block: undefined."""
 
     def __init__(self, soc: Soc, gm: GlobalMemory) -> None:
         sizes = {space: buffer.size for space, buffer in soc.core.buffers.items()}

@@ -1,7 +1,9 @@
-"""Data movement between memories: DMA bursts, fractal loads (load2d), fills, L0C copies, scalar loads and stores.
+"""Data movement between memories: DMA bursts, fractal loads (load2d), fills, L0C copies, scalar loads and
+stores.
 
-A burst copy is one numpy assignment of a (bursts, bytes) view.  What it writes to L1 is also converted there
-(`L1Memory.refresh`), and what load2d takes from L1 is read from that conversion when the kernel has it.
+A burst copy is one numpy assignment of a (bursts, bytes) view. What it writes to L1 is also converted
+there (`L1Memory.refresh`), and what load2d takes from L1 is read from that conversion when the kernel has
+it.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ def rows(data: Array, at: int, count: int, length: int, pitch: int) -> Array:
 
 
 def _side(
-    core: Core, rules: Rules, operand: int, address: int, extent: int, write: bool
+    core: Core, rules: Rules, operand: int, address: int, extent: int, *, write: bool
 ) -> tuple[Array, int]:
     """The array and the offset in it of a DMA operand, checked."""
     place = rules.record.addresses[operand]
@@ -72,8 +74,8 @@ def make_copy(record: Decoded, soc: Soc) -> Executor:
         bursts, size, dst_pitch, src_pitch, dst_extent, src_extent = found
         if not bursts:
             return
-        target, dst = _side(core, rules, 0, addresses[0], dst_extent, True)
-        source, src = _side(core, rules, 1, addresses[1], src_extent, False)
+        target, dst = _side(core, rules, 0, addresses[0], dst_extent, write=True)
+        source, src = _side(core, rules, 1, addresses[1], src_extent, write=False)
         if to_l1:
             core.l1.before_write(dst, dst + dst_extent)
         if state and state[0][0]:
@@ -133,7 +135,7 @@ def _decode(raw: Array, kind: str) -> Array:
 
 
 def _cube_kind(dtype: str) -> str:
-    """The type whose numbers L0 keeps for data of `dtype`: other types than halves and bytes are only moved."""
+    """The type whose numbers L0 keeps for `dtype`: other types than halves and bytes are only moved."""
     return dtype if dtype in ("f16", "s8", "u8") else "u8"
 
 

@@ -1,8 +1,8 @@
 """A kernel as a tree: what the translators (function, timing, hazards) walk.
 
-Machine code is flat, with structured control flow (decision D3); here `loop … end_loop` and
-`if … else … end_if` are nodes with bodies.  A body is a tuple of `Node`: a `Decoded` instruction (`break_if`
-included), a `Loop` or an `If`.
+Machine code is flat, with structured control flow (decision D3); here `loop … end_loop` and `if … else …
+end_if` are nodes with bodies. A body is a tuple of `Node`: a `Decoded` instruction (`break_if` included),
+a `Loop` or an `If`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Program:
 
     @property
     def reads_data(self) -> bool:
-        """Whether scalars come from memory: control flow may depend on data then, so timing needs function."""
+        """Whether scalars come from memory: control flow may depend on data, so timing needs function."""
         return any(record.mnemonic == "load_scalar" for record in self.records)
 
 

@@ -1,12 +1,12 @@
 """Kernel → Python: loops, ifs and scalar arithmetic are the same for function, timing and hazards.
 
-`Translator` writes one Python function per kernel: `for r4 in range(r7):` for a loop, `r5 = r3 + 16` for a
-scalar instruction, and whatever lines the caller's `emit` returns for every other instruction.  The text
-consists of this module's words, of `emit`'s, and of integers that the decoder validated: no string of the file
-gets into it.  Registers wrap like 64-bit two's complement; a fuel counter bounds every run.
+`Translator` writes one Python function per kernel: `for r4 in range(r7):` for a loop, `r5 = r3 + 16` for
+a scalar instruction, and whatever lines the caller's `emit` returns for every other instruction. The text
+consists of this module's words, of `emit`'s, and of integers that the decoder validated: no string of the
+file gets into it. Registers wrap like 64-bit two's complement; a fuel counter bounds every run.
 
-Special registers are local tuples (`s_mask = (hi, lo)`, `s_fmatrix = (w, h, …)`, names in `STATE_NAMES`), so an
-instruction captures its state at issue by naming them.
+Special registers are local tuples (`s_mask = (hi, lo)`, `s_fmatrix = (w, h, …)`, names in `STATE_NAMES`),
+so an instruction captures its state at issue by naming them.
 """
 
 from __future__ import annotations
@@ -100,15 +100,25 @@ def check_state(record: Decoded, values: tuple[int, ...]) -> tuple[int, ...]:
     return values
 
 
+_NAMES: dict[str, Any] = {
+    "wrap": wrap,
+    "LOWEST": -(1 << 63),
+    "HIGHEST": (1 << 63) - 1,
+    "check_state": check_state,
+    "OutOfFuelError": OutOfFuelError,
+}
+
+
 class Translator:
     """Writes the Python function of a kernel.
 
-    `emit(record)` gives the lines of every instruction that is not control flow, scalar arithmetic or a special
-    register: memory traffic, cube, vector, sync, and `load_scalar`/`store_scalar` (whose lines must assign the
-    register).  `scalar(record)` gives extra lines in front of each scalar or `set_*` instruction, and
-    once per iteration of a loop and evaluation of an `if` or `break_if` (timing counts dispatch there).
-    The function's parameters are `parameters`, of which `args` (signed 64-bit words), `block_idx`, `block_num`
-    and `fuel` are used.  Lines may hold `yield`.  It returns the fuel left unless `epilogue` returns.
+    `emit(record)` gives the lines of every instruction that is not control flow, scalar arithmetic or a
+    special register: memory traffic, cube, vector, sync, and `load_scalar`/`store_scalar` (whose lines must
+    assign the register).  `scalar(record)` gives extra lines in front of each scalar or `set_*` instruction,
+    and once per iteration of a loop and evaluation of an `if` or `break_if` (timing counts dispatch there).
+    The function's parameters are `parameters`, of which `args` (signed 64-bit words), `block_idx`,
+    `block_num` and `fuel` are used.  Lines may hold `yield`.  It returns the fuel left, or what `epilogue`
+    returns.
     """
 
     def __init__(
@@ -145,11 +155,11 @@ class Translator:
         self, program: Program, namespace: Mapping[str, Any], name: str = "kernel"
     ) -> Callable[..., Any]:
         """The function itself.  `namespace` holds what `emit`'s lines name."""
-        names: dict[str, Any] = {"wrap": wrap, "check_state": check_state, "OutOfFuelError": OutOfFuelError}
+        names = dict(_NAMES)
         text = self.source(program, name)
         names |= self._constants
         names |= namespace
-        exec(compile(text, f"<kernel {program.digest[:12]}>", "exec"), names)  # noqa: S102
+        exec(compile(text, f"<kernel {program.digest[:12]}>", "exec"), names)
         return names[name]
 
     def _body(self, nodes: tuple[Node, ...]) -> Iterator[str]:
@@ -228,7 +238,7 @@ def _arithmetic(record: Decoded) -> Iterator[str]:
             a, b = (value_text(operand) for operand in record.scalars[1:])
             yield f"{target} = {_BINARY[name].format(a=a, b=b)}"
             if name in _MAY_OVERFLOW:
-                yield f"if not -9223372036854775808 <= {target} <= 9223372036854775807: {target} = wrap({target})"
+                yield f"if not LOWEST <= {target} <= HIGHEST: {target} = wrap({target})"
 
 
 def _registers(record: Decoded) -> Iterator[int]:

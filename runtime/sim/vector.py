@@ -1,14 +1,15 @@
 """Executors of elementwise vector instructions: addressing (`vector_plan`) plus arithmetic (`vector_ops`).
 
-An instruction reads all its sources before it writes, repeat by repeat on the chip and all repeats at once here.
-The two agree unless a repeat reads what an earlier one wrote; that is a fault, except for the documented
-accumulation (vadd, vsub, vmul, vmax, vmin with a source equal to the destination and repeat strides 0).
+An instruction reads all its sources before it writes, repeat by repeat on the chip and all repeats at
+once here. The two agree unless a repeat reads what an earlier one wrote; that is a fault, except for the
+documented accumulation (vadd, vsub, vmul, vmax, vmin with a source equal to the destination and repeat
+strides 0).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from ..soc import Soc
 from .checks import Executor, Ints, Rules, State
 from .floats import DTYPES, Array, from_bits
 from .vector_ops import ELEMENTWISE, Lanes, conversion
-from .vector_plan import Operand, Piece, Plan, make_plan, reads_own_result
+from .vector_plan import BLOCK, Operand, Piece, Plan, make_plan, reads_own_result
 
 if TYPE_CHECKING:
     from .memory import Core
@@ -73,6 +74,13 @@ class VectorUnit:
         at = self._field_at.get(name)
         return default if at is None else fields[at]
 
+    def single(self, fields: Ints, state: State) -> Plan:
+        """The plan of one repeat, for repeats that must run one after the other."""
+        if state and state[1][0] >= 0:
+            self.rules.fault("dst_rep", "repeats that write the same blocks are not possible in counter mode")
+        at = self._field_at["repeat"]
+        return self.plan((*fields[:at], 1, *fields[at + 1 :]), state)
+
     def check(self, plan: Plan, addresses: Ints, fields: Ints, state: State) -> None:
         """Alignment, bounds and overlap; remembered, because loops come back to the same addresses."""
         key = (addresses, fields, state)
@@ -102,14 +110,8 @@ class VectorUnit:
 
     def accumulates(self, plan: Plan, addresses: Ints, source: int) -> bool:
         """The allowed overlap: same address, both repeat strides 0."""
-        still = plan.reps[0][0] == 0 and plan.reps[source][0] == 0
+        still = plan.reps[0][0] == 0 and plan.reps[source][0] == 0  # in blocks
         return self.record.mnemonic in _ACCUMULATES and still and addresses[0] == addresses[source]
-
-
-def _overwrites_itself(plan: Plan) -> bool:
-    """Whether repeats write overlapping bytes, so that their order shows."""
-    step, span = plan.reps[0]
-    return plan.repeats > 1 and step < span
 
 
 def make_elementwise(record: Decoded, soc: Soc) -> Executor:
@@ -137,17 +139,20 @@ def make_elementwise(record: Decoded, soc: Soc) -> Executor:
             scalar = scalars_seen.get(scalars[0])
             if scalar is None:
                 scalar = scalar_of(scalars[0])
-        if plan.repeats > 1 and plan.reps[0][0] < plan.reps[0][1]:
-            _by_repeat(core, unit, plan, lanes, addresses, scalar, (fields, state))
+        if plan.rewrites:
+            one = unit.single(fields, state)
+            for repeat in range(plan.repeats):
+                apply(core.ub, one, types, lanes, moved(plan, addresses, repeat), scalar)
             return
         apply(core.ub, plan, types, lanes, addresses, scalar)
 
     return run
 
 
-def apply(
-    ub: Array, plan: Plan, types: Sequence[np.dtype[Any]], lanes: Lanes, addresses: Ints, scalar: Any
-) -> None:
+Types: TypeAlias = Sequence[np.dtype[Any]]
+
+
+def apply(ub: Array, plan: Plan, types: Types, lanes: Lanes, addresses: Ints, scalar: Any) -> None:  # noqa: PLR0917
     """All lanes of a plan at once."""
     for piece in plan.pieces:
         views = [
@@ -164,23 +169,6 @@ def apply(
         whole[0][plan.elements[0]] = picked[0]
 
 
-def _by_repeat(
-    core: Core,
-    unit: VectorUnit,
-    plan: Plan,
-    lanes: Lanes,
-    addresses: Ints,
-    scalar: Any,
-    key: tuple[Ints, State],
-) -> None:
-    """One repeat after the other, for destinations that later repeats write again."""
-    fields, state = key
-    if state and state[1][0] >= 0:
-        unit.rules.fault("dst_rep", "repeats that overwrite each other are not possible in counter mode")
-    at = [spec.name for spec in unit.record.row.fields].index("repeat")
-    one = unit.plan((*fields[:at], 1, *fields[at + 1 :]), state)
-    for repeat in range(plan.repeats):
-        moved = tuple(
-            address + repeat * step for address, (step, _) in zip(addresses, plan.reps, strict=True)
-        )
-        apply(core.ub, one, unit.types, lanes, moved, scalar)
+def moved(plan: Plan, addresses: Ints, repeat: int) -> Ints:
+    """Addresses of one repeat."""
+    return tuple(at + repeat * rep[0] * BLOCK for at, rep in zip(addresses, plan.reps, strict=True))

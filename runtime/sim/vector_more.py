@@ -1,7 +1,7 @@
 """Vector instructions that are not lane by lane: reductions, compare and select, transposes, gather.
 
-Reductions sum as a balanced binary tree over adjacent lanes of a block, then over blocks (inactive lanes add
-nothing), in fp32 with one rounding at the end.
+Reductions sum as a balanced binary tree over adjacent lanes of a block, then over blocks (inactive lanes
+add nothing), in fp32 with one rounding at the end.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _COMPARE: tuple[Callable[..., Any], ...] = (
 )
 
 
-def _lane_grid(ub: Array, address: int, dtype: np.dtype[Any], repeats: int, blk: int, rep: int) -> Array:
+def _lane_grid(ub: Array, address: int, dtype: np.dtype[Any], repeats: int, *, blk: int, rep: int) -> Array:
     """(repeats, 8 blocks, elements) view of a source."""
     size = dtype.itemsize
     return np.ndarray((repeats, 8, BLOCK // size), dtype, ub, address, (rep * BLOCK, blk * BLOCK, size))
@@ -48,23 +48,15 @@ def active_lanes(repeats: int, lanes: int, state: State) -> Array:
     return np.broadcast_to(one.astype(np.bool_), (repeats, lanes))
 
 
-def _gather_lanes(
-    core: Core, rules: Rules, address: int, v: dict[str, int], dtype: np.dtype[Any], active: Array
-) -> Array:
-    """(repeats, lanes) values of the source; lanes that lie outside UB are inactive ones (the hull was checked)."""
+def _gather_lanes(core: Core, address: int, v: dict[str, int], dtype: np.dtype[Any], active: Array) -> Array:
+    """(repeats, lanes) values of the source; lanes outside UB are inactive (the hull was checked)."""
     blk, rep = v.get("src_blk", 1), v["src_rep"]
     lanes = active.shape[1]
     end = address + ((len(active) - 1) * rep + 7 * blk + 1) * BLOCK
     if end <= len(core.ub):
-        return _lane_grid(core.ub, address, dtype, len(active), blk, rep).reshape(len(active), lanes)
-    per_block = BLOCK // dtype.itemsize
-    lane = np.arange(lanes)
-    index = (
-        np.arange(len(active))[:, None] * rep * per_block
-        + lane // per_block * blk * per_block
-        + lane % per_block
-    )
-    return element_view(core.ub, address, dtype).take(index, mode="clip")
+        return _lane_grid(core.ub, address, dtype, len(active), blk=blk, rep=rep).reshape(len(active), lanes)
+    index = _lane_elements(address, dtype, len(active), blk=blk, rep=rep)
+    return element_view(core.ub, 0, dtype).take(index, mode="clip")
 
 
 def tree_sum(values: Array) -> Array:
@@ -80,6 +72,10 @@ def _wide(values: Array) -> Array:
 
 def _rounded(values: Array, dtype: np.dtype[Any]) -> Array:
     return saturate(values).astype(np.float16) if dtype == np.float16 else values
+
+
+def _any(active: Array) -> Array:
+    return np.logical_or.reduce(active, axis=-1)
 
 
 def make_reduce(record: Decoded, soc: Soc) -> Executor:
@@ -111,7 +107,7 @@ def make_reduce(record: Decoded, soc: Soc) -> Executor:
         )
         rules.check_range(0, addresses[0], sizes[0], align or 8 * dtype.itemsize)
         rules.check_range(1, addresses[1], sizes[1])
-        values = _gather_lanes(core, rules, addresses[1], v, dtype, active)
+        values = _gather_lanes(core, addresses[1], v, dtype, active)
         target = element_view(core.ub, addresses[0], dtype)
         function(record.mnemonic, values, active, target, v["dst_rep"])
 
@@ -139,7 +135,7 @@ def _whole_sum(name: str, values: Array, active: Array, target: Array, step: int
     full = bool(active.all())
     wide = _wide(values)
     sums = tree_sum(wide if full else np.where(active, wide, np.float32(0)))
-    _write(target, _rounded(sums, target.dtype)[:, None], step, active.any(axis=1)[:, None])
+    _write(target, _rounded(sums, target.dtype)[:, None], step, _any(active)[:, None])
 
 
 def _pair_sum(name: str, values: Array, active: Array, target: Array, step: int) -> None:
@@ -154,15 +150,15 @@ def _extreme(name: str, values: Array, active: Array, target: Array, step: int) 
     wide = _wide(values)
     worst = _worst(target.dtype, name)
     wide = np.where(active, wide, worst)
-    lane = np.argmax(wide, axis=1) if name == "vcmax" else np.argmin(wide, axis=1)
+    lane: Array = np.argmax(wide, axis=1) if name == "vcmax" else np.argmin(wide, axis=1)
     first = np.argmax(active, axis=1)  # when all active lanes hold the worst value
     chosen = active[np.arange(len(active)), lane]
     lane = np.where(chosen, lane, first)
     pairs = np.empty((len(values), 2), target.dtype)
     pairs[:, 0] = values[np.arange(len(values)), lane]
-    index = lane.astype(np.uint16 if target.itemsize == 2 else np.uint32)
+    index: Array = lane.astype(np.uint16 if target.itemsize == 2 else np.uint32)
     pairs[:, 1] = index.view(target.dtype)
-    keep = np.broadcast_to(active.any(axis=1)[:, None], pairs.shape)
+    keep = np.broadcast_to(_any(active)[:, None], pairs.shape)
     _write(target, pairs, 2 * step, keep)
 
 
@@ -183,7 +179,7 @@ def _block(name: str, values: Array, active: Array, target: Array, step: int) ->
     else:
         reduce = np.max if name == "vcgmax" else np.min
         result = reduce(np.where(mask, grid, _worst(target.dtype, name)), axis=2)
-    _write(target, result, 8 * step, mask.any(axis=2))
+    _write(target, result, 8 * step, _any(mask))
 
 
 def make_compare(record: Decoded, soc: Soc) -> Executor:
@@ -199,7 +195,7 @@ def make_compare(record: Decoded, soc: Soc) -> Executor:
         rules.check_range(operand, address, extent)
         name = record.row.addresses[operand].name
         grid = _lane_grid(
-            core.ub, address, dtype, v.get("repeat", 1), v[f"{name}_blk"], v.get(f"{name}_rep", 0)
+            core.ub, address, dtype, v.get("repeat", 1), blk=v[f"{name}_blk"], rep=v.get(f"{name}_rep", 0)
         )
         return _wide(grid.reshape(-1, lanes))
 
@@ -255,7 +251,7 @@ def make_select(record: Decoded, soc: Soc) -> Executor:
         active = active_lanes(plan.repeats, lanes, state)
         views = [
             _lane_elements(
-                core, addresses[n], dtype, plan.repeats, v[f"{name}_blk"] or (n == 0), v[f"{name}_rep"]
+                addresses[n], dtype, plan.repeats, blk=v[f"{name}_blk"] or (n == 0), rep=v[f"{name}_rep"]
             )
             for n, name in enumerate(unit.names)
         ]
@@ -269,7 +265,7 @@ def make_select(record: Decoded, soc: Soc) -> Executor:
     return run
 
 
-def _lane_elements(core: Core, address: int, dtype: np.dtype[Any], repeats: int, blk: int, rep: int) -> Array:
+def _lane_elements(address: int, dtype: np.dtype[Any], repeats: int, *, blk: int, rep: int) -> Array:
     """Element numbers in UB of all lanes (repeats, lanes)."""
     per_block = BLOCK // dtype.itemsize
     lane = np.arange(8 * per_block)
@@ -346,7 +342,7 @@ def make_gather(record: Decoded, soc: Soc) -> Executor:
         if not active.size or not sizes[1]:
             return
         rules.check_range(1, addresses[1], sizes[1])
-        values = _gather_lanes(core, rules, addresses[1], v, dtype, active)
+        values = _gather_lanes(core, addresses[1], v, dtype, active)
         first, step = _PATTERNS[v["pattern"]]
         packed = values[:, first::step][active[:, first::step]]
         rules.check_range(0, addresses[0], packed.nbytes)
@@ -392,7 +388,7 @@ def make_ramp(record: Decoded, soc: Soc) -> Executor:
         v = unit.rules.values(fields, state)
         active = active_lanes(plan.repeats, unit.lanes, state).reshape(-1)
         places = _lane_elements(
-            core, addresses[0], dtype, plan.repeats, v["dst_blk"] or 1, v["dst_rep"]
+            addresses[0], dtype, plan.repeats, blk=v["dst_blk"] or 1, rep=v["dst_rep"]
         ).reshape(-1)
         start = from_bits(scalars[0], record.dtype)
         ramp = (

@@ -1,8 +1,8 @@
 """What one lane of each elementwise vector instruction computes, for whole arrays.
 
-Every function gets the destination view (old values in it) and source views, and writes the destination.  fp16
-is computed in fp32 and rounded once (decision D22); rounded fp16 results saturate (see `floats.py`).  Integers
-wrap.  `scalar` is a value of the instruction's type.
+Every function gets the destination view (old values in it) and source views, and writes the destination.
+fp16 is computed in fp32 and rounded once (decision D22); rounded fp16 results saturate (see `floats.py`).
+Integers wrap. `scalar` is a value of the instruction's type.
 """
 
 from __future__ import annotations
@@ -31,11 +31,6 @@ def _store(dst: Array, result: Array) -> None:
     if dst.dtype == np.float16:
         saturate(result)
     dst[...] = result
-
-
-def _fresh_unused(values: Array) -> Array:
-    """fp32 values that may be changed in place."""
-    return half_to_single(values) if values.dtype == np.float16 else values.astype(np.float32)
 
 
 def _two(function: Callable[..., Any], relu: bool = False) -> Lanes:

@@ -1,15 +1,17 @@
 """Where the lanes of a vector instruction lie: repeats, strides, mask and counter mode as numpy views.
 
-Element e of repeat r of an operand lies at byte r·rep·32 + (e // eb)·blk·32 + (e % eb)·size, eb = 32 / size.
-The active lanes of all repeats are cut into a few *pieces*, each a regular grid that is one strided numpy view per
-operand (a single one-dimensional view in the ordinary contiguous case).  A mask too ragged for that becomes one
-list of element numbers per operand.  Plans depend on fields, mask and count only, so a kernel makes each once.
+Element e of repeat r of an operand lies at byte r·rep·32 + (e // eb)·blk·32 + (e % eb)·size, eb = 32 /
+size. The active lanes of all repeats are cut into a few *pieces*, each a regular grid that is one strided
+numpy view per operand (a single one-dimensional view in the ordinary contiguous case). A mask too ragged
+for that becomes one list of element numbers per operand. Plans depend on fields, mask and count only, so
+a kernel makes each once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -42,15 +44,16 @@ class Piece:
 class Plan:
     """How to run an instruction: `pieces`, or `elements` (numbers relative to the address) per operand.
 
-    `extents` are the bytes touched from each address; `repeats` and `rep_bytes` describe single repeats.
+    `extents` are the bytes touched from each address.  `reps` describes one repeat of each operand in blocks:
+    (distance of repeats, distance of blocks, number of blocks).  `rewrites`: repeats write the same blocks.
     """
 
     repeats: int
     pieces: tuple[Piece, ...]
     elements: tuple[Array, ...]
     extents: tuple[int, ...]
-    reps: tuple[tuple[int, int], ...]  # per operand: repeat stride and bytes of one repeat's hull
-    lanes: tuple[tuple[int, int], ...]  # runs of active lanes of a full repeat
+    reps: tuple[tuple[int, int, int], ...]
+    rewrites: bool
 
 
 def lane_runs(mask: tuple[int, int], lanes: int) -> list[tuple[int, int]]:
@@ -99,12 +102,18 @@ def make_plan(
     ends = [max((run[1] for run in part[2]), default=0) for part in parts]
     extents = tuple(_extent(operand, parts, ends) for operand in operands)
     last = max(ends, default=0)
-    reps = tuple((operand.rep * BLOCK, _span(operand, last)) for operand in operands)
-    runs = tuple(parts[0][2]) if parts else ()
+    reps = tuple((o.rep, o.blk, -(-last * o.dtype.itemsize // BLOCK)) for o in operands)
+    written = _block_numbers(reps[0], repeats)
+    rewrites = len(np.unique(written)) < written.size
     if len(pieces) <= _MAX_PIECES:
-        return Plan(repeats, tuple(pieces), (), extents, reps, runs)
+        return Plan(repeats, tuple(pieces), (), extents, reps, rewrites)
     elements = tuple(_elements(operand, parts) for operand in operands)
-    return Plan(repeats, (), elements, extents, reps, runs)
+    return Plan(repeats, (), elements, extents, reps, rewrites)
+
+
+def _block_numbers(rep: tuple[int, int, int], repeats: int) -> Array:
+    """Blocks touched, counted from the address: (repeats, blocks)."""
+    return np.arange(repeats)[:, None] * rep[0] + np.arange(rep[2]) * rep[1]
 
 
 def _span(operand: Operand, lanes: int) -> int:
@@ -131,7 +140,7 @@ def _pieces(operands: Sequence[Operand], first: int, repeats: int, run: tuple[in
         return [_flat(operands, first, repeats, low, high)]
     if min(sizes) != max(sizes):  # mixed widths with block strides: one piece per cell
         edges = [low, *range((low // cell + 1) * cell, high, cell), high]
-        return [_flat(operands, first, repeats, a, b) for a, b in zip(edges, edges[1:], strict=False)]
+        return [_flat(operands, first, repeats, a, b) for a, b in pairwise(edges)]
     found: list[Piece] = []
     whole_low, whole_high = -(-low // cell) * cell, high // cell * cell
     if low < whole_low:
@@ -159,7 +168,7 @@ def _flat(operands: Sequence[Operand], first: int, repeats: int, low: int, high:
 
 
 def _joined(pieces: list[Piece], operands: Sequence[Operand]) -> list[Piece]:
-    """Pieces with fewer dimensions where lanes follow each other, and with a tail joined to what it continues."""
+    """Pieces with fewer dimensions where lanes follow each other, tails joined to what they continue."""
     sizes = [operand.dtype.itemsize for operand in operands]
     flat: list[Piece] = []
     for piece in pieces:
@@ -194,17 +203,17 @@ def _elements(operand: Operand, parts: list[tuple[int, int, list[tuple[int, int]
 def reads_own_result(plan: Plan, dst: int, src: int, distance: int) -> bool:
     """Whether a repeat would read bytes that an earlier repeat of the same instruction wrote.
 
-    `dst` and `src` are operand numbers, `distance` = source address - destination address.  Inside one repeat the
-    operands may coincide but not overlap in part.
+    `dst` and `src` are operand numbers, `distance` = source address - destination address.  Inside one repeat
+    the operands may coincide but not overlap in part.
     """
-    dst_step, dst_span = plan.reps[dst]
-    src_step, src_span = plan.reps[src]
-    repeats = np.arange(plan.repeats)
-    dst_at = repeats * dst_step
-    src_at = repeats * src_step + distance
-    overlap = (dst_at[:, None] < src_at[None, :] + src_span) & (src_at[None, :] < dst_at[:, None] + dst_span)
-    earlier = repeats[:, None] < repeats[None, :]
-    if bool((overlap & earlier).any()):
+    written = _block_numbers(plan.reps[dst], plan.repeats)
+    read = _block_numbers(plan.reps[src], plan.repeats) + distance // BLOCK
+    low = int(min(written.min(), read.min()))
+    first_writer = np.full(int(max(written.max(), read.max())) - low + 1, plan.repeats)
+    repeats = np.arange(plan.repeats)[:, None]
+    np.minimum.at(first_writer, written - low, np.broadcast_to(repeats, written.shape))
+    writer = first_writer[read - low]
+    if bool((writer < repeats).any()):
         return True
-    same = np.diagonal(overlap)
-    return bool((same & (dst_at != src_at)).any())
+    same = (writer == repeats).any(axis=1)
+    return bool((same & (written[:, 0] != read[:, 0])).any())

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from ascend_mlir.runtime.isa.encode import encode_image
 from ascend_mlir.runtime.isa.record import AddressOperand, Operand, Record
 from ascend_mlir.runtime.sim.device import run_kernel
@@ -47,7 +46,9 @@ class Gm:
         self.data = np.zeros(end, np.uint8)
         self.pieces = pieces
         for name, piece in pieces.items():
-            self.data[self.offset[name] : self.offset[name] + piece.nbytes] = np.ascontiguousarray(piece).view(np.uint8).reshape(-1)
+            self.data[self.offset[name] : self.offset[name] + piece.nbytes] = (
+                np.ascontiguousarray(piece).view(np.uint8).reshape(-1)
+            )
 
     def load(self, name: str, to: AddressOperand) -> Record:
         copy = "copy_gm_to_cbuf" if to.space == "l1" else "copy_gm_to_ubuf"
@@ -87,7 +88,9 @@ def random_matrix(shape: tuple[int, int], dtype: Any, rng: np.random.Generator) 
 
 
 @pytest.mark.parametrize("dtype", list(TYPES))
-@pytest.mark.parametrize(("m", "k", "n"), [(16, 32, 16), (48, 64, 32), (37, 50, 23), (2, 100, 17), (1, 70, 40)])
+@pytest.mark.parametrize(
+    ("m", "k", "n"), [(16, 32, 16), (48, 64, 32), (37, 50, 23), (2, 100, 17), (1, 70, 40)]
+)
 def test_mad(dtype: str, m: int, k: int, n: int) -> None:
     rng = np.random.default_rng(m * 1000 + k)
     a_type, b_type, c_type, load_type, out_type = TYPES[dtype]
@@ -102,7 +105,9 @@ def test_mad(dtype: str, m: int, k: int, n: int) -> None:
         gm.load("a", at("l1")),
         gm.load("b", at("l1", 1 << 19)),
         op("load2d", load_type, [at("l0a"), at("l1")], repeat=a_count),
-        op("load2d", "s8" if load_type == "u8" else load_type, [at("l0b"), at("l1", 1 << 19)], repeat=b_count),
+        op(
+            "load2d", "s8" if load_type == "u8" else load_type, [at("l0b"), at("l1", 1 << 19)], repeat=b_count
+        ),
         op("mad", dtype, [at("l0c"), at("l0a"), at("l0b")], m=m, k=k, n=n, init=1),
         op("mad", dtype, [at("l0c"), at("l0a"), at("l0b")], m=m, k=k, n=n),
         op("copy_matrix_cc_to_ubuf", out_type, [at("ub"), at("l0c")], bursts=1, length=m16 * n16 // 256),
@@ -119,8 +124,12 @@ def test_mad(dtype: str, m: int, k: int, n: int) -> None:
 def im2col(image: Array, g: dict[str, int], pad: Any) -> Array:
     """I2C[m][k] by its definition; `image` is [C1][H][W][C0]."""
     c1, h, w, c0 = image.shape
-    ho = (h + g["pad_top"] + g["pad_bottom"] - (g["dilation_h"] * (g["filter_h"] - 1) + 1)) // g["stride_h"] + 1
-    wo = (w + g["pad_left"] + g["pad_right"] - (g["dilation_w"] * (g["filter_w"] - 1) + 1)) // g["stride_w"] + 1
+    ho = (h + g["pad_top"] + g["pad_bottom"] - (g["dilation_h"] * (g["filter_h"] - 1) + 1)) // g[
+        "stride_h"
+    ] + 1
+    wo = (w + g["pad_left"] + g["pad_right"] - (g["dilation_w"] * (g["filter_w"] - 1) + 1)) // g[
+        "stride_w"
+    ] + 1
     out = np.empty((ho * wo, c1 * g["filter_h"] * g["filter_w"] * c0), image.dtype)
     for m in range(ho * wo):
         for c in range(c1):
@@ -139,9 +148,9 @@ PADS = ("pad_left", "pad_right", "pad_top", "pad_bottom")
 
 
 def geometry(rng: random.Random) -> dict[str, int]:
-    g = {name: rng.randint(1, 3) for name in GEOMETRY}
+    g = {name: rng.randint(1, 3 if "filter" in name else 2) for name in GEOMETRY}
     g |= {name: rng.randint(0, 2) for name in PADS}
-    return g | {"fm_width": rng.randint(7, 12), "fm_height": rng.randint(7, 12), "pad_value": 0x3C00}
+    return g | {"fm_width": rng.randint(12, 15), "fm_height": rng.randint(12, 15), "pad_value": 0x3C00}
 
 
 def state_records(g: dict[str, int]) -> list[Record]:
@@ -170,11 +179,11 @@ def identity_out(gm: Gm, space: str, m: int, k: int, kind: str = "f16") -> list[
 def test_load3d(seed: int, target: str, mixed: bool) -> None:
     rng = random.Random(seed)
     g = geometry(rng)
-    image = np.random.default_rng(seed).standard_normal((2, g["fm_height"], g["fm_width"], 16)).astype(np.float16)
+    image = (
+        np.random.default_rng(seed).standard_normal((2, g["fm_height"], g["fm_width"], 16)).astype(np.float16)
+    )
     matrix = im2col(image, g, np.float16(1.0))
     m, k = min(len(matrix), 64) // 16 * 16, min(matrix.shape[1], 80)
-    if m == 0:
-        pytest.skip("output too small")
     m_start, k_start = (len(matrix) - m) // 16 * 16, (matrix.shape[1] - k) // 16 * 16
     want = matrix[m_start : m_start + m, k_start : k_start + k]
     if target != "l0a":
@@ -188,7 +197,10 @@ def test_load3d(seed: int, target: str, mixed: bool) -> None:
         channels=32, transpose=int(target == "l0a_t"), **{name: g[name] for name in GEOMETRY},
     )  # fmt: skip
     extra = [op("load2d", "s8", [at("l0b"), at("l1")], repeat=0)] * mixed  # L1 without converted halves
-    run([*state_records(g), *extra, gm.load("image", at("l1")), load, *identity_out(gm, space, rows, cols)], gm.data)
+    run(
+        [*state_records(g), *extra, gm.load("image", at("l1")), load, *identity_out(gm, space, rows, cols)],
+        gm.data,
+    )
     got = gm["out"].transpose(1, 0, 2).reshape(rows, cols)
     np.testing.assert_array_equal(got, want.T if target == "l0b" else want)
 
@@ -198,23 +210,29 @@ def test_load3d(seed: int, target: str, mixed: bool) -> None:
 def test_load3dv1(seed: int, mode: int) -> None:
     rng = random.Random(seed)
     g = geometry(rng)
-    image = np.random.default_rng(seed).standard_normal((2, g["fm_height"], g["fm_width"], 16)).astype(np.float16)
+    image = (
+        np.random.default_rng(seed).standard_normal((2, g["fm_height"], g["fm_width"], 16)).astype(np.float16)
+    )
     matrix = im2col(image, g, np.float16(1.0))
-    wo = (g["fm_width"] + g["pad_left"] + g["pad_right"] - (g["dilation_w"] * (g["filter_w"] - 1) + 1)) // g["stride_w"] + 1
+    wo = (g["fm_width"] + g["pad_left"] + g["pad_right"] - (g["dilation_w"] * (g["filter_w"] - 1) + 1)) // g[
+        "stride_w"
+    ] + 1
     taps = g["filter_w"] * g["filter_h"]
     if mode == 0:  # one row of fractals: positions 16.., all taps of the second channel block
         m, k, start, tap = 16, min(taps, 4) * 16, min(16, (len(matrix) - 1) // 16 * 16), taps
     else:
         m, k, start, tap = len(matrix) // 16 * 16, 16, 0, taps + taps - 1
-    if m == 0:
-        pytest.skip("output too small")
     fields = {name: g[name] for name in GEOMETRY} | {
         "c1": tap // taps, "fetch_w": tap % taps % g["filter_w"], "fetch_h": tap % taps // g["filter_w"],
         "left_top_w": start % wo * g["stride_w"] - g["pad_left"],
         "left_top_h": start // wo * g["stride_h"] - g["pad_top"],
         "repeat_mode": mode, "repeat": k // 16 if mode == 0 else m // 16,
     }  # fmt: skip
-    gm = Gm(image=image, eye=fractals(np.eye(k, dtype=np.float16), 16, "Zz"), out=np.zeros((k // 16, m, 16), np.float16))
+    gm = Gm(
+        image=image,
+        eye=fractals(np.eye(k, dtype=np.float16), 16, "Zz"),
+        out=np.zeros((k // 16, m, 16), np.float16),
+    )
     load = op("load3dv1", "f16", [at("l0a"), at("l1")], **fields)
     run([*state_records(g), gm.load("image", at("l1")), load, *identity_out(gm, "l0a", m, k)], gm.data)
     got = gm["out"].transpose(1, 0, 2).reshape(m, k)
@@ -229,7 +247,14 @@ def test_load2d_strides(transpose: int, decrement: int) -> None:
     gm = Gm(source=source, eye=eye, out=np.zeros((4, 16, 16), np.float16))
     base = 15 if decrement else 2
     load = op(
-        "load2d", "f16", [at("l0a"), at("l1")], base=base, repeat=4, src_stride=5, transpose=transpose, decrement=decrement
+        "load2d",
+        "f16",
+        [at("l0a"), at("l1")],
+        base=base,
+        repeat=4,
+        src_stride=5,
+        transpose=transpose,
+        decrement=decrement,
     )
     run([gm.load("source", at("l1")), load, *identity_out(gm, "l0a", 16, 64)], gm.data)
     for i in range(4):
@@ -241,7 +266,9 @@ def test_l0c_copies_with_gaps_bias_and_relu() -> None:
     rng = np.random.default_rng(1)
     bias = rng.standard_normal(48).astype(np.float32)
     a, b = rng.standard_normal((32, 16)).astype(np.float16), rng.standard_normal((48, 16)).astype(np.float16)
-    gm = Gm(a=fractals(a, 16, "Zz"), b=fractals(b, 16, "Zn"), bias=bias, out=np.zeros((3, 48, 16), np.float16))
+    gm = Gm(
+        a=fractals(a, 16, "Zz"), b=fractals(b, 16, "Zn"), bias=bias, out=np.zeros((3, 48, 16), np.float16)
+    )
     records = [
         gm.load("a", at("l1")), gm.load("b", at("l1", 65536)), gm.load("bias", at("ub", 65536)),
         op("load2d", "f16", [at("l0a"), at("l1")], repeat=2),

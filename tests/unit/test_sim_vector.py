@@ -6,114 +6,30 @@ import math
 import random
 import struct
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
-
-from ascend_mlir.runtime.isa.encode import encode_image
 from ascend_mlir.runtime.isa.record import Record
 from ascend_mlir.runtime.isa.rows_vector import VCONV_TYPES
 from ascend_mlir.runtime.isa.table import TABLE
-from ascend_mlir.runtime.sim.device import run_kernel
 from ascend_mlir.runtime.sim.fault import SimulatorFault
-from ascend_mlir.runtime.soc import load_soc
-
-SOC = load_soc("Ascend310P3")
-UB = SOC.core.buffers["ub"].size
-FORMATS = {"f16": "e", "f32": "f", "s8": "b", "u8": "B", "s16": "h", "u16": "H", "s32": "i", "u32": "I"}
-SIZES = {name: struct.calcsize(code) for name, code in FORMATS.items()}
-
-
-def run_on_ub(records: list[Record], ub: bytes, soc: Any = SOC) -> bytes:
-    """UB after the records ran on `ub` (copied in and out by DMA)."""
-    blocks = len(ub) // 32
-    gm = np.concatenate([np.frombuffer(ub, np.uint8), np.zeros(64, np.uint8)])
-    copy = {"bursts": 1, "length": blocks}
-    program = [
-        Record("copy_gm_to_ubuf", addresses=[("ub", 0, None, None), ("gm", 0, None, None)], fields=copy),
-        *records,
-        Record("copy_ubuf_to_gm", addresses=[("gm", 0, None, None), ("ub", 0, None, None)], fields=copy),
-        Record("end"),
-    ]
-    run_kernel(soc, encode_image(program, 0), gm, ())
-    return gm[: len(ub)].tobytes()
-
-
-def get(ub: bytes | bytearray, at: int, kind: str) -> Any:
-    return struct.unpack_from("<" + FORMATS[kind], ub, at)[0]
-
-
-def put(ub: bytearray, at: int, kind: str, value: Any) -> None:
-    struct.pack_into("<" + FORMATS[kind], ub, at, value)
-
-
-def to_half(value: float, *, saturated: bool = True) -> float:
-    """Round a double to fp16 (ties to even), saturating."""
-    if math.isnan(value):
-        return math.nan
-    if abs(value) >= 65520:
-        return math.copysign(65504.0 if saturated else math.inf, value)
-    return struct.unpack("<e", struct.pack("<e", value))[0]
-
-
-def to_single(value: float) -> float:
-    if math.isnan(value) or math.isinf(value):
-        return value
-    try:
-        return struct.unpack("<f", struct.pack("<f", value))[0]
-    except OverflowError:
-        return math.copysign(math.inf, value)
-
-
-def rounded(value: Any, kind: str) -> Any:
-    if kind == "f16":
-        return to_half(to_single(value)) if abs(value) < 1e30 or math.isnan(value) else to_half(value)
-    if kind == "f32":
-        return to_single(value)
-    bits = 8 * SIZES[kind]
-    value = int(value) & ((1 << bits) - 1)
-    return value - (1 << bits) if kind[0] == "s" and value >> (bits - 1) else value
-
-
-def same(got: Any, expected: Any) -> bool:
-    if isinstance(expected, float) and math.isnan(expected):
-        return math.isnan(got)
-    return got == expected
-
-
-def random_value(kind: str, rng: random.Random) -> Any:
-    if kind[0] == "f":
-        edges = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 65504.0, -65504.0, 6e-8, 6.1e-5, 2049.0, 1e-3]
-        value = rng.choice(edges) if rng.random() < 0.2 else rng.gauss(0, 1) * 2.0 ** rng.randint(-8, 8)
-        return to_half(value) if kind == "f16" else to_single(value)
-    bits = 8 * SIZES[kind]
-    low = -(1 << (bits - 1)) if kind[0] == "s" else 0
-    return rng.randint(low, low + (1 << bits) - 1)
-
-
-def random_ub(layout: list[tuple[int, int, str]], size: int, rng: random.Random) -> bytearray:
-    ub = bytearray(rng.randbytes(size))
-    for start, length, kind in layout:
-        for at in range(start, start + length, SIZES[kind]):
-            put(ub, at, kind, random_value(kind, rng))
-    return ub
-
-
-def lanes_active(lanes: int, repeat: int, mask: int, count: int) -> list[tuple[int, int]]:
-    if count >= 0:
-        return [(e // lanes, e % lanes) for e in range(count)]
-    return [(r, e) for r in range(repeat) for e in range(lanes) if mask >> e & 1]
-
-
-def place(r: int, e: int, kind: str, blk: int, rep: int) -> int:
-    per_block = 32 // SIZES[kind]
-    return r * rep * 32 + e // per_block * blk * 32 + e % per_block * SIZES[kind]
-
-
-def exact_round(value: Fraction, kind: str) -> float:
-    return rounded(float(value), kind)
+from lanes import (
+    FORMATS,
+    SIZES,
+    SOC,
+    get,
+    lanes_active,
+    place,
+    put,
+    random_ub,
+    random_value,
+    rounded,
+    run_on_ub,
+    same,
+    to_half,
+    to_single,
+)
 
 
 def _exp(x: float) -> float:
@@ -238,7 +154,9 @@ def test_elementwise(name: str, dtype: str, shape: str) -> None:
         values = [get(ub, at, kind) for at, kind in zip(places, kinds, strict=True)]
         result = _result(name, values, value)
         if name in WRAPPING and dtype[0] == "s":
-            result = max(rounded(values[1] + values[2] if name == "vaddrelu" else values[1] - values[2], dtype), 0)
+            result = max(
+                rounded(values[1] + values[2] if name == "vaddrelu" else values[1] - values[2], dtype), 0
+            )
         want = rounded(result, kinds[0])
         have = get(got, places[0], kinds[0])
         assert same(have, want), (name, dtype, shape, r, e, values, value, have, want)
@@ -282,7 +200,13 @@ def convert(value: Any, to: str, how: str) -> Any:
         return 0
     low = -(1 << (8 * SIZES[to] - 1)) if to[0] == "s" else 0
     high = low + (1 << 8 * SIZES[to]) - 1
-    return high if value == math.inf else low if value == -math.inf else min(max(_integer(value, how), low), high)
+    return (
+        high
+        if value == math.inf
+        else low
+        if value == -math.inf
+        else min(max(_integer(value, how), low), high)
+    )
 
 
 @pytest.mark.parametrize("dtype", VCONV_TYPES)
@@ -291,7 +215,9 @@ def test_conversion(dtype: str) -> None:
     if not SOC.core.supports("vconv", dtype):
         pytest.skip("not on this chip")
     source = next(kind for kind in FORMATS if dtype.startswith(kind + "2"))
-    to = next(kind for kind in ("f16", "f32", "s16", "s32", "s8", "u8") if dtype[len(source) + 1 :].startswith(kind))
+    to = next(
+        kind for kind in ("f16", "f32", "s16", "s32", "s8", "u8") if dtype[len(source) + 1 :].startswith(kind)
+    )
     how = dtype[len(source) + 1 + len(to) :]
     lanes = min(128, 256 // max(SIZES[source], SIZES[to]))
     ub = random_ub([(4096, 4096, source)], 8192, rng)
@@ -302,7 +228,9 @@ def test_conversion(dtype: str) -> None:
         for number, value in enumerate((math.inf, -math.inf, math.nan)):
             put(ub, 4096 + (20 + number) * SIZES[source], source, value)
     fields = {"repeat": 4, "dst_rep": lanes * SIZES[to] // 32, "src_rep": lanes * SIZES[source] // 32}
-    got = run_on_ub([Record("vconv", dtype, [("ub", 0, None, None), ("ub", 4096, None, None)], (), fields)], bytes(ub))
+    got = run_on_ub(
+        [Record("vconv", dtype, [("ub", 0, None, None), ("ub", 4096, None, None)], (), fields)], bytes(ub)
+    )
     for number in range(4 * lanes):
         value = get(ub, 4096 + number * SIZES[source], source)
         want = convert(value, to, how)
@@ -314,7 +242,13 @@ def test_conversion(dtype: str) -> None:
 
 
 def test_fault_names_instruction_and_rule() -> None:
-    record = Record("vadd", "f16", [("ub", 8, None, None), ("ub", 0, None, None), ("ub", 0, None, None)], (), {"repeat": 1})
+    record = Record(
+        "vadd",
+        "f16",
+        [("ub", 8, None, None), ("ub", 0, None, None), ("ub", 0, None, None)],
+        (),
+        {"repeat": 1},
+    )
     with pytest.raises(SimulatorFault, match=r"vadd\.f16.*dst: ub address 0x8 is not 32-byte aligned"):
         run_on_ub([record], bytes(64))
 
