@@ -11,7 +11,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 from ..runtime.errors import AscendError
 from .atc_flags import UsageError
@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from ..runtime.session import InferenceSession
 
     Array: TypeAlias = NDArray[Any]
+
+
+SLOWEST: Final = 10
+"""Operators in the table that is printed; the file of --profile has all."""
+
+
+WIDTH: Final = 150
 
 
 class _Parser(argparse.ArgumentParser):
@@ -158,11 +165,22 @@ def write_outputs(path: Path, outputs: Sequence[OmTensor], arrays: Sequence[Arra
         raise AscendError("E13004", f"cannot write {str(path)!r}: {error.strerror or error}") from error
 
 
+def _table(session: InferenceSession) -> None:
+    from rich.console import Console
+
+    from ..runtime.sim.profile import table
+
+    # Fourteen columns: where nobody has said how wide the output is, they get the room they need.
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    console.print(table(session.report, SLOWEST))
+
+
 def _summary(session: InferenceSession, outputs: Sequence[Array], given: bool) -> None:
     if not given:
         print("note: no --input, zeros were used", file=sys.stderr)
     for tensor, array in zip(session.om.outputs, outputs, strict=True):
         print(f"output {tensor.name}: {array.dtype.name}{list(array.shape)}")
+    _table(session)
     report = session.report
     counts = session.engine_counts
     print(f"{session.om.soc}: {report.cycles} cycles, {report.latency_us:.1f} us predicted")
