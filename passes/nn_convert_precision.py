@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import isfinite, prod
 
 import numpy as np
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from ..dialects import nn
 from ..dialects.blobs import Blob
+from ..runtime.soc import load_soc
 from .canonicalization.nn_composites import PRECISE
 from .provenance import node_names
 from .rewriting import constant_of, main_block, remove_dead, simplify_blob
@@ -44,15 +46,44 @@ class NNConvertPrecisionPass(ModulePass):
 
     compute: str = "f16"
     """Type that f32 becomes; f32 leaves the types alone."""
-    f32_ops: bool = True
-    """The chip has f32 vector arithmetic (310P, 910; not 310)."""
+    f32_ops: bool | None = None
+    """Statistics in f32; by default each op where the target has the instructions for it (310 has no f32
+    exponential)."""
     keep: tuple[str, ...] = ()
     """Source node names that stay in f32."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         block = main_block(op)
-        Converter(block, self.compute, self.f32_ops, frozenset(self.keep)).run()
+        Converter(block, self.compute, f32_support(op, self.f32_ops), frozenset(self.keep)).run()
         remove_dead(block)
+
+
+_F32_INSTRUCTIONS: dict[type[Operation], tuple[str, ...]] = {
+    nn.ExpOp: ("vexp",),
+    nn.LogOp: ("vln",),
+    nn.SqrtOp: ("vsqrt", "vrsqrt"),
+    nn.RsqrtOp: ("vrsqrt", "vsqrt"),
+    nn.DivOp: ("vdiv", "vrec"),
+    nn.ReciprocalOp: ("vrec", "vdiv"),
+}
+"""One of these in f32 lets an op be computed in f32; all other ops of statistics need additions and products
+only."""
+
+
+def f32_support(module: ModuleOp, forced: bool | None) -> Callable[[Operation], bool]:
+    """Whether an op can be computed in f32 on the module's target; without a target everything can."""
+    target = module.attributes.get("ascend.target")
+    if forced is not None or not isinstance(target, StringAttr):
+        return lambda op: forced is not False
+    core = load_soc(target.data).core
+
+    def supported(op: Operation) -> bool:
+        names = _F32_INSTRUCTIONS.get(type(op), ("vadd",))
+        if isinstance(op, nn.ReduceOp) and op.kind.data in ("max", "min"):
+            names = ("vcmax",)  # exact in f16 too
+        return any(core.supports(name, "f32") for name in names)
+
+    return supported
 
 
 @dataclass
@@ -61,7 +92,7 @@ class Converter:
 
     block: Block
     compute: str
-    f32_ops: bool
+    f32_ops: Callable[[Operation], bool]
     keep: frozenset[str]
     versions: dict[tuple[SSAValue, str], SSAValue] = field(
         default_factory=dict[tuple[SSAValue, str], SSAValue]
@@ -84,7 +115,7 @@ class Converter:
         if self.keep and self.keep & set(node_names(op)):
             return "f32"
         summed = isinstance(op, nn.ReduceOp) and op.kind.data in ("sum", "mean", "prod")
-        if self.f32_ops and (PRECISE in op.attributes or summed):
+        if (PRECISE in op.attributes or summed) and self.f32_ops(op):
             return "f32"
         return self.compute
 
@@ -141,7 +172,7 @@ class Converter:
         source, target = nn.dtype_of(op.input), nn.dtype_of(op.output)
         if source == "f32" and (op.input, self.compute) in self.versions:
             op.operands[0] = self.versions[op.input, self.compute]
-        if target == "f32" and source in _INTEGER and not self.f32_ops and self.compute != "f32":
+        if target == "f32" and source in _INTEGER and not self.f32_ops(op) and self.compute != "f32":
             new = nn.CastOp(op.input, self.compute)
             new.location = op.location
             self.block.insert_op_before(new, op)
