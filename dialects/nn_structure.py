@@ -27,11 +27,10 @@ from xdsl.parser import Parser
 from xdsl.printer import Printer
 from xdsl.traits import ConstantLike, IsolatedFromAbove, IsTerminator, Pure, SingleBlockImplicitTerminator
 from xdsl.utils.exceptions import VerifyException
-from xdsl.utils.hints import isa
 
 from . import dtypes
 from .blobs import Blob
-from .nn_attrs import BlobAttr, name_list, tensor_type
+from .nn_attrs import BlobAttr, name_list, tensor, tensor_type
 
 
 @irdl_op_definition
@@ -56,8 +55,7 @@ class ConstantOp(IRDLOperation):
         return self.value.data
 
     def verify_(self) -> None:
-        result = self.output.type
-        assert isa(result, TensorType[Attribute])
+        result = tensor(self.output)
         if result.element_type != dtypes.ir_type(self.blob.dtype):
             raise VerifyException(
                 f"expected result of element type {self.blob.dtype}, got {result.element_type}"

@@ -210,20 +210,19 @@ class _Importer:
                 self._refuse(tensor.name, "initializer", error)
                 scope.values[tensor.name] = Value(tensor.name, (), "f32", missing=True)
                 continue
-            scope.values[tensor.name] = self._weight(scope.prefix + tensor.name, source)
+            scope.values[tensor.name] = self.weight(scope.prefix + tensor.name, source)
         for sparse in graph.sparse_initializer:
             array = sparse_array(sparse)
             scope.values[sparse.values.name] = self.constant(scope.prefix + sparse.values.name, array)
 
-    def _weight(self, key: str, source: Source) -> Value:
+    def weight(self, key: str, source: Source) -> Value:
+        """An array of the model: small ones are read now, the others when their bytes are wanted."""
         value = Value(key, source.shape, source.dtype)
         if may_be_known(source.shape, source.dtype):
             value.array = source.load()
         if value.array is not None and (not value.is_float or value.array.size == 1):
             return self.constant(key, value.array)
-        value.blob = Blob.source(key, source.shape, source.dtype)
-        if key not in self.store:
-            self.store.bind(key, source)
+        value.blob = self.store.bind(self.store.fresh_key(key), source)
         return value
 
     def _walk(self, nodes: Sequence[NodeProto], scope: _Scope, wanted: Sequence[str]) -> None:
@@ -395,6 +394,9 @@ class _NodeBuilder:
 
     def expression(self, name: str, blob: Blob) -> Value:
         return self.importer.expression(name, blob)
+
+    def weight(self, key: str, source: Source) -> Value:
+        return self.importer.weight(key, source)
 
     def subgraph(self, graph: GraphProto) -> list[Value]:
         return self.importer.subgraph(graph, self.scope, self.name)

@@ -10,14 +10,15 @@ from . import onnx_constraints as constraints
 from .onnx_constraints import require
 from .onnx_node import Node, Value
 from .onnx_ops import onnx_op
-from .onnx_tensors import array_of, sparse_array
+from .onnx_tensors import source_of, sparse_array
 
 
 @onnx_op("Constant")
 def constant(node: Node) -> Value:
     attributes = node.attributes
     if "value" in attributes:
-        return node.constant(array_of(attributes["value"].t))
+        # some exporters keep all weights in such nodes; their tensors are named after the node's output
+        return node.builder.weight(node.proto.output[0], source_of(attributes["value"].t, None, {}))
     if "value_float" in attributes:
         return node.constant(np.array(attributes["value_float"].f, np.float32))
     if "value_floats" in attributes:

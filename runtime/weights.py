@@ -87,10 +87,14 @@ class WeightStore:
         flat = array.reshape(-1)
         if flat.size and (flat.size <= MAX_DENSE_ELEMENTS or bool(np.all(flat == flat[0]))):
             return Blob.dense(array)
+        return self.bind(self.fresh_key(key), Source.of_array(array))
+
+    def fresh_key(self, key: str) -> str:
+        """The key, or one derived from it if it is taken."""
         fresh, number = key, 1
         while fresh in self._sources:
             fresh, number = f"{key}.{number}", number + 1
-        return self.bind(fresh, Source.of_array(array))
+        return fresh
 
     def evaluate(self, blob: Blob) -> Array:
         """The numbers of an expression. Leaves may be read-only views; intermediate arrays die here."""
