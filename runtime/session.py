@@ -91,6 +91,9 @@ class InferenceSession:
                 hint="convert the model with this version; kernels of the vendor's tools cannot be simulated",
             )
         self._trace = trace
+        for tensor in (*self._om.inputs, *self._om.outputs):
+            if tensor.dtype not in NUMPY:
+                raise AscendError("EH0006", f"{tensor.name!r} is {tensor.dtype}, which numpy does not have")
         soc = load_soc(self._om.soc)
         needed = self._om.memory_size + self._om.weight_size
         if needed > soc.memory_bytes:
