@@ -1,8 +1,8 @@
 """`davinci` kernels → machine code: one record per instruction, loops stay loops.
 
-Scalar `arith` becomes instructions of the scalar unit, `scf` its structured control flow, an address operand a slot of
-immediate + base register + index register.  State operands (mask, FMATRIX, …) are not encoded: by now `set_*`
-instructions have written the registers.  Kernel arguments are read once, at the start.
+Scalar `arith` becomes instructions of the scalar unit, `scf` its structured control flow, an address operand
+a slot of immediate + base register + index register.  State operands (mask, FMATRIX, …) are not encoded: by
+now `set_*` instructions have written the registers.  Kernel arguments are read once, at the start.
 
 The kernel must have gone through `davinci-lower-addresses` (and everything before it).
 """
@@ -180,7 +180,9 @@ class _Coder:
             case arith.IndexCastOp() | arith.ExtUIOp() | arith.ExtSIOp() | arith.TruncIOp():
                 pass
             case _:
-                raise AscendError("E40013", f"no machine instruction for {op.name}", hint="only index arithmetic has one")
+                raise AscendError(
+                    "E40013", f"no machine instruction for {op.name}", hint="only index arithmetic has one"
+                )
 
     def _compare(self, op: arith.CmpiOp) -> None:
         mnemonic, swapped, inverted = _COMPARE[op.predicate.value.data]
@@ -209,7 +211,9 @@ class _Coder:
     def _instruction(self, op: InstructionOp) -> None:
         row = op.row
         named = values_of(op)
-        addresses = [self._address(base, offset) for base, offset in addresses_of(op)] if row.addresses else []
+        addresses = (
+            [self._address(base, offset) for base, offset in addresses_of(op)] if row.addresses else []
+        )
         scalars = [self._operand(named[spec.name]) for spec in row.scalars]
         fields = {spec.name: self._operand(named[spec.name]) for spec in row.fields}
         body_op = op.attributes.get("body_op")
@@ -224,7 +228,11 @@ class _Coder:
         elif isinstance(owner, AllocOp) and owner.address is not None:
             immediate = owner.address.value.data
         else:
-            raise AscendError("E40011", f"a {space_of(base)} buffer has no address", hint="run davinci-allocate-buffers first")
+            raise AscendError(
+                "E40011",
+                f"a {space_of(base)} buffer has no address",
+                hint="run davinci-allocate-buffers first",
+            )
         if isinstance(offset, int):
             immediate += offset
         else:
@@ -237,7 +245,9 @@ class _Coder:
                 else:
                     registers.append(operand.number)
         if len(registers) > 2:
-            raise AscendError("E40014", "an address has too many terms", hint="run davinci-lower-addresses first")
+            raise AscendError(
+                "E40014", "an address has too many terms", hint="run davinci-lower-addresses first"
+            )
         first, second = (*registers, None, None)[:2]
         return AddressOperand(space_of(base), immediate, first, second)
 

@@ -84,11 +84,13 @@ def _place(lives: list[_Life], share: bool) -> int:
     return need
 
 
+def _describe(life: _Life) -> str:
+    depth = life.alloc.ring_depth
+    return f"%{life.alloc.result.name_hint or '?'} {depth} x {life.size // depth}"
+
+
 def _refuse(kernel: KernelOp, space: str, memory: Buffer, need: int, lives: list[_Life]) -> AscendError:
-    names = ", ".join(
-        f"%{life.alloc.result.name_hint or '?'} {life.alloc.ring_depth} x {life.size // life.alloc.ring_depth}"
-        for life in sorted(lives, key=lambda entry: -entry.size)
-    )
+    names = ", ".join(_describe(life) for life in sorted(lives, key=lambda entry: -entry.size))
     return AscendError(
         "E40010",
         f"kernel {kernel.sym_name.data}: buffers of {space} need {need} bytes: {names}",

@@ -237,14 +237,3 @@ class DavinciAllocateRegistersPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for kernel in kernels(op):
             annotate(kernel, assign_registers(kernel))
-
-
-__all__ = [
-    "DavinciAllocateRegistersPass",
-    "Registers",
-    "RingNextOp",
-    "assign_registers",
-    "counts_up",
-    "encoded_values",
-    "source_of",
-]

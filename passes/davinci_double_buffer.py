@@ -87,76 +87,74 @@ class Rings:
 def double_buffer(kernel: KernelOp, soc: Soc) -> None:
     """Makes rings of all allocs of `kernel` that ask for more than one slot."""
     top = kernel.body.block
-    rings: Rings | None = None
+    slots: _Slots | None = None
     for alloc in [op for op in kernel.walk() if isinstance(op, AllocOp)]:
         if alloc.ring_depth == 1 or "ring" in alloc.attributes:
             continue
-        home = alloc.parent
-        assert home is not None
-        if home is top:
+        if alloc.parent is top:
             alloc.depth = None
             continue
-        rings = rings or Rings(kernel)
-        _make_ring(alloc, home, rings.counter(home, alloc.ring_depth), soc)
+        slots = slots or _Slots(kernel, soc)
+        slots.make_ring(alloc)
 
 
-def _make_ring(alloc: AllocOp, home: Block, counter: CounterOp, soc: Soc) -> None:
-    buffer = alloc.result.type
-    assert isinstance(buffer, BufferType)
-    align = soc.core.buffers[buffer.space.data].align
-    slot = -(-buffer.size.data // align) * align
-    hoisted = AllocOp(buffer.space.data, slot * alloc.ring_depth, alloc.ring_depth)
-    hoisted.result.name_hint = alloc.result.name_hint
-    hoisted.location = alloc.location
-    hoisted.attributes.update(alloc.attributes)
-    hoisted.attributes["ring"] = counter.attributes["ring"]
-    hoisted.attributes["slot"] = IntegerAttr(slot, i64)
-    made: dict[int | SSAValue, SSAValue] = {}
-    for user in dict.fromkeys(use.operation for use in list(alloc.result.uses)):
-        assert isinstance(user, InstructionOp)
-        addresses = [
-            (hoisted.result, _in_slot(offset, alloc, home, counter, slot, made)) if base is alloc.result else (base, offset)
-            for base, offset in addresses_of(user)
-        ]
-        set_addresses(user, addresses)
-    alloc.detach()
-    alloc.erase()
-    insert_at_start(hoisted, _top_of(counter))
+class _Slots:
+    """Turns allocs into rings; equal offsets into slots are computed once."""
 
+    def __init__(self, kernel: KernelOp, soc: Soc) -> None:
+        self.top = kernel.body.block
+        self.soc = soc
+        self.rings = Rings(kernel)
+        self._made: dict[tuple[int | SSAValue, SSAValue, int], SSAValue] = {}
 
-def _top_of(counter: CounterOp) -> Block:
-    block = counter.parent
-    assert block is not None
-    return block
+    def make_ring(self, alloc: AllocOp) -> None:
+        buffer, home = alloc.result.type, alloc.parent
+        assert isinstance(buffer, BufferType) and home is not None
+        counter = self.rings.counter(home, alloc.ring_depth)
+        align = self.soc.core.buffers[buffer.space.data].align
+        slot = -(-buffer.size.data // align) * align
+        hoisted = AllocOp(buffer.space.data, slot * alloc.ring_depth, alloc.ring_depth)
+        hoisted.result.name_hint = alloc.result.name_hint
+        hoisted.location = alloc.location
+        hoisted.attributes.update(alloc.attributes)
+        hoisted.attributes["ring"] = counter.attributes["ring"]
+        hoisted.attributes["slot"] = IntegerAttr(slot, i64)
+        for user in dict.fromkeys(use.operation for use in list(alloc.result.uses)):
+            assert isinstance(user, InstructionOp)
+            addresses = [
+                (hoisted.result, self._in_slot(offset, alloc, counter.result, slot))
+                if base is alloc.result
+                else (base, offset)
+                for base, offset in addresses_of(user)
+            ]
+            set_addresses(user, addresses)
+        alloc.detach()
+        alloc.erase()
+        insert_at_start(hoisted, self.top)
 
-
-def _in_slot(
-    offset: int | SSAValue,
-    alloc: AllocOp,
-    home: Block,
-    counter: CounterOp,
-    slot: int,
-    made: dict[int | SSAValue, SSAValue],
-) -> SSAValue:
-    """`offset` + counter · slot, computed inside the home block, where the counter is current."""
-    found = made.get(offset)
-    if found is not None:
-        return found
-    if isinstance(offset, int):
-        new = offset_op(offset, [(counter.result, slot)])
-        home.insert_op_before(new, alloc)
-    else:
-        owner = offset.owner
-        constant, terms = terms_of(owner) if isinstance(owner, OffsetOp) else (0, [(offset, 1)])
-        new = offset_op(constant, [*terms, (counter.result, slot)])
-        if isinstance(owner, Operation) and owner.parent is not None and _is_inside(owner, home):
-            owner.parent.insert_op_after(new, owner)
-        elif isinstance(owner, Block) and _is_inside_block(owner, home):
-            insert_at_start(new, owner)
-        else:
+    def _in_slot(self, offset: int | SSAValue, alloc: AllocOp, counter: SSAValue, slot: int) -> SSAValue:
+        """`offset` + counter · slot, computed inside the home block, where the counter is current."""
+        key = (offset, counter, slot)
+        found = self._made.get(key)
+        if found is not None:
+            return found
+        home = alloc.parent
+        assert home is not None
+        if isinstance(offset, int):
+            new = offset_op(offset, [(counter, slot)])
             home.insert_op_before(new, alloc)
-    made[offset] = new.result
-    return new.result
+        else:
+            owner = offset.owner
+            constant, terms = terms_of(owner) if isinstance(owner, OffsetOp) else (0, [(offset, 1)])
+            new = offset_op(constant, [*terms, (counter, slot)])
+            if isinstance(owner, Operation) and owner.parent is not None and _is_inside(owner, home):
+                owner.parent.insert_op_after(new, owner)
+            elif isinstance(owner, Block) and _is_inside_block(owner, home):
+                insert_at_start(new, owner)
+            else:
+                home.insert_op_before(new, alloc)
+        self._made[key] = new.result
+        return new.result
 
 
 def _is_inside(op: Operation, block: Block) -> bool:

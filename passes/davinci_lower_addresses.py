@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from xdsl.context import Context
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp
-from xdsl.ir import Block, BlockArgument, Operation, SSAValue
+from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from ..dialects.davinci import CounterOp, KernelOp, OffsetOp, RingNextOp, index, space_of
@@ -71,7 +71,7 @@ class _Lowerer:
             owner = value.owner
             if value in self.homes:
                 found = (self.homes[value], -1, 0)  # a running counter is current from the start of its block
-            elif isinstance(value, BlockArgument) or isinstance(owner, Block) or isinstance(owner, CounterOp):
+            elif isinstance(owner, Block | CounterOp):
                 block = value.owner if isinstance(value.owner, Block) else self.kernel.body.block
                 found = (block, -1, 0)
             else:

@@ -1,8 +1,8 @@
 """Reading and building instruction ops quickly.
 
-The passes of this level look at every instruction several times, and the general accessors of xDSL unpack arrays and
-check constraints each time (15 to 100 µs).  These do the same on the stored properties, with what is equal for many
-ops kept: arrays of integers by their bytes, properties of flags and barriers by their values.
+The passes of this level look at every instruction several times, and the general accessors of xDSL unpack
+arrays and check constraints each time (15 to 100 µs).  These do the same on the stored properties; what is
+equal for many ops kept: arrays of integers by their bytes, properties of flags and barriers by their values.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ def addresses_of(op: InstructionOp) -> list[tuple[SSAValue, Value]]:
     """(base, byte offset) per address operand: `op.addresses`."""
     bases, offsets, _ = _segment_sizes(op)
     operands = tuple(op.operands)
-    found: list[tuple[SSAValue, Value]] = list(zip(operands[:bases], _array(op, "static_offsets"), strict=True))
+    found: list[tuple[SSAValue, Value]] = list(
+        zip(operands[:bases], _array(op, "static_offsets"), strict=True)
+    )
     for place, offset in zip(_array(op, "dynamic_offsets"), operands[bases : bases + offsets], strict=True):
         found[place] = (operands[place], offset)
     return found
@@ -152,7 +154,7 @@ def _dynamic_place(mnemonic: str, name: str) -> Attribute:
 
 
 def plain_instruction(kind: type[InstructionOp], values: Mapping[str, Value]) -> InstructionOp:
-    """An instruction without addresses; at most one of the values may be an operand, else the constructor does it."""
+    """An instruction without addresses; more than one value that is an operand takes the slow way."""
     operands = [value for value in values.values() if not isinstance(value, int)]
     if len(operands) > 1:
         return kind("", [], values)
@@ -171,6 +173,8 @@ def _overflow(kind: type[arith.AddiOp | arith.MuliOp]) -> Mapping[str, Attribute
     return kind(zero, zero).properties
 
 
-def arithmetic(kind: type[arith.AddiOp | arith.MuliOp], a: SSAValue, b: SSAValue) -> arith.AddiOp | arith.MuliOp:
+def arithmetic(
+    kind: type[arith.AddiOp | arith.MuliOp], a: SSAValue, b: SSAValue
+) -> arith.AddiOp | arith.MuliOp:
     """`kind(a, b)` on index values."""
     return kind.create(operands=[a, b], result_types=[index], properties=dict(_overflow(kind)))

@@ -1,6 +1,6 @@
 """A generated kernel → machine code, all passes in memory: what the compiler calls once per distinct kernel.
 
-The order is fixed: rings, then addresses, then flags (dependences are byte ranges), then state, then registers.
+The order is fixed: rings, then addresses, then flags (dependences are byte ranges), then state and registers.
 """
 
 from __future__ import annotations

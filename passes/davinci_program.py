@@ -373,7 +373,7 @@ class Program:
         return found
 
     def _bursts(self, op: InstructionOp, accesses: list[Access]) -> None:
-        """Notes the gaps between bursts where their distance is a constant (a length and its gap may both vary)."""
+        """Notes the gaps between bursts where their distance is a constant (length and gap may both vary)."""
         named = values_of(op)
         bursts = named["bursts"]
         if bursts == 1 or op.MNEMONIC == "broadcast_ub_to_cc" or len(accesses) != 2:
@@ -382,11 +382,15 @@ class Program:
         for access, gap, kind in zip(accesses, ("dst_gap", "src_gap"), types, strict=True):
             unit = 256 * type_size(kind) if kind else 32
             gap_unit = unit if access.memory == "l0c" else 32
-            pitch, terms = self.combine(0, [(self._form(named["length"]), unit), (self._form(named[gap]), gap_unit)])
+            pitch, terms = self.combine(
+                0, [(self._form(named["length"]), unit), (self._form(named[gap]), gap_unit)]
+            )
             if terms:
                 continue
             length = named["length"]
-            piece = min(access.extent, unit * (length if isinstance(length, int) else self.range_of(length)[1]))
+            piece = min(
+                access.extent, unit * (length if isinstance(length, int) else self.range_of(length)[1])
+            )
             if isinstance(bursts, int):
                 piece = min(piece, access.extent - (bursts - 1) * pitch)
             if 0 < piece < pitch:

@@ -86,7 +86,7 @@ class Flags:
             groups.setdefault(key, []).append((ia.end, ib.start, ia, ib))
         for (block, distance, p, q), spans in groups.items():
             for a, b in _merged(block, distance, spans):
-                self.order.add(flag(block, distance, p, q, a, b))
+                self.order.add(flag(block, distance, (p, q), a, b))
 
     # ------------------------------------------------------------------ 2. closing rule
     def _close(self, edge: Edge) -> None:

@@ -52,8 +52,9 @@ class Edge:
         return f"{self.p}->{self.q}"
 
 
-def flag(block: BlockNode, distance: int, p: str, q: str, a: Item, b: Item) -> Edge:
+def flag(block: BlockNode, distance: int, pipes: tuple[str, str], a: Item, b: Item) -> Edge:
     """Set behind `a`, wait before `b`, both items of `block`."""
+    p, q = pipes
     return Edge(block, distance, p, q, a.end + SET, b.start + WAIT, (a, False), (b, True), max(1, distance))
 
 

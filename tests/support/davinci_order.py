@@ -1,7 +1,7 @@
-"""An independent judge of sync insertion: runs the records of one block and proves each order by vector clocks.
+"""An independent judge of sync insertion: runs the records of one block, proves each order by vector clocks.
 
-It knows nothing of the compiler: scalars, loops and flags are executed, every access is compared with all earlier ones
-on overlapping bytes.  Slow and simple on purpose.
+It knows nothing of the compiler: scalars, loops and flags are executed, every access is compared with all
+earlier ones on overlapping bytes.  Slow and simple on purpose.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ class Judge:
         self.problems += [f"left set {key}" for key in self.flags]
         return self.problems
 
-    def _match(self, records: Sequence[Record], at: int, opens: tuple[str, ...], closes: tuple[str, ...]) -> int:
+    def _match(
+        self, records: Sequence[Record], at: int, opens: tuple[str, ...], closes: tuple[str, ...]
+    ) -> int:
         depth = 0
         for i in range(at + 1, len(records)):
             name = records[i].mnemonic
@@ -172,9 +174,13 @@ class Judge:
         self.count[pipe] += 1
         new: list[tuple[str, Past]] = []
         fractals = -(-fields.get("m", 0) // 16) * -(-fields.get("n", 0) // 16)
-        for number, (spec, operand, extent) in enumerate(zip(row.addresses, record.addresses, spans, strict=True)):
+        for number, (spec, operand, extent) in enumerate(
+            zip(row.addresses, record.addresses, spans, strict=True)
+        ):
             space, at, base, index = operand
-            at += (self.registers[base] if base is not None else 0) + (self.registers[index] if index is not None else 0)
+            at += (self.registers[base] if base is not None else 0) + (
+                self.registers[index] if index is not None else 0
+            )
             if extent == 0:
                 continue
             assert at >= 0
@@ -184,7 +190,17 @@ class Judge:
                 length = fields["length"] * 32
                 pitch = length + gap * 32
                 pieces = tuple((at + i * pitch, at + i * pitch + length) for i in range(fields["bursts"]))
-            past = Past(at, at + extent, pieces, pipe, self.count[pipe], spec.writes, spec.reads, record.mnemonic, fractals)
+            past = Past(
+                at,
+                at + extent,
+                pieces,
+                pipe,
+                self.count[pipe],
+                spec.writes,
+                spec.reads,
+                record.mnemonic,
+                fractals,
+            )
             self._compare(space, past)
             new.append((space, past))
         for space, past in new:
@@ -199,8 +215,14 @@ class Judge:
                 continue
             if old.pipe == new.pipe and not old.writes:
                 continue
-            if old.name == new.name == "mad" and old.low == new.low and min(old.fractals, new.fractals) >= self.overlap_fractals:
+            if (
+                old.name == new.name == "mad"
+                and old.low == new.low
+                and min(old.fractals, new.fractals) >= self.overlap_fractals
+            ):
                 continue
             if any(a < d and c < b for a, b in old.pieces for c, d in new.pieces):
-                self.problems.append(f"{space}: {old.name} #{old.number} / {new.name} #{new.number} at {new.low}")
+                self.problems.append(
+                    f"{space}: {old.name} #{old.number} / {new.name} #{new.number} at {new.low}"
+                )
         self.past[space] = keep

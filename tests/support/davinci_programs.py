@@ -66,7 +66,13 @@ class RandomKernel:
     def _buffer(self, space: str) -> Ref:
         refs = self.buffers[space]
         if not refs or self.random.random() < 0.25:
-            refs.append(self.kb.alloc(space, SPACES[space] * UNIT * (2 if space == "l0c" else 1), self.random.choice((1, 1, 2, 3))))
+            refs.append(
+                self.kb.alloc(
+                    space,
+                    SPACES[space] * UNIT * (2 if space == "l0c" else 1),
+                    self.random.choice((1, 1, 2, 3)),
+                )
+            )
         return self.random.choice(refs)
 
     def _place(self, space: str, units: int) -> Ref:
@@ -96,24 +102,72 @@ class RandomKernel:
         match r.randint(0, 10):
             case 0 | 1:
                 if r.random() < 0.3:
-                    kb.op("copy_gm_to_ubuf", "", self._place("ub", 2), self._gm(), bursts=2, length=8, src_gap=r.choice((8, 24)), dst_gap=r.choice((0, 8)))
+                    kb.op(
+                        "copy_gm_to_ubuf",
+                        "",
+                        self._place("ub", 2),
+                        self._gm(),
+                        bursts=2,
+                        length=8,
+                        src_gap=r.choice((8, 24)),
+                        dst_gap=r.choice((0, 8)),
+                    )
                 else:
                     kb.op("copy_gm_to_ubuf", "", self._place("ub", 1), self._gm(), bursts=1, length=16)
             case 2:
                 kb.op("copy_gm_to_cbuf", "", self._place("l1", 1), self._gm(), bursts=1, length=16)
             case 3:
-                kb.op("copy_cbuf_to_ubuf", "", self._place("ub", 1), self._place("l1", 1), bursts=1, length=16)
+                kb.op(
+                    "copy_cbuf_to_ubuf", "", self._place("ub", 1), self._place("l1", 1), bursts=1, length=16
+                )
             case 4:
-                kb.op("copy_ubuf_to_cbuf", "", self._place("l1", 1), self._place("ub", 1), bursts=1, length=16)
+                kb.op(
+                    "copy_ubuf_to_cbuf", "", self._place("l1", 1), self._place("ub", 1), bursts=1, length=16
+                )
             case 5 | 6:
-                kb.op("copy_ubuf_to_gm", "", self._gm(), self._place("ub", 2), bursts=2, length=8, src_gap=r.choice((0, 8)), dst_gap=r.choice((0, 8, 56)))
+                kb.op(
+                    "copy_ubuf_to_gm",
+                    "",
+                    self._gm(),
+                    self._place("ub", 2),
+                    bursts=2,
+                    length=8,
+                    src_gap=r.choice((0, 8)),
+                    dst_gap=r.choice((0, 8, 56)),
+                )
             case 7:
-                kb.op("vadd", "f16", self._place("ub", 1), self._place("ub", 1), self._place("ub", 1), repeat=2)
+                kb.op(
+                    "vadd", "f16", self._place("ub", 1), self._place("ub", 1), self._place("ub", 1), repeat=2
+                )
             case 8:
-                kb.op("vrelu", "f16", self._place("ub", 1), self._place("ub", 1), repeat=r.choice((1, 2)), mask_lo=r.choice((-1, 255)))
+                kb.op(
+                    "vrelu",
+                    "f16",
+                    self._place("ub", 1),
+                    self._place("ub", 1),
+                    repeat=r.choice((1, 2)),
+                    mask_lo=r.choice((-1, 255)),
+                )
             case 9:
                 kb.op("load2d", "f16", self._place("l0a", 1), self._place("l1", 1), repeat=1)
                 kb.op("load2d", "f16", self._place("l0b", 1), self._place("l1", 1), repeat=1)
-                kb.op("mad", "f32f16f16", self._place("l0c", 1), self._place("l0a", 1), self._place("l0b", 1), m=16, k=16, n=16, init=r.choice((0, 1)))
+                kb.op(
+                    "mad",
+                    "f32f16f16",
+                    self._place("l0c", 1),
+                    self._place("l0a", 1),
+                    self._place("l0b", 1),
+                    m=16,
+                    k=16,
+                    n=16,
+                    init=r.choice((0, 1)),
+                )
             case _:
-                kb.op("copy_matrix_cc_to_ubuf", "f322f16", self._place("ub", 1), self._place("l0c", 1), bursts=1, length=1)
+                kb.op(
+                    "copy_matrix_cc_to_ubuf",
+                    "f322f16",
+                    self._place("ub", 1),
+                    self._place("l0c", 1),
+                    bursts=1,
+                    length=1,
+                )

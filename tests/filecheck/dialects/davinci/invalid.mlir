@@ -1,0 +1,51 @@
+// RUN: ascend-opt %s --split-input-file --verify-diagnostics --parsing-diagnostics | filecheck %s
+
+davinci.kernel @space(%x: !davinci.gm) blocks 1 {
+  %a = davinci.alloc : !davinci.buffer<l1, 4096>
+  davinci.vrelu f16 %a, %a, repeat 1
+}
+// CHECK: vrelu dst: expected memory ub, got l1
+
+// -----
+
+davinci.kernel @type(%x: !davinci.gm) blocks 1 {
+  %a = davinci.alloc : !davinci.buffer<ub, 4096>
+  davinci.vexp s32 %a, %a, repeat 1
+}
+// CHECK: vexp data type: expected one of f16, f32, got s32
+
+// -----
+
+davinci.kernel @range(%x: !davinci.gm) blocks 1 {
+  %a = davinci.alloc : !davinci.buffer<ub, 4096>
+  davinci.vrelu f16 %a, %a, repeat 256
+}
+// CHECK: vrelu repeat: expected 0 to 255, got 256
+
+// -----
+
+davinci.kernel @bytes(%x: !davinci.gm, %n: index) blocks 1 {
+  %a = davinci.alloc : !davinci.buffer<ub, 4096>
+  davinci.vrelu f16 %a, %a, repeat %n
+}
+// CHECK: vrelu: expected `bytes` (an extent per address) when a value is dynamic
+
+// -----
+
+davinci.kernel @blocks(%x: !davinci.gm) blocks 0 {
+}
+// CHECK: blocks: expected 1 to 65535, got 0
+
+// -----
+
+davinci.kernel @argument(%x: f32) blocks 1 {
+}
+// CHECK: kernel argument: expected !davinci.gm or index, got f32
+
+// -----
+
+davinci.kernel @name(%x: !davinci.gm) blocks 1 {
+  %a = davinci.alloc : !davinci.buffer<ub, 4096>
+  davinci.vrelu f16 %a, %a, repeats 1
+}
+// CHECK: davinci.vrelu has no operand repeats
