@@ -255,7 +255,28 @@ def _layout(args: Args) -> Any:
     return layouts.Layout(layouts.Format(fmt), c0=c0, groups=groups)
 
 
+def _interpolate(arrays: Sequence[Array], args: Args) -> Array:
+    """Rows resampled; of a unit matrix these are the weights of an interpolation."""
+    from ..runtime.interp.nn_move import interpolation_matrix, source_positions
+
+    result, mode, coordinate, scale, cubic, exclude, antialias = args
+    size = arrays[0].shape[0]
+    matrix = interpolation_matrix(
+        source_positions(size, _int(result), float(scale), str(coordinate)),  # type: ignore[arg-type]
+        size,
+        scale=float(scale),  # type: ignore[arg-type]
+        mode=str(mode),
+        a=float(cubic),  # type: ignore[arg-type]
+        exclude_outside=bool(exclude),
+        antialias=bool(antialias),
+    )
+    return np.tensordot(matrix, arrays[0], axes=1).astype(arrays[0].dtype)
+
+
 BLOB_OPS: dict[str, BlobOp] = {
+    "interpolate": BlobOp(
+        lambda inputs, args: ((_int(args[0]), *inputs[0].shape[1:]), inputs[0].dtype), _interpolate
+    ),
     "transpose": _move(
         lambda shape, args: nn_shapes.transpose(shape, perm=_ints(args[0])),
         lambda array, args: array.transpose(_ints(args[0])),

@@ -191,6 +191,17 @@ def test_channel_shuffle_is_a_convolution() -> None:
     assert [n for n in left if n != "constant"] == ["conv", "conv", "conv", "concat"]
 
 
+@pytest.mark.parametrize("mode", ["linear", "cubic"])
+@pytest.mark.parametrize("coordinate", ["half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel"])
+def test_resize_is_two_products(mode: str, coordinate: str) -> None:
+    model = Model((2, 3, 5, 7))
+    y = nn.ResizeOp(model.x, (2, 3, 10, 4), scales=(1.0, 1.0, 2.0, 4 / 7), mode=mode, coordinate=coordinate)
+    module = model.module(model(y))
+    left = check(model, module, FRONT)
+    assert left.count("matmul") == 2 and "resize" not in left
+    check(model, module, BACK_END, tolerance=2e-2)
+
+
 COMPOSITES: dict[str, Callable[[Model], Operation]] = {
     "softmax": lambda m: nn.SoftmaxOp(m.x, 3),
     "softmax channels": lambda m: nn.SoftmaxOp(m.x, 1),
