@@ -2,10 +2,11 @@
 
     python benchmarks/timing_cases.py [path to timing_cases.json]
 
-Each case becomes an assembly program, with a set_flag behind the producer and a wait_flag before the consumer of
-every dependence between pipes.  The machine here is a coupled core with 910B numbers (tests/data/timing910b.toml), so
-what only the split-core chip has is replaced: an nd2nz load by a GM→L1 copy of the same rows, a fixpipe store by a
-UB→GM copy of the same rows on MTE3 (both have the reference's formula; the row says `stand-in`).
+Each case becomes an assembly program, with a set_flag behind the producer and a wait_flag before the
+consumer of every dependence between pipes.  The machine here is a coupled core with 910B numbers
+(tests/data/timing910b.toml), so what only the split-core chip has is replaced: an nd2nz load by a GM→L1
+copy of the same rows, a fixpipe store by a UB→GM copy of the same rows on MTE3 (both have the reference's
+formula; the row says `stand-in`).
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CASES = ROOT.parent / "shared" / "reference" / "timing_cases.json"
 DATA = ROOT / "tests" / "data" / "timing910b.toml"
 
-_VECTOR = {"vdup": "vector_dup", "add": "vadd", "mul": "vmul", "max": "vmax", "mins": "vmins", "rsqrt": "vrsqrt",
-           "exp": "vexp", "adds": "vadds"}  # fmt: skip
+_NAMES = ("add", "adds", "mul", "max", "mins", "rsqrt", "exp")
+_VECTOR = {"vdup": "vector_dup", **{name: f"v{name}" for name in _NAMES}}
 _TYPES = {"fp16": "f16", "fp32": "f32", "int32": "s32", "int16": "s16"}
 _THREE = {"vadd", "vsub", "vmul", "vdiv", "vmax", "vmin"}
 _SCALAR = {"vadds", "vmuls", "vmins", "vmaxs"}
@@ -66,9 +67,10 @@ def test_chip() -> Soc:
 
 
 def _burst_copy(bursts: int, length: int, gm_gap: int, core_gap: int, *, store: bool) -> str:
+    shape = f"bursts={bursts}, length={length}"
     if store:
-        return f"copy_ubuf_to_gm gm[0], ub[0], bursts={bursts}, length={length}, src_gap={core_gap}, dst_gap={gm_gap}"
-    return f"copy_gm_to_ubuf ub[0], gm[0], bursts={bursts}, length={length}, src_gap={gm_gap}, dst_gap={core_gap}"
+        return f"copy_ubuf_to_gm gm[0], ub[0], {shape}, src_gap={core_gap}, dst_gap={gm_gap}"
+    return f"copy_gm_to_ubuf ub[0], gm[0], {shape}, src_gap={gm_gap}, dst_gap={core_gap}"
 
 
 def _nd2nz(entry: Mapping[str, Any]) -> str:
@@ -95,7 +97,8 @@ def instruction(entry: Mapping[str, Any]) -> str:
         case "load2d_l0a" | "load2d_l0b":
             return f"load2d.f16 {op[-3:]}[0], l1[0], repeat={entry['fractals']}"
         case "load3d_l0a":
-            return f"load3d.f16 l0a[0], l1[0], m_extent={entry['m']}, k_extent={entry['k']}, channels={entry['k']}"
+            m, k = entry["m"], entry["k"]
+            return f"load3d.f16 l0a[0], l1[0], m_extent={m}, k_extent={k}, channels={k}"
         case "mad":
             kind = "f32f16f16" if entry["dtype"] == "fp16" else "s32s8s8"
             return (
@@ -148,7 +151,8 @@ def cycles(chip: Soc, entries: Sequence[Mapping[str, Any]]) -> int:
 
 
 def outcomes(path: Path = CASES) -> list[Outcome]:
-    """Every program case of the file.  Where the reference serialises DMAs, its overlap variant is the truth."""
+    """Every program case of the file.  Where the reference serialises DMAs, its overlap variant is the
+    truth."""
     chip, rows = test_chip(), list[Outcome]()
     data = json.loads(path.read_text(encoding="utf-8"))
     for case in [*data["cases"], *(case for case in data["hardware"] if "program" in case)]:

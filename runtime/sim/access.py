@@ -1,10 +1,12 @@
 """Instructions with concrete on-chip addresses, and which of them disturb each other.
 
-`Static` is an instruction of the kernel: which operands vary, how to name them in generated code.  `Access` is one of
-its executions as far as addresses matter: executions with equal operands share an `Access`.  `AccessIndex` links each
-new access with the ones it must be ordered against; the exceptions of the machine are applied here, once:
+`Static` is an instruction of the kernel: which operands vary, how to name them in generated code.  `Access`
+is one of its executions as far as addresses matter: executions with equal operands share an `Access`.
+`AccessIndex` links each new access with the ones it must be ordered against; the exceptions of the machine
+are applied here, once:
 
-* reading after reading never matters; in one pipe, writing what was read before (WAR) is free (decision D7);
+* reading after reading never matters; in one pipe, writing what was read before (WAR) is free (decision
+  D7);
 * the scalar unit runs its own loads and stores one after the other, and before it dispatches anything else;
 * mads that accumulate on the same tile overlap freely from a number of fractals on (SoC file: 10).
 """
@@ -18,6 +20,7 @@ from typing import Any
 from ..isa.model import PIPES
 from ..isa.record import Decoded, Reg
 from ..isa.table import STATE_GROUPS
+from .definedness import Step
 from .footprint import EMPTY, Footprint, footprints, overlap
 from .gm_conflicts import Pieces, gm_pieces
 from .program import Program
@@ -28,7 +31,8 @@ _SCALAR_PIPE = PIPES.index("S")
 
 
 class Access:
-    """One instruction with concrete operands.  `last` is its latest number in its pipe; `near` what must be before it."""
+    """One instruction with concrete operands.  `last` is its latest number in its pipe; `near` what must be
+    before it."""
 
     __slots__ = (
         "at",
@@ -58,6 +62,11 @@ class Access:
         self.last = 0
         self.epoch = -1
         self.near: list[Access] = []
+
+    def step(self) -> Step:
+        """The same for the definedness check."""
+        record = self.static.record
+        return Step(record.row, record.dtype, self.spaces, self.at, self.prints, self.values)
 
 
 @dataclass

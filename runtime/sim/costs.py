@@ -1,8 +1,8 @@
-"""How long one instruction keeps its pipe busy: the formulas of the timing model, with the SoC file's numbers.
+"""How long one instruction keeps its pipe busy: the formulas of the timing model with the SoC file's numbers.
 
-An instruction occupies the front of its pipe for `busy` cycles; the next one of the same pipe may start then.
-Its result is there `fixed` cycles later.  A stream of independent instructions therefore costs the sum of the
-busy times plus one fixed part, a drained (barrier) sequence the sum of both (timing.md §1).
+An instruction occupies the front of its pipe for `busy` cycles; the next one of the same pipe may start
+then. Its result is there `fixed` cycles later.  A stream of independent instructions therefore costs the
+sum of the busy times plus one fixed part, a drained (barrier) sequence the sum of both (timing.md §1).
 
 The schedulers of the compiler ask the same object, so that what they optimise is what the simulator counts.
 """

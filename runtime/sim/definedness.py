@@ -1,11 +1,12 @@
 """Which bytes of the on-chip memories hold a value (decision D10).
 
-Every byte starts undefined.  Copies, loads, transposes and moves between L0C and UB carry undefined bytes along;
-arithmetic on an undefined *active* lane, or inside m, k, n of a mad, is an error.  Padding that nobody computes with may
-hold anything, so it is carried and not reported.
+Every byte starts undefined.  Copies, loads, transposes and moves between L0C and UB carry undefined bytes
+along; arithmetic on an undefined *active* lane, or inside m, k, n of a mad, is an error.  Padding that
+nobody computes with may hold anything, so it is carried and not reported.
 
-In a loop the same instruction meets the same state again and again.  `epoch` counts the moments when a defined byte
-became undefined: an instruction whose operands were all defined need not be looked at again before the next one.
+In a loop the same instruction meets the same state again and again.  `epoch` counts the moments when a
+defined byte became undefined: an instruction whose operands were all defined need not be looked at again
+before the next one.
 """
 
 from __future__ import annotations
@@ -34,6 +35,17 @@ Bytes: TypeAlias = NDArray[np.uint8]
 
 CARRIES = frozenset(("dma", "l0c", "load", "vector_transpose"))
 _CUBE_ROWS = 16
+
+
+class Step(NamedTuple):
+    """An instruction with concrete operands: one entry per address in `spaces`, `at` and `prints`."""
+
+    row: Instruction
+    dtype: str
+    spaces: tuple[str, ...]
+    at: tuple[int, ...]
+    prints: tuple[Footprint, ...]
+    values: Values
 
 
 class Undefined(NamedTuple):
@@ -127,33 +139,29 @@ def _or_none(mask: Bools) -> Bools | None:
     return None if mask.all() else mask.ravel()
 
 
-def compute(
-    memory: OnChip, row: Instruction, dtype: str, spaces: tuple[str, ...], at: tuple[int, ...],
-    prints: tuple[Footprint, ...], values: Values,
-) -> tuple[list[Undefined], bool]:  # fmt: skip
+def compute(memory: OnChip, step: Step) -> tuple[list[Undefined], bool]:
     """An arithmetic instruction: what it wrongly reads, and whether looking once is enough."""
-    if row.family == "cube":
-        return _mad(memory, dtype, at, prints, values)
+    if step.row.family == "cube":
+        return _mad(memory, step)
     problems: list[Undefined] = []
-    for number, address in enumerate(row.addresses):
-        if not address.reads or spaces[number] == "gm":
+    for number, address in enumerate(step.row.addresses):
+        if not address.reads or step.spaces[number] == "gm":
             continue
-        found = memory.first_undefined(spaces[number], at[number], prints[number])
+        found = memory.first_undefined(step.spaces[number], step.at[number], step.prints[number])
         if found >= 0:
-            problems.append(Undefined(number, spaces[number], found))
-    for number, address in enumerate(row.addresses):
-        if address.writes and spaces[number] != "gm":
-            memory.define(spaces[number], at[number], prints[number])
+            problems.append(Undefined(number, step.spaces[number], found))
+    for number, address in enumerate(step.row.addresses):
+        if address.writes and step.spaces[number] != "gm":
+            memory.define(step.spaces[number], step.at[number], step.prints[number])
     return problems, True
 
 
-def _mad(
-    memory: OnChip, dtype: str, at: tuple[int, ...], prints: tuple[Footprint, ...], values: Values
-) -> tuple[list[Undefined], bool]:
+def _mad(memory: OnChip, step: Step) -> tuple[list[Undefined], bool]:
+    values, at, prints = step.values, step.at, step.prints
     m, k, n = values["m"], values["k"], values["n"]
     if 0 in (m, k, n):
         return [], True
-    masks = mad_masks(dtype, m, k, n)
+    masks = mad_masks(step.dtype, m, k, n)
     problems: list[Undefined] = []
     for number, space in enumerate(("l0c", "l0a", "l0b")):
         if number == 0 and values["init"]:
@@ -170,12 +178,11 @@ def _mad(
     return problems, False
 
 
-def carry(
-    memory: OnChip, row: Instruction, dtype: str, spaces: tuple[str, ...], at: tuple[int, ...],
-    prints: tuple[Footprint, ...], values: Values, source: Bytes | None = None,
-) -> bool:  # fmt: skip
-    """A moving instruction; `source` replaces the source bytes of a load from GM.  True if looking once is enough."""
-    if row.mnemonic == "set_2d":
+def carry(memory: OnChip, step: Step, source: Bytes | None = None) -> bool:
+    """A moving instruction; `source` are the source bytes of a load from GM.  True if looking once is
+    enough."""
+    spaces, at, prints = step.spaces, step.at, step.prints
+    if step.row.mnemonic == "set_2d":
         memory.define(spaces[0], at[0], prints[0])
         return True
     if prints[0].count == 0:
@@ -183,29 +190,24 @@ def carry(
     if source is None and memory.first_undefined(spaces[1], at[1], prints[1]) < 0:
         memory.define(spaces[0], at[0], prints[0])
         return True
-    index, moved = _moved(memory, row, dtype, spaces, at, prints, values, source)
+    index, moved = (_row_numbers(prints[0]), source) if source is not None else _moved(memory, step)
     memory.store(spaces[0], index + at[0] // BLOCK, moved)
     return False
 
 
-def _moved(
-    memory: OnChip, row: Instruction, dtype: str, spaces: tuple[str, ...], at: tuple[int, ...],
-    prints: tuple[Footprint, ...], values: Values, source: Bytes | None,
-) -> tuple[Ints, Bytes]:  # fmt: skip
+def _moved(memory: OnChip, step: Step) -> tuple[Ints, Bytes]:
     """32-byte rows of the destination (relative), and the definedness that arrives there."""
-    if source is not None:
-        return _row_numbers(prints[0]), source
-    base = at[1] // BLOCK
-    if row.family == "dma":
-        return _row_numbers(prints[0]), memory.rows(spaces[1], _row_numbers(prints[1]) + base)
-    if row.family == "l0c":
-        return _moved_l0c(memory, row, dtype, spaces[1], base, values)
-    if row.family == "load":
-        return _row_numbers(prints[0]), _moved_load(memory, row, dtype, spaces, base, values)
-    if row.mnemonic == "vtranspose":
+    base = step.at[1] // BLOCK
+    if step.row.family == "dma":
+        return _row_numbers(step.prints[0]), memory.rows(step.spaces[1], _row_numbers(step.prints[1]) + base)
+    if step.row.family == "l0c":
+        return _moved_l0c(memory, step, base)
+    if step.row.family == "load":
+        return _row_numbers(step.prints[0]), _moved_load(memory, step, base)
+    if step.row.mnemonic == "vtranspose":
         block = memory.rows("ub", base + np.arange(16)).reshape(16, 16, 2)
         return np.arange(16), np.ascontiguousarray(block.swapaxes(0, 1))
-    return _moved_rows(memory, dtype, at, values)
+    return _moved_rows(memory, step)
 
 
 def _row_numbers(footprint: Footprint) -> Ints:
@@ -214,10 +216,9 @@ def _row_numbers(footprint: Footprint) -> Ints:
     return footprint.first + np.flatnonzero(footprint.blocks)
 
 
-def _moved_load(
-    memory: OnChip, row: Instruction, dtype: str, spaces: tuple[str, ...], base: int, values: Values
-) -> Bytes:
-    size = type_size(dtype)
+def _moved_load(memory: OnChip, step: Step, base: int) -> Bytes:
+    row, values = step.row, step.values
+    size = type_size(step.dtype)
     if row.mnemonic == "load2d":
         rows = load2d_sources(values)[:, None] * (FRACTAL // BLOCK) + np.arange(16)
         fractals = memory.rows("l1", rows + base)
@@ -226,10 +227,10 @@ def _moved_load(
         return np.ascontiguousarray(fractals).reshape(-1, BLOCK)
     if row.mnemonic == "load3dv1":
         return _cells(memory, load3dv1_cells(values), base).reshape(-1, BLOCK)
-    cells = load3d_cells(dtype, values)
+    cells = load3d_cells(step.dtype, values)
     c0 = BLOCK // size
     block = _cells(memory, cells, base).reshape(cells.shape[0] // 16, 16, cells.shape[1], c0, size)
-    if spaces[0] == "l0b":  # [M1][K1][C0][16]
+    if step.spaces[0] == "l0b":  # [M1][K1][C0][16]
         block = block.transpose(0, 2, 3, 1, 4)
     elif values["transpose"]:  # [K1][M1][C0][16]
         block = block.transpose(2, 0, 3, 1, 4)
@@ -244,11 +245,10 @@ def _cells(memory: OnChip, cells: Ints, base: int) -> Bytes:
     return np.where((cells < 0)[..., None], np.uint8(1), found)
 
 
-def _moved_l0c(
-    memory: OnChip, row: Instruction, dtype: str, space: str, base: int, values: Values
-) -> tuple[Ints, Bytes]:
+def _moved_l0c(memory: OnChip, step: Step, base: int) -> tuple[Ints, Bytes]:
     """Fractal by fractal; a converted element is defined when all its bytes were."""
-    to, source = operand_types(row, dtype)
+    row, values = step.row, step.values
+    to, source = operand_types(row, step.dtype)
     wide, narrow = type_size(to), type_size(source)
     piece = np.arange(values["bursts"])[:, None], np.arange(values["length"])[None, :]
     length = values["length"]
@@ -263,7 +263,7 @@ def _moved_l0c(
         gap_out = values["dst_gap"] * (1 if out else rows_out)
         start_in = piece[0] * (length * rows_in + gap_in) + piece[1] * rows_in
         start_out = piece[0] * (length * rows_out + gap_out) + piece[1] * rows_out
-    found = memory.rows(space, base + start_in.reshape(-1, 1) + np.arange(rows_in))
+    found = memory.rows(step.spaces[1], base + start_in.reshape(-1, 1) + np.arange(rows_in))
     elements = found.reshape(start_in.size, -1, narrow).min(axis=2)
     if row.mnemonic == "broadcast_ub_to_cc":
         elements = np.repeat(elements[:, None, :], _CUBE_ROWS, axis=1).reshape(start_in.size, -1)
@@ -271,11 +271,12 @@ def _moved_l0c(
     return index, np.repeat(elements, wide, axis=1).reshape(-1, BLOCK)
 
 
-def _moved_rows(memory: OnChip, dtype: str, at: tuple[int, ...], values: Values) -> tuple[Ints, Bytes]:
+def _moved_rows(memory: OnChip, step: Step) -> tuple[Ints, Bytes]:
     """vnchwconv: 16 rows of one block in, 16 rows out."""
+    values, at = step.values, step.at
     source = memory.rows("ub", vnchwconv_blocks(values, "src") + at[1] // BLOCK)
     target = vnchwconv_blocks(values, "dst")
-    repeats, size = source.shape[0], type_size(dtype)
+    repeats, size = source.shape[0], type_size(step.dtype)
     if size == 1:  # half blocks; the other half of the destination row stays
         low_in, low_out = 16 * values["src_high"], 16 * values["dst_high"]
         result = memory.rows("ub", target + at[0] // BLOCK).copy()

@@ -1,9 +1,10 @@
 """Exactly which bytes an instruction touches, operand by operand.
 
-`isa/extents.py` gives the hull; that is enough to allocate.  Two pipes may well work in the same hull without
-touching a common byte (interleaved strides, masked lanes, one row each), so the hazard check needs the real
-footprint: a hull of 32-byte blocks, which of them are touched, and which bytes where a block is touched in part.
-Footprints are relative to the operand's address and do not depend on it; callers cache them by operand values.
+`isa/extents.py` gives the hull; that is enough to allocate.  Two pipes may well work in the same hull
+without touching a common byte (interleaved strides, masked lanes, one row each), so the hazard check needs
+the real footprint: a hull of 32-byte blocks, which of them are touched, and which bytes where a block is
+touched in part. Footprints are relative to the operand's address and do not depend on it; callers cache
+them by operand values.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ _ALL = (1 << 64) - 1
 
 @dataclass(frozen=True, eq=False)
 class Footprint:
-    """Blocks [first, first+count) of 32 bytes from the address; `blocks` None = all of them; `bytes` None = whole ones."""
+    """Blocks [first, first+count) of 32 bytes from the address; `blocks` None = all of them; `bytes` None =
+    whole ones."""
 
     first: int
     count: int
@@ -73,7 +75,8 @@ EMPTY = Footprint(0, 0)
 
 
 def overlap(a: Footprint, at_a: int, b: Footprint, at_b: int) -> tuple[int, int] | None:
-    """The common bytes (hull, end exclusive) of `a` placed at `at_a` and `b` at `at_b`, None when there are none."""
+    """The common bytes (hull, end exclusive) of `a` placed at `at_a` and `b` at `at_b`, None when there are
+    none."""
     low, high = max(at_a + a.low, at_b + b.low), min(at_a + a.high, at_b + b.high)
     if low >= high:
         return None
@@ -126,8 +129,8 @@ def from_bytes(index: Ints) -> Footprint:
     per_block = mask.reshape(count, BLOCK)
     blocks = per_block.any(axis=1)
     whole = bool((per_block.all(axis=1) == blocks).all())
-    every = bool(blocks.all())
-    return Footprint(first, count, None if every else blocks, None if whole else mask)
+    touched: Bools | None = None if bool(np.all(blocks)) else np.asarray(blocks, np.bool_)
+    return Footprint(first, count, touched, None if whole else mask)
 
 
 def _bursts(bursts: int, length: int, pitch: int) -> Footprint:
@@ -156,7 +159,8 @@ def active_lanes(values: Values, lanes: int) -> Bools:
 
 
 def lane_bytes(active: Bools, size: int, blk: int, rep: int) -> Ints:
-    """Byte numbers of the active lanes, (n, size): element e of repeat r at r·rep·32 + (e//eb)·blk·32 + (e%eb)·size."""
+    """Byte numbers of the active lanes, (n, size): element e of repeat r at r·rep·32 + (e//eb)·blk·32 +
+    (e%eb)·size."""
     repeat, lane = np.nonzero(active)
     per_block = BLOCK // size
     at = (repeat * rep + lane // per_block * blk) * BLOCK + lane % per_block * size
@@ -169,10 +173,12 @@ def _lanes(active: Bools, size: int, blk: int, rep: int) -> Footprint:
         return EMPTY
     per_block = BLOCK // size
     if active.all() and lanes % per_block == 0:
-        blocks = lanes // per_block
+        blocks: int = lanes // per_block
         if blk == 1 and (rep == blocks or repeats == 1):
             return Footprint(0, repeats * blocks)
-        return from_blocks(np.arange(repeats)[:, None] * rep + np.arange(blocks) * blk)
+        rows: Ints = np.arange(repeats, dtype=np.int64)[:, None] * rep
+        columns: Ints = np.arange(blocks, dtype=np.int64) * blk
+        return from_blocks(rows + columns)
     return from_bytes(lane_bytes(active, size, blk, rep))
 
 

@@ -1,10 +1,10 @@
 """Global memory: which accesses meet.
 
-Blocks of one task are never ordered (decision D6), so no block may write a byte that another one reads or writes.
-Inside a block two accesses may meet when flags or barriers order them.
+Blocks of one task are never ordered (decision D6), so no block may write a byte that another one reads or
+writes. Inside a block two accesses may meet when flags or barriers order them.
 
-Accesses are bursts.  All bursts of a block become intervals in numpy, are merged, and are compared by sorting: a few
-milliseconds for a hundred thousand bursts.
+Accesses are bursts.  All bursts of a block become intervals in numpy, are merged, and are compared by
+sorting: a few milliseconds for a hundred thousand bursts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from .footprint import Ints, Values
 
 
 class Pieces(NamedTuple):
-    """What an instruction touches in GM, from its address: `bursts` times `length` bytes every `pitch` bytes."""
+    """What an instruction touches in GM, from its address: `bursts` times `length` bytes every `pitch`
+    bytes."""
 
     offset: int
     bursts: int
@@ -124,7 +125,8 @@ def common(a: Ints, b: Ints) -> tuple[int, int] | None:
 
 
 def cross_block(blocks: Sequence[Sequence[GmAccess]]) -> list[Meeting]:
-    """Where blocks of one task meet: write with write, write with read.  Atomic additions may meet each other."""
+    """Where blocks of one task meet: write with write, write with read.  Atomic additions may meet each
+    other."""
     plain = [intervals([a for a in block if a.write and not a.atomic]) for block in blocks]
     atomic = [intervals([a for a in block if a.write and a.atomic]) for block in blocks]
     reads = [intervals([a for a in block if not a.write]) for block in blocks]
@@ -147,7 +149,8 @@ def _meet(rule: str, first: Sequence[Ints], second: Sequence[Ints]) -> list[Meet
     for block, part in enumerate(first):
         if not len(part):
             continue
-        # candidates of interval i: spans that start before its end and whose running reach is behind its start
+        # candidates of interval i: spans that start before its end and whose running reach is behind its
+        # start
         last = np.searchsorted(spans[:, 0], part[:, 1], side="left")
         start = np.searchsorted(reach, part[:, 0], side="right")
         for i in np.flatnonzero(start < last).tolist():

@@ -1,9 +1,10 @@
 """Global memory as the timing model sees it: one L2 by 512-byte lines and one DDR server for the whole chip.
 
-The first touch of a line pays the DDR server, whose rate is the table's per-core share times the number of cores;
-later touches pay only the core's own L2 rate (decision D23).  Reads and writes count alike: a line that is written
-comes to L2 as well.  Lines leave L2 in the order of their last touch, in steps of a quarter of its size: a line
-is stamped with a generation, a generation ends after a quarter of the capacity has been filled anew.
+The first touch of a line pays the DDR server, whose rate is the table's per-core share times the number of
+cores; later touches pay only the core's own L2 rate (decision D23).  Reads and writes count alike: a line
+that is written comes to L2 as well.  Lines leave L2 in the order of their last touch, in steps of a quarter
+of its size: a line is stamped with a generation, a generation ends after a quarter of the capacity has been
+filled anew.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ _WINDOW = 64  # cycles per bandwidth window of the server
 
 @dataclass
 class L2State:
-    """Which lines are in L2; lives from task to task.  `warm` = everything is there (single-instruction cases)."""
+    """Which lines are in L2; lives from task to task.  `warm` = everything is there (single-instruction
+    cases)."""
 
     capacity_lines: int
     warm: bool = False
@@ -106,8 +108,8 @@ def cold_l2(soc: Soc) -> L2State:
 class Server:
     """The DDR server: so many bytes per window of time, first come first served.
 
-    Windows instead of one `free at` time: blocks reach it in program order, and a store that is queued for later
-    must not hold up a load that the same core issues earlier.
+    Windows instead of one `free at` time: blocks reach it in program order, and a store that is queued for
+    later must not hold up a load that the same core issues earlier.
     """
 
     def __init__(self, rate: float) -> None:
@@ -156,7 +158,9 @@ class GmModel:
         _, port, bursts, length, pitch = cost
         self.l2_read += bursts * length
         touch = self.l2.touch
-        missing = touch(address, length) if bursts == 1 else self.l2.touch_bursts(address, bursts, length, pitch)
+        missing = (
+            touch(address, length) if bursts == 1 else self.l2.touch_bursts(address, bursts, length, pitch)
+        )
         if not missing:
             return start + self._read_latency + port
         self.ddr_read += missing * self._line
@@ -168,7 +172,9 @@ class GmModel:
         _, port, bursts, length, pitch = cost
         self.l2_write += bursts * length
         touch = self.l2.touch
-        missing = touch(address, length) if bursts == 1 else self.l2.touch_bursts(address, bursts, length, pitch)
+        missing = (
+            touch(address, length) if bursts == 1 else self.l2.touch_bursts(address, bursts, length, pitch)
+        )
         if not missing:
             return start + self._write_latency + port
         self.ddr_write += missing * self._line

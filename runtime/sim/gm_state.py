@@ -19,7 +19,8 @@ _UNWRITTEN, _DEFINED, _UNDEFINED = 0, 1, 2
 
 @dataclass(frozen=True)
 class GmRange:
-    """Bytes [base, base+size) of GM: `defined` before the task?  `result`: must be written, and defined, by it."""
+    """Bytes [base, base+size) of GM: `defined` before the task?  `result`: must be written, and
+    defined, by it."""
 
     base: int
     size: int

@@ -1,17 +1,18 @@
 """Is the order of a kernel's instructions guaranteed, or does it only happen to be right?
 
-Pipes run side by side.  Between two of them only flags and barriers make order, and even inside one pipe the next
-instruction may start before its predecessor has finished writing: only writing what was read before (WAR) is free
-there (decision D7).  The simulator executes in program order, so it must prove that every other order the flags
-allow gives the same bytes.  This is that proof, run once per kernel, for the first, a middle and the last block.
+Pipes run side by side.  Between two of them only flags and barriers make order, and even inside one pipe
+the next instruction may start before its predecessor has finished writing: only writing what was read
+before (WAR) is free there (decision D7).  The simulator executes in program order, so it must prove that
+every other order the flags allow gives the same bytes.  This is that proof, run once per kernel, for the
+first, a middle and the last block.
 
-Vector clocks: every instruction has a number in its pipe; clock c[p][q] says which instructions of q are known to be
-complete before p's next one starts.  set_flag sends p's clock along, wait_flag takes the elementwise maximum,
-a barrier makes a pipe know itself.  A wait is an event as well: a flag may be set again only by a pipe that knows
-its last wait, or the set could overtake the wait.
+Vector clocks: every instruction has a number in its pipe; clock c[p][q] says which instructions of q are
+known to be complete before p's next one starts.  set_flag sends p's clock along, wait_flag takes the
+elementwise maximum, a barrier makes a pipe know itself.  A wait is an event as well: a flag may be set
+again only by a pipe that knows its last wait, or the set could overtake the wait.
 
-An *access* is an instruction with concrete on-chip addresses.  Which accesses disturb each other is found out when
-one is first seen; from then on the check of an instruction is a comparison of a few numbers.
+An *access* is an instruction with concrete on-chip addresses.  Which accesses disturb each other is found
+out when one is first seen; from then on the check of an instruction is a comparison of a few numbers.
 """
 
 from __future__ import annotations
@@ -106,7 +107,8 @@ class BlockCheck:
         then = "" if second is None else self.text(second)
         self.hazards[key] = Hazard(rule, self.text(first), then, *place, self.block, note)
 
-    # -- called by the generated code ---------------------------------------------------------------------------
+    # -- called by the generated code
+    # ---------------------------------------------------------------------------
 
     def make(self, number: int, key: tuple[Any, ...]) -> Access:
         """First sight of an instruction with these addresses and operands."""
@@ -126,12 +128,11 @@ class BlockCheck:
 
     def settle(self, access: Access) -> None:
         """Definedness of what an on-chip instruction reads and writes."""
-        row, dtype = access.static.record.row, access.static.record.dtype
-        where = (self.memory, row, dtype, access.spaces, access.at, access.prints, access.values)
+        step, row = access.step(), access.static.record.row
         if row.family in CARRIES:
-            once = carry(*where)
+            once = carry(self.memory, step)
         else:
-            problems, once = compute(*where)
+            problems, once = compute(self.memory, step)
             for problem in problems:
                 name = row.addresses[problem.operand].name
                 place = (problem.space, problem.address, problem.address + 1)
@@ -154,7 +155,7 @@ class BlockCheck:
             self._load(access, seen)
 
     def _load(self, access: Access, seen: GmAccess) -> None:
-        row, dtype = access.static.record.row, access.static.record.dtype
+        row = access.static.record.row
         source = None if self.gm is None else self.gm.read(seen)
         if row.family == "scalar":
             if source is not None and not source.all():
@@ -172,7 +173,7 @@ class BlockCheck:
                 access.epoch = self.memory.epoch
             return
         rows = source.reshape(-1, 32)
-        carry(self.memory, row, dtype, access.spaces, access.at, access.prints, access.values, rows)
+        carry(self.memory, access.step(), rows)
         access.epoch = -1
 
     def _store(self, access: Access, seen: GmAccess) -> None:
@@ -403,9 +404,15 @@ def _loader(loads: Sequence[int] | None) -> Callable[[], int]:
 
 
 def check_block(
-    soc: Soc, program: Program, args: Sequence[int], block: int, blocks: int,
-    gm_ranges: Sequence[GmRange] | None = None, loads: Sequence[int] | None = None,
-) -> list[Hazard]:  # fmt: skip
+    soc: Soc,
+    program: Program,
+    args: Sequence[int],
+    block: int,
+    blocks: int,
+    *,
+    gm_ranges: Sequence[GmRange] | None = None,
+    loads: Sequence[int] | None = None,
+) -> list[Hazard]:
     """Hazards inside one block."""
     check = BlockCheck(soc, program, block, gm_ranges)
     kernels = _compile(soc, program)
@@ -425,14 +432,14 @@ def check_task(
 ) -> list[Hazard]:
     """All broken ordering rules of a task.
 
-    `gm_ranges` says what GM holds before the task and which ranges are its results (None: everything is defined).
+    `gm_ranges` says what GM holds before the task and which ranges are its results (None: all is defined).
     `loads[b]` are the values of block b's load_scalar instructions, for kernels that have any.
     """
     chosen = range(blocks) if every_block else sorted({0, blocks // 2, blocks - 1})
     hazards: list[Hazard] = []
     for block in chosen:
         of_block = None if loads is None else loads[block]
-        hazards += check_block(soc, program, args, block, blocks, gm_ranges, of_block)
+        hazards += check_block(soc, program, args, block, blocks, gm_ranges=gm_ranges, loads=of_block)
     every = [
         gm_accesses(program, args, b, blocks, None if loads is None else loads[b]) for b in range(blocks)
     ]

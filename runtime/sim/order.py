@@ -1,14 +1,15 @@
 """Runs a kernel in a random order that its flags and barriers allow (`--order=random --seed N`).
 
-The simulator normally applies effects in program order; the hazard check claims that this is enough.  Here the claim
-is put to the test without vector clocks: instructions become nodes of a graph whose edges are only what the machine
-guarantees, and a random one of those that may run is run, data moved at once.  A kernel without races gives the same
-bytes for every seed.
+The simulator normally applies effects in program order; the hazard check claims that this is enough.  Here
+the claim is put to the test without vector clocks: instructions become nodes of a graph whose edges are
+only what the machine guarantees, and a random one of those that may run is run, data moved at once.  A
+kernel without races gives the same bytes for every seed.
 
-Edges: a set_flag stands behind all earlier work of its pipe; a wait_flag behind its set, and everything later in its
-pipe behind the wait; a barrier both ways; the scalar unit's own waits and loads hold back all later dispatch.  Inside a
-pipe there is no other order, except for what D7 gives for free: an instruction reads before a later one of its pipe
-writes, mads of many fractals accumulate in order, and CMPMASK is a register of the vector pipe.
+Edges: a set_flag stands behind all earlier work of its pipe; a wait_flag behind its set, and everything
+later in its pipe behind the wait; a barrier both ways; the scalar unit's own waits and loads hold back all
+later dispatch.  Inside a pipe there is no other order, except for what D7 gives for free: an instruction
+reads before a later one of its pipe writes, mads of many fractals accumulate in order, and CMPMASK is a
+register of the vector pipe.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ _SCALAR = PIPES.index("S")
 
 
 class _Node:
-    """An instruction that has been dispatched: how many others it waits for, who waits for it, what it does."""
+    """An instruction that has been dispatched: how many others it waits for, who waits for it, what it
+    does."""
 
     __slots__ = ("access", "call", "done", "followers", "pipe", "waiting")
 
@@ -62,14 +64,16 @@ class _Run:
         self.rng = rng
         self.ready: list[_Node] = []
         self.open = 0
-        # Per pipe: its work since the last set or barrier (which stands behind all of it), and what it waits for.
+        # Per pipe: its work since the last set or barrier (which stands behind all of it), and what it
+        # waits for.
         self.recent: list[list[_Node]] = [[] for _ in PIPES]
         self.gate: list[_Node | None] = [None] * len(PIPES)
         self.flags: dict[tuple[int, int, int], list[_Node]] = {}
         self.cmpmask: _Node | None = None
         self.favour = [rng.random() for _ in PIPES]
 
-    # -- the graph ------------------------------------------------------------------------------------------------
+    # -- the graph
+    # ------------------------------------------------------------------------------------------------
 
     def _add(self, node: _Node, behind: Iterable[_Node | None]) -> _Node:
         for other in behind:
@@ -156,7 +160,8 @@ class _Run:
             self.gate[p] = node
             self.recent[p] = [node]
 
-    # -- the run ----------------------------------------------------------------------------------------------------
+    # -- the run
+    # ----------------------------------------------------------------------------------------------------
 
     def _step(self) -> None:
         """Run one of the instructions that may run."""
@@ -242,4 +247,3 @@ def run_kernel_random(
     with np.errstate(all="ignore"):
         for block in order:
             run_blocks(kernel, core, args, range(block, block + 1), blocks)
-

@@ -1,4 +1,5 @@
-"""The per-operator summary, in the columns that Ascend profilers print (op_summary), as CSV and as a table."""
+"""The per-operator summary, in the columns that Ascend profilers print (op_summary), as CSV and as a
+table."""
 
 from __future__ import annotations
 
@@ -80,12 +81,21 @@ def csv_text(report: Report) -> str:
 
 
 def table(report: Report, count: int | None = None) -> Table:
-    """The summary for a terminal: the `count` slowest tasks (all when None), what bounds them, and the total."""
+    """The summary for a terminal: the `count` slowest tasks (all when None), what bounds them, and the
+    total."""
     from rich.table import Table
 
-    title = f"{report.soc.name}: {report.latency_us:.1f} us, {report.cycles} cycles, {len(report.tasks)} tasks"
+    title = (
+        f"{report.soc.name}: {report.latency_us:.1f} us, {report.cycles} cycles, {len(report.tasks)} tasks"
+    )
     view = Table(title=title)
-    for name, justify in (("op", "left"), ("type", "left"), ("us", "right"), ("share", "right"), ("cores", "right")):
+    for name, justify in (
+        ("op", "left"),
+        ("type", "left"),
+        ("us", "right"),
+        ("share", "right"),
+        ("cores", "right"),
+    ):
         view.add_column(name, justify="right" if justify == "right" else "left", overflow="fold")
     for name in ("cube", "vector", "MTE1", "MTE2", "MTE3", "scalar"):
         view.add_column(name, justify="right")

@@ -1,9 +1,9 @@
 """What a run took and why: one `TaskReport` per task of the model, and their sum.
 
-Bound: the resource with the highest utilisation while the task ran.  On-chip pipes are measured against the cores
-that worked; DDR and L2 against the whole chip, because a task on few cores may still fill the memory.
-`roofline` is that utilisation without start-up: 1.0 means that the task cannot be faster on this chip without doing
-less work on its bounding resource.
+Bound: the resource with the highest utilisation while the task ran.  On-chip pipes are measured against the
+cores that worked; DDR and L2 against the whole chip, because a task on few cores may still fill the memory.
+`roofline` is that utilisation without start-up: 1.0 means that the task cannot be faster on this chip
+without doing less work on its bounding resource.
 """
 
 from __future__ import annotations
@@ -16,12 +16,20 @@ from ..isa.model import PIPES
 from ..soc import Soc
 from .timing import TaskTiming
 
-RESOURCES = {"M": "cube", "V": "vector", "MTE1": "L1 loads", "MTE2": "GM loads", "MTE3": "stores", "S": "scalar"}
+RESOURCES = {
+    "M": "cube",
+    "V": "vector",
+    "MTE1": "L1 loads",
+    "MTE2": "GM loads",
+    "MTE3": "stores",
+    "S": "scalar",
+}
 
 
 @dataclass(frozen=True)
 class TaskReport:
-    """One task.  `nodes` are names of source nodes; `op_type` what kind of group it is; `reason` why not on the core."""
+    """One task.  `nodes` are names of source nodes; `op_type` what kind of group it is; `reason` why not on
+    the core."""
 
     name: str
     op_type: str
@@ -120,7 +128,9 @@ class Report:
 
     @property
     def ddr_bytes(self) -> int:
-        return sum(task.timing.ddr_read + task.timing.ddr_write for task in self.tasks if task.timing is not None)
+        return sum(
+            task.timing.ddr_read + task.timing.ddr_write for task in self.tasks if task.timing is not None
+        )
 
     def busiest_pipes(self) -> list[tuple[str, float]]:
         """Pipes by share of the chip's time, busiest first."""

@@ -1,17 +1,21 @@
 """How many cycles a task takes, and what every pipe waited for.
 
-The kernel becomes one straight-line Python function on local variables: no event queue, no objects.  Program order
-is enough because a set_flag stands before its wait (decision D7), so every time is known when it is needed:
+The kernel becomes one straight-line Python function on local variables: no event queue, no objects.
+Program order is enough because a set_flag stands before its wait (decision D7), so every time is known when
+it is needed:
 
-* the scalar unit dispatches one instruction per cycle into the in-order queue of its pipe; a full queue (its
-  depth-th last entry has not started yet) stops dispatch for all pipes;
-* an instruction starts at max(dispatched, front of the pipe free), blocks the front for its busy time, and its
-  result is there a fixed time later, never before that of its predecessor;
-* set_flag passes on the time at which all earlier work of its pipe is done; wait_flag holds its pipe until then;
-* a DMA between GM and the core also meets the other cores: before it, the block yields its start time, and the
-  block with the earliest one goes on.  Everything else is private to a core, so the result is deterministic.
+* the scalar unit dispatches one instruction per cycle into the in-order queue of its pipe; a full queue
+  (its depth-th last entry has not started yet) stops dispatch for all pipes;
+* an instruction starts at max(dispatched, front of the pipe free), blocks the front for its busy time, and
+  its result is there a fixed time later, never before that of its predecessor;
+* set_flag passes on the time at which all earlier work of its pipe is done; wait_flag holds its pipe until
+  then;
+* a DMA between GM and the core also meets the other cores: before it, the block yields its start time, and
+  the block with the earliest one goes on.  Everything else is private to a core, so the result is
+  deterministic.
 
-Times are cycles of the core clock; every number comes from the `[timing]` table of the SoC file (`costs.py`).
+Times are cycles of the core clock; every number comes from the `[timing]` table of the SoC file
+(`costs.py`).
 """
 
 from __future__ import annotations
@@ -83,7 +87,8 @@ class TaskTiming:
 
     @property
     def stalls(self) -> dict[tuple[str, str], int]:
-        """Cycles that pipe a waited for pipe b, summed over blocks; (a, a) is a's own barrier, ("S", p) a full queue."""
+        """Cycles that pipe a waited for pipe b, summed over blocks; (a, a) is a's own barrier, ("S", p) a
+        full queue."""
         total: Counter[tuple[str, str]] = Counter()
         for block in self.blocks:
             total.update(block.stalls)
@@ -128,7 +133,8 @@ class _Emitter:
     # -- which instructions run equally often -------------------------------------------------------------
 
     def _collect(self, body: tuple[Node, ...]) -> bool:
-        """Give every run of instructions a counter at its first one; True if `body` may leave its loop early."""
+        """Give every run of instructions a counter at its first one; True if `body` may leave its loop
+        early."""
         region: Counter[str] | None = None
         leaves = False
         for node in body:
@@ -293,9 +299,8 @@ class _Emitter:
         src, _, index = self._flag(record)
         flag = self.costs.flag
         if src == "S":
-            return [f"ts += {self.costs.dispatch}", f"F[{index}] = ts + {flag}"] + self._event(
-                record, "S", "ts", f"ts + {flag}", index
-            )
+            lines = [f"ts += {self.costs.dispatch}", f"F[{index}] = ts + {flag}"]
+            return lines + self._event(record, "S", "ts", f"ts + {flag}", index)
         lines = [
             *self._dispatch(src),
             f"f_{src} = s + {flag}",
@@ -307,10 +312,11 @@ class _Emitter:
         src, dst, index = self._flag(record)
         stall = self.stall(dst, src)
         if dst == "S":
-            return [
+            lines = [
                 f"ts += {self.costs.dispatch}; x = F[{index}]",
                 f"if x > ts: {stall} += x - ts; ts = x",
-            ] + self._event(record, "S", "ts", "ts", index)
+            ]
+            return lines + self._event(record, "S", "ts", "ts", index)
         lines = [
             *self._dispatch(dst, keep=False),
             f"x = F[{index}]; y = s",

@@ -1,6 +1,7 @@
-"""Chrome/Perfetto traces: one process per core, one track per pipe, flags as arrows, tasks on a track of their own.
+"""Chrome/Perfetto traces: one process per core, one track per pipe, flags as arrows, tasks apart.
 
-Open the file with https://ui.perfetto.dev or chrome://tracing.  Times are microseconds of the simulated clock.
+Open the file with https://ui.perfetto.dev or chrome://tracing.  Times are microseconds of the simulated
+clock.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _TASK_PROCESS = 10_000  # above any core number
 
 @dataclass(frozen=True)
 class TracedTask:
-    """A task to show: its program, its timing (`time_task(…, trace=True)`), its start, and source names per body op."""
+    """A task to show: its program, its timing (`time_task(…, trace=True)`), its start, and source names per
+    body op."""
 
     name: str
     program: Program
@@ -44,8 +46,7 @@ def trace_events(soc: Soc, tasks: Sequence[TracedTask]) -> Iterator[Json]:
             "args": {"cycles": task.timing.cycles, "blocks": len(task.timing.blocks)},
         }  # fmt: skip
         for number, block in enumerate(task.timing.blocks):
-            for event in _block_events(soc, task, number, block, flow):
-                yield event
+            yield from _block_events(soc, task, number, block, flow)
             flow += len(block.events)
 
 

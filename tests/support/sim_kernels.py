@@ -13,7 +13,8 @@ from ascend_mlir.runtime.soc import load_soc
 IN0, IN1, OUT = 1 << 32, 2 << 32, 3 << 32
 ARGS = (IN0, IN1, OUT)
 
-# C[256×256 per block] in 2 row tiles, k = 4 steps of 64; everything in rings of two, event ids from the ring counter.
+# C[256×256 per block] in 2 row tiles, k = 4 steps of 64; everything in rings of two, event ids from the
+# ring counter.
 MATMUL = """
 .kernel args=3
 arg r0, number=0

@@ -36,7 +36,9 @@ def test_every_missing_sync_is_reported(name: str) -> None:
 
 
 def test_a_race_names_both_instructions_and_the_bytes() -> None:
-    found = hazards("copy_gm_to_ubuf ub[0x100], gm[0+r0], bursts=1, length=8\nvabs.f16 ub[0x800], ub[0x180], repeat=1")
+    found = hazards(
+        "copy_gm_to_ubuf ub[0x100], gm[0+r0], bursts=1, length=8\nvabs.f16 ub[0x800], ub[0x180], repeat=1"
+    )
     (race,) = [hazard for hazard in found if hazard.rule == "RAW"]
     assert "copy_gm_to_ubuf" in race.first and "vabs" in race.second
     assert (race.space, race.low, race.high) == ("ub", 0x180, 0x200)
@@ -56,10 +58,13 @@ FILL = "vector_dup.f16 ub[{at}], 0, repeat={n}\n"
         ("vector_dup.f16 ub[0], 0, repeat=2\npipe_barrier pipe=V\nvabs.f16 ub[0x400], ub[0], repeat=1\n"
          "vector_dup.f16 ub[0], 1, repeat=1", []),
         # one instruction may work in place, but not twice without a barrier
-        ("vector_dup.f16 ub[0], 0, repeat=1\npipe_barrier pipe=V\nloop r5, 2\nvabs.f16 ub[0], ub[0], repeat=1\nend_loop", ["RAW", "WAW"]),
-        ("vector_dup.f16 ub[0], 0, repeat=1\nloop r5, 2\npipe_barrier pipe=V\nvabs.f16 ub[0], ub[0], repeat=1\nend_loop", []),
+        ("vector_dup.f16 ub[0], 0, repeat=1\npipe_barrier pipe=V\nloop r5, 2\n"
+         "vabs.f16 ub[0], ub[0], repeat=1\nend_loop", ["RAW", "WAW"]),
+        ("vector_dup.f16 ub[0], 0, repeat=1\nloop r5, 2\npipe_barrier pipe=V\n"
+         "vabs.f16 ub[0], ub[0], repeat=1\nend_loop", []),
         # MTE2 loads to overlapping bytes
-        ("copy_gm_to_ubuf ub[0], gm[0+r0], bursts=1, length=8\ncopy_gm_to_ubuf ub[0x40], gm[0+r0], bursts=1, length=8", ["WAW"]),
+        ("copy_gm_to_ubuf ub[0], gm[0+r0], bursts=1, length=8\n"
+         "copy_gm_to_ubuf ub[0x40], gm[0+r0], bursts=1, length=8", ["WAW"]),
         # interleaved strided writes of two pipes share no byte
         ("copy_gm_to_ubuf ub[0], gm[0+r0], bursts=8, length=1, dst_gap=1\n"
          "vector_dup.f16 ub[0x20], 0, repeat=1, dst_blk=2", []),
@@ -71,8 +76,10 @@ FILL = "vector_dup.f16 ub[{at}], 0, repeat={n}\n"
         ("set_vector_mask 0, 0xF\nvector_dup.f16 ub[0], 0, repeat=1\nset_vector_mask 0, 0xF8\n"
          "vector_dup.f16 ub[0], 1, repeat=1", ["WAW"]),
         # counter mode: 20 elements are one block and a quarter
-        ("set_mask_count 20\nvector_dup.f16 ub[0], 0, repeat=0\nset_mask_count -1\nvector_dup.f16 ub[0x40], 1, repeat=1", []),
-        ("set_mask_count 40\nvector_dup.f16 ub[0], 0, repeat=0\nset_mask_count -1\nvector_dup.f16 ub[0x40], 1, repeat=1", ["WAW"]),
+        ("set_mask_count 20\nvector_dup.f16 ub[0], 0, repeat=0\nset_mask_count -1\n"
+         "vector_dup.f16 ub[0x40], 1, repeat=1", []),
+        ("set_mask_count 40\nvector_dup.f16 ub[0], 0, repeat=0\nset_mask_count -1\n"
+         "vector_dup.f16 ub[0x40], 1, repeat=1", ["WAW"]),
     ],
 )  # fmt: skip
 def test_order_inside_and_between_pipes(text: str, expected: list[str]) -> None:
@@ -101,7 +108,8 @@ def test_small_accumulating_mads_need_a_barrier() -> None:
     [
         ("set_flag src=V, dst=M, event=0", ["flag left set"]),
         ("wait_flag src=V, dst=M, event=0", ["wait without set"]),
-        ("set_flag src=V, dst=M, event=0\nset_flag src=V, dst=M, event=0\nwait_flag src=V, dst=M, event=0", ["flag set twice"]),
+        ("set_flag src=V, dst=M, event=0\nset_flag src=V, dst=M, event=0\n"
+         "wait_flag src=V, dst=M, event=0", ["flag set twice"]),
         ("set_flag src=V, dst=M, event=0\nwait_flag src=V, dst=M, event=0\n" * 2, ["set overtakes wait"]),
         # each pipe's set tells the other that its wait is over
         ("set_flag src=V, dst=M, event=0\nwait_flag src=V, dst=M, event=0\n"
@@ -116,7 +124,8 @@ def test_flag_rules(text: str, expected: list[str]) -> None:
 
 
 def test_a_closed_pair_of_flags_may_repeat() -> None:
-    """In the second round the set of M→V needs to know that V is past the first wait: V's own flag tells it."""
+    """In the second round the set of M→V needs to know that V is past the first wait: V's own flag
+    tells it."""
     body = (
         "wait_flag src=M, dst=V, event=0\nset_flag src=V, dst=M, event=0\n"
         "wait_flag src=V, dst=M, event=0\nset_flag src=M, dst=V, event=0\n"
@@ -132,7 +141,10 @@ def test_event_ids_are_those_of_the_chip() -> None:
 
 
 DEFINED = [GmRange(ARGS[0], 0x1000), GmRange(OUT, 0x100, defined=False, result=True, name="out")]
-STORE = "set_flag src=V, dst=MTE3, event=0\nwait_flag src=V, dst=MTE3, event=0\ncopy_ubuf_to_gm gm[0+r2], ub[0], bursts=1, length=8"
+STORE = (
+    "set_flag src=V, dst=MTE3, event=0\nwait_flag src=V, dst=MTE3, event=0\n"
+    "copy_ubuf_to_gm gm[0+r2], ub[0], bursts=1, length=8"
+)
 
 
 @pytest.mark.parametrize(
@@ -140,13 +152,15 @@ STORE = "set_flag src=V, dst=MTE3, event=0\nwait_flag src=V, dst=MTE3, event=0\n
     [
         ("vabs.f16 ub[0], ub[0x200], repeat=1\n" + STORE, ["undefined"]),
         ("vector_dup.f16 ub[0], 0, repeat=1\n" + STORE, []),
-        ("set_vector_mask 0, -1\nvector_dup.f16 ub[0], 0, repeat=1\n" + STORE, ["undefined"]),  # half of the result
+        ("set_vector_mask 0, -1\nvector_dup.f16 ub[0], 0, repeat=1\n"
+         "" + STORE, ["undefined"]),  # half of the result
         # an inactive lane may be undefined
         ("set_vector_mask 0, -1\nvector_dup.f16 ub[0x200], 0, repeat=1\npipe_barrier pipe=V\n"
          "vector_dup.f16 ub[0], 0, repeat=1\nset_vector_mask -1, 0\nvector_dup.f16 ub[0], 0, repeat=1\n"
          "set_vector_mask 0, -1\npipe_barrier pipe=V\nvabs.f16 ub[0], ub[0x200], repeat=1\n" + STORE, []),
         # copies carry undefined bytes along, arithmetic finds them
-        ("vector_dup.f16 ub[0], 0, repeat=1\ncopy_ubuf_to_ubuf ub[0x400], ub[0x200], bursts=1, length=8\n" + STORE, []),
+        ("vector_dup.f16 ub[0], 0, repeat=1\n"
+         "copy_ubuf_to_ubuf ub[0x400], ub[0x200], bursts=1, length=8\n" + STORE, []),
         ("vector_dup.f16 ub[0], 0, repeat=1\ncopy_ubuf_to_ubuf ub[0x400], ub[0x200], bursts=1, length=8\n"
          "pipe_barrier pipe=V\nvabs.f16 ub[0x600], ub[0x400], repeat=1\n" + STORE, ["undefined"]),
         # behind the end of the tensor GM is undefined
@@ -154,7 +168,8 @@ STORE = "set_flag src=V, dst=MTE3, event=0\nwait_flag src=V, dst=MTE3, event=0\n
          "wait_flag src=MTE2, dst=V, event=0\nvabs.f16 ub[0], ub[0x400], repeat=1\n" + STORE, ["undefined"]),
         ("copy_gm_to_ubuf ub[0x400], gm[0xF00+r0], bursts=1, length=8\nset_flag src=MTE2, dst=V, event=0\n"
          "wait_flag src=MTE2, dst=V, event=0\nvabs.f16 ub[0], ub[0x400], repeat=1\n" + STORE, []),
-        ("vector_dup.f16 ub[0], 0, repeat=1\n" + STORE.replace("length=8", "length=7"), ["result not written"]),
+        ("vector_dup.f16 ub[0], 0, repeat=1\n"
+         "" + STORE.replace("length=8", "length=7"), ["result not written"]),
     ],
 )  # fmt: skip
 def test_definedness(text: str, expected: list[str]) -> None:

@@ -10,14 +10,13 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from sim_kernels import ADD_RELU, ARGS, IN0, MATMUL, program
-
 from ascend_mlir.runtime.sim.gm_model import L2State, Server, cold_l2
 from ascend_mlir.runtime.sim.profile import COLUMNS, csv_text, table
 from ascend_mlir.runtime.sim.report import Report, TaskReport
 from ascend_mlir.runtime.sim.timing import TaskTiming, time_task
 from ascend_mlir.runtime.sim.trace import TracedTask, write_trace
 from ascend_mlir.runtime.soc import load_soc, soc_names
+from sim_kernels import ADD_RELU, ARGS, IN0, MATMUL, program
 
 ROOT = Path(__file__).resolve().parents[2]
 P3 = load_soc("Ascend310P3")
@@ -34,7 +33,8 @@ def _benchmark() -> ModuleType:
 
 @pytest.mark.shared
 def test_reference_cases() -> None:
-    """Every case of the open models; the serialised-DMA artefacts and unverified profiles are only printed."""
+    """Every case of the open models; the serialised-DMA artefacts and unverified profiles are only
+    printed."""
     bench = _benchmark()
     if not bench.CASES.exists():
         pytest.skip(f"{bench.CASES} is not there")
@@ -84,7 +84,10 @@ def test_a_full_queue_stops_dispatch() -> None:
 
 
 def test_flags_make_pipes_wait_and_the_wait_is_accounted() -> None:
-    text = "load2d.f16 l0a[0], l1[0], repeat=255\nset_flag src=MTE1, dst=M, event=0\nwait_flag src=MTE1, dst=M, event=0\n"
+    text = (
+        "load2d.f16 l0a[0], l1[0], repeat=255\nset_flag src=MTE1, dst=M, event=0\n"
+        "wait_flag src=MTE1, dst=M, event=0\n"
+    )
     timing = _time(text + "mad.f32f16f16 l0c[0], l0a[0], l0b[0], m=16, k=16, n=16, init=1")
     assert timing.stalls["M", "MTE1"] > 500
     assert timing.busy["M"] == 21
@@ -121,9 +124,11 @@ def test_strided_touches_count_whole_lines() -> None:
         l2 = L2State(capacity_lines=1 << 20)
         assert l2.touch_bursts(IN0 + 480, bursts, 64, 4096) == 2 * bursts
         assert l2.touch_bursts(IN0 + 480, bursts, 64, 4096) == 0
-        assert l2.touch_bursts(IN0, bursts, 64, 128) == L2State(1 << 20).touch(IN0, bursts * 128 - 64) - 2 * -(
-            -bursts * 128 // 4096
-        ) + (1 if (bursts * 128) % 4096 and (bursts * 128 - 64) % 4096 < 480 else 0)
+        assert l2.touch_bursts(IN0, bursts, 64, 128) == L2State(1 << 20).touch(
+            IN0, bursts * 128 - 64
+        ) - 2 * -(-bursts * 128 // 4096) + (
+            1 if (bursts * 128) % 4096 and (bursts * 128 - 64) % 4096 < 480 else 0
+        )
 
 
 def test_the_ddr_server_serves_late_comers_into_free_windows() -> None:
@@ -134,7 +139,9 @@ def test_the_ddr_server_serves_late_comers_into_free_windows() -> None:
 
 
 def test_cores_share_ddr() -> None:
-    text = "block_idx r3\nmul r3, r3, 0x40000\nadd r4, r0, r3\nloop r5, 8\nmul r6, r5, 0x8000\nadd r6, r6, r4\n"
+    text = (
+        "block_idx r3\nmul r3, r3, 0x40000\nadd r4, r0, r3\nloop r5, 8\nmul r6, r5, 0x8000\nadd r6, r6, r4\n"
+    )
     text += "copy_gm_to_ubuf ub[0], gm[0+r6], bursts=1, length=1024\nend_loop"
     one, eight = _time(text, 1, warm=False), _time(text, 8, warm=False)
     assert eight.ddr_read == 8 * one.ddr_read
@@ -158,7 +165,8 @@ def test_timing_is_deterministic_and_counts_instructions() -> None:
 
 
 def test_branches_count_only_what_runs() -> None:
-    timing = _time("loop r5, 10\nlt r6, r5, 4\nif r6\nvabs.f16 ub[0], ub[0x200], repeat=1\nelse\nmov r7, 1\nend_if\n"
+    timing = _time("loop r5, 10\nlt r6, r5, 4\nif r6\nvabs.f16 ub[0], ub[0x200], repeat=1\nelse\n"
+     "mov r7, 1\nend_if\n"
                    "eq r8, r5, 6\nbreak_if r8\nmov r9, 1\nend_loop")  # fmt: skip
     assert (timing.counts["vabs"], timing.counts["lt"], timing.counts["mov"]) == (4, 7, 3 + 6)
 
@@ -175,7 +183,9 @@ def _report() -> Report:
     tasks = [
         TaskReport("matmul_0", "MatMul", 4, time_task(P3, program(MATMUL), ARGS, 4), nodes=("fc1", "relu1")),
         TaskReport("add_0", "Add", 8, time_task(P3, program(ADD_RELU), ARGS, 8)),
-        TaskReport("nms", "NonMaxSuppression", 1, None, "AI_CPU", reason="data-dependent size", other_cycles=5000),
+        TaskReport(
+            "nms", "NonMaxSuppression", 1, None, "AI_CPU", reason="data-dependent size", other_cycles=5000
+        ),
     ]
     return Report(P3, tasks)
 
