@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sim_kernels import ADD_RELU, MATMUL, program, rules
-
 from ascend_mlir.runtime.sim.device import run_kernel
 from ascend_mlir.runtime.sim.order import run_kernel_random
 from ascend_mlir.runtime.soc import load_soc
+from sim_kernels import ADD_RELU, MATMUL, program, rules
 
 P3 = load_soc("Ascend310P3")
 _IN0, _IN1, _OUT, _END = 0, 1 << 18, 2 << 18, 3 << 18
@@ -40,7 +39,9 @@ def test_every_legal_order_of_a_clean_kernel_gives_the_same_bytes(text: str, blo
     assert all(other == straight for other in others)
 
 
-@pytest.mark.parametrize("pair", ["src=MTE2, dst=V", "src=V, dst=MTE3", "src=V, dst=MTE2", "src=MTE3, dst=V", "pipe=V"])
+@pytest.mark.parametrize(
+    "pair", ["src=MTE2, dst=V", "src=V, dst=MTE3", "src=V, dst=MTE2", "src=MTE3, dst=V", "pipe=V"]
+)
 def test_a_missing_pair_of_flags_shows_in_some_order(pair: str) -> None:
     """The mutants that the hazard check reports really go wrong."""
     text = "\n".join(line for line in ADD_RELU.splitlines() if pair not in line)
