@@ -29,6 +29,7 @@ FAMILIES = (
     "moves",
     "resize",
     "constants",
+    "composed",
     "legacy",
 )
 

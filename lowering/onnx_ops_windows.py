@@ -183,6 +183,12 @@ def _pool_window(node: Node, x: Value, rank: int) -> tuple[Window, tuple[int, in
     return window, extra
 
 
+def pool_window(node: Node, x: Value, rank: int) -> tuple[Window, tuple[int, ...]]:
+    """Geometry of a pool whose padding is all alike: pads include what ceil mode adds."""
+    window, extra = _pool_window(node, x, rank)
+    return window, _extended(window.pads, extra)
+
+
 def _extended(pads: Sequence[int], extra: Sequence[int]) -> tuple[int, ...]:
     return pads[0], pads[1], pads[2] + extra[0], pads[3] + extra[1]
 
@@ -192,13 +198,13 @@ def max_pool(node: Node) -> Value:
     require(constraints.output_is_unused, "Indices", node.uses_output(1))
     rank = node.input(0).rank
     x = as_image(node, node.input(0))
-    window, extra = _pool_window(node, x, rank)
+    window, pads = pool_window(node, x, rank)
     result = node.emit(
         nn.MaxPoolOp,
         x,
         kernel=window.kernel,
         strides=window.strides,
-        pads=_extended(window.pads, extra),
+        pads=pads,
         dilations=window.dilations,
     )
     return back(node, result, rank)
