@@ -114,28 +114,38 @@ class _Cost:
         tiles = items * slabs * tiles_m * tiles_n
         rows_spanned = 1 if window.is_point else max(1, ceil_div(m_real * 16, max(1, p.out_width)))
         a_rate = self._a_rate(rows_spanned)
+        k_real = p.k_steps / steps
+        step_mte1 = k_real * (m_real * FRACTAL / a_rate + n_real * FRACTAL / self.l0b) + 2
         cube = tiles * (m_real * n_real * p.k_steps + self.mad_overhead * steps)
-        mte1 = tiles * (p.k_steps * (m_real * FRACTAL / a_rate + n_real * FRACTAL / self.l0b) + 2 * steps)
+        mte1 = tiles * steps * step_mte1
+        step = max(step_mte1, m_real * n_real * k_real + self.mad_overhead)
         weight_bytes = p.k_steps * columns * FRACTAL
         reloads = items if s.weights == "resident" and p.groups > 1 else 1
         if s.weights == "stream":
             reloads = items * slabs * tiles_m
         slab_bytes = slab_positions(p, s.rows) * p.k1 * UNIT
         pieces = ceil_div(p.k_steps, s.k_piece)
+        loads = pieces * ceil_div(s.k_piece, s.k_load)
         slab_loads = items * slabs * (tiles_m * tiles_n if pieces > 1 else 1)
         out_bytes = items * slabs * min(positions, p.positions) * columns * UNIT
         traffic = weight_bytes * reloads + slab_bytes * slab_loads + (out_bytes if self.residual else 0)
-        turn = self.latency + (s.k_load * n_real * FRACTAL) / self.l2 + s.k_load / s.k * self.latency / 2
-        waits = tiles * ceil_div(p.k_steps, s.k_load) * turn / max(s.weight_depth, s.slab_depth if pieces > 1 else 1)
-        mte2 = (traffic / self.l2 if s.weights == "resident" else max(traffic / self.l2, waits)) + 16 * (slab_loads * pieces + tiles * ceil_div(p.k_steps, s.k_load))
+        # a ring slot is free again when its contents are consumed: each turn pays the latency once
+        rate = self.l2 if reloads > 1 else min(self.l2, self.ddr * s.split_rows * s.split_items / s.blocks)
+        turn_b = self.latency + s.k_load * n_real * FRACTAL / rate + s.k_load / s.k * step
+        turn_a = self.latency + slab_bytes / pieces / self.l2 + steps / pieces * step
+        ring_b = tiles * loads * turn_b / s.weight_depth if s.weights == "stream" else 0.0
+        ring_a = (tiles * pieces if pieces > 1 else items * slabs) * turn_a / s.slab_depth
+        mte2 = max(traffic / self.l2 + 16 * (slab_loads * pieces + tiles * loads), ring_a, ring_b)
+        scalar = tiles * (steps * 45 + loads * 30 + pieces * 40 + 120) * 1.5
         vector = tiles * m_real * n_real * (_ACCUMULATOR * 2 / self.l0c + 2 * self.vector_passes) + tiles * 60
         mte3 = out_bytes / self.l2 + tiles * 20
         ddr = self._ddr_bytes() / self.ddr
         piece = slab_bytes * s.k_piece // p.k_steps
         first = (min(piece, 1 << 17) + min(weight_bytes, s.k_load * s.n * FRACTAL)) * s.blocks / self.ddr
         last = m_real * n_real * FRACTAL * s.blocks / self.ddr
-        instructions = tiles * (steps * 12 + 30)
-        return max(cube, mte1, mte2, vector, mte3, ddr) + first + last + self.latency + instructions * 0.15
+        # pipes overlap, but not perfectly: a little of each remains
+        parts = (cube, mte1, mte2, vector, mte3, ddr, scalar)
+        return max(parts) + 0.05 * sum(parts) + first + last + self.latency
 
     def _a_rate(self, rows: int) -> float:
         """load3d into L0A slows down with the stride and the output rows it spans (davinci.md §3.9)."""
