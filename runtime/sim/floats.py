@@ -28,6 +28,11 @@ _MASK32 = np.array([0x8FFFE000], np.uint32).view(np.int32)[0]
 _MASK64 = np.array([0x81FFFC0000000000], np.uint64).view(np.int64)[0]
 _SCALE32 = np.float32(2.0**112)
 _SCALE64 = np.float64(2.0**1008)
+_EXPONENT = np.int32(0x7F800000)
+_OVERFLOW = np.int32(0x47000000)  # exponent of 2^15
+_LEAST = np.int32(0x38800000)  # 2^-14
+_MAGIC = np.int32(0x06C00000)  # times 1.5 · 2^13
+_BIAS = np.int16(-15360)  # 113 << 10, the difference of the exponent biases (and the hidden bit), modulo 2^16
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "f16": np.dtype("<f2"),
@@ -44,6 +49,11 @@ DTYPES: dict[str, np.dtype[Any]] = {
 def has_special(bits: Array) -> bool:
     """Whether an int16 view of halves holds an inf or a nan."""
     return bool((bits & 0x7FFF).max(initial=0) >= 0x7C00)
+
+
+def has_nan(bits: Array) -> bool:
+    """Whether an int16 view of halves holds a nan."""
+    return bool((bits & 0x7FFF).max(initial=0) > 0x7C00)
 
 
 def half_to_single(half: Array) -> Array:
@@ -83,6 +93,46 @@ def saturate(single: Array) -> Array:
     return np.maximum(single, _LOW, out=single)
 
 
+def store_half(single: Array, out: Array) -> None:
+    """Rounds fp32 values to fp16 (nearest even, saturating) into `out`; `single` may be changed.
+
+    With b = 1.5 · 2^(e+13) for a value of exponent e (at least -14, where subnormals begin), |x| + b has the
+    significand of the half, rounded by the addition itself, in its low bits.  numpy's cast takes 2.5 ns per
+    element, and 30 where results are subnormal; this takes about 1.
+    """
+    if single.size < _SMALL:
+        out[...] = saturate(single)
+        return
+    bits = single.view(np.int32)
+    exponent = bits & _EXPONENT
+    if exponent.max() >= _OVERFLOW:  # might round to more than 65504, or inf, or nan
+        saturate(single)
+        if exponent.max() == _EXPONENT and bool(np.isnan(single).any()):
+            out[...] = single
+            return
+        exponent = bits & _EXPONENT
+    np.maximum(exponent, _LEAST, out=exponent)
+    magic = exponent + _MAGIC
+    rounded = np.abs(single)
+    rounded += magic.view(np.float32)
+    significand = rounded.view(np.int32)
+    significand -= magic
+    exponent >>= 13
+    significand += exponent
+    half = significand.astype(np.int16)
+    half -= _BIAS
+    half |= bits.view(np.int16)[..., 1::2] & np.int16(-32768)
+    out[...] = half.view(np.float16)
+
+
+def order_key(bits: Array) -> Array:
+    """int16 numbers in the order of the halves whose bits they are (and back: the map is its own inverse)."""
+    sign = bits >> 15
+    sign &= 0x7FFF
+    sign ^= bits
+    return sign
+
+
 def from_bits(bits: int, dtype: str) -> Any:
     """The scalar of `dtype` whose raw bits are the low bits of a 64-bit operand."""
     kind = DTYPES[dtype]
@@ -96,15 +146,13 @@ def coarse_down(value: Array) -> Array:
     return np.where(np.isfinite(value), np.ldexp(np.floor(mantissa * 512.0), exponent - 9), value)
 
 
-def reciprocal(single: Array) -> Array:
-    """vrec of an fp32 array."""
-    wide = single.astype(np.float64)
-    return np.copysign(coarse_down(np.abs(1.0 / wide)), wide).astype(np.float32)
+def reciprocal(wide: Array) -> Array:
+    """vrec of fp64 values."""
+    return np.copysign(coarse_down(np.abs(1.0 / wide)), wide)
 
 
-def reciprocal_root(single: Array) -> Array:
-    """vrsqrt of an fp32 array; zero gives inf, a negative operand nan."""
-    wide = single.astype(np.float64)
+def reciprocal_root(wide: Array) -> Array:
+    """vrsqrt of fp64 values; zero gives inf, a negative operand nan."""
     true = 1.0 / np.sqrt(wide + 0.0)  # + 0.0: -0 counts as 0
     exact = np.frexp(true)[0] == 0.5  # only powers of two have a root that is exactly representable
-    return np.where(exact, true * (511 / 512), coarse_down(true)).astype(np.float32)
+    return np.where(exact, true * (511 / 512), coarse_down(true))

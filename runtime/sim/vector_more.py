@@ -15,7 +15,7 @@ from ..isa.extents import extents, repeats_of
 from ..isa.record import Decoded
 from ..soc import Soc
 from .checks import Executor, Ints, Rules, State
-from .floats import DTYPES, Array, from_bits, half_to_single, saturate
+from .floats import DTYPES, Array, from_bits, half_to_single, saturate, store_half
 from .vector import VectorUnit, element_view
 
 if TYPE_CHECKING:
@@ -71,7 +71,11 @@ def _wide(values: Array) -> Array:
 
 
 def _rounded(values: Array, dtype: np.dtype[Any]) -> Array:
-    return saturate(values).astype(np.float16) if dtype == np.float16 else values
+    if dtype != np.float16:
+        return values
+    half = np.empty(values.shape, np.float16)
+    store_half(values, half)
+    return half
 
 
 def _any(active: Array) -> Array:

@@ -8,12 +8,13 @@ Integers wrap. `scalar` is a value of the instruction's type.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from ..isa.extents import split_conversion
-from .floats import DTYPES, Array, half_to_single, reciprocal, reciprocal_root, saturate
+from .floats import DTYPES, F16_MAX, Array, half_to_single, has_nan, order_key, reciprocal, reciprocal_root, saturate, store_half
 
 Lanes: TypeAlias = Callable[[Array, list[Array], Any], None]
 """(destination, sources, scalar)"""
@@ -29,8 +30,9 @@ def _single(values: Array) -> Array:
 def _store(dst: Array, result: Array) -> None:
     """Rounds fp32 results to the destination's type."""
     if dst.dtype == np.float16:
-        saturate(result)
-    dst[...] = result
+        store_half(result, dst)
+    else:
+        dst[...] = result
 
 
 def _two(function: Callable[..., Any], relu: bool = False) -> Lanes:
@@ -53,14 +55,28 @@ def _pick(function: Callable[..., Any]) -> Lanes:
     """max and min: no rounding, so fp16 needs no saturation."""
 
     def run(dst: Array, src: list[Array], scalar: Any) -> None:
-        dst[...] = function(_single(src[0]), _single(src[1]))
+        if dst.dtype != np.float16:
+            function(src[0], src[1], out=dst)
+            return
+        bits = [values.view(np.int16) for values in src]
+        if has_nan(bits[0]) or has_nan(bits[1]):
+            dst[...] = function(_single(src[0]), _single(src[1]))
+            return
+        dst.view(np.int16)[...] = order_key(function(order_key(bits[0]), order_key(bits[1])))
 
     return run
 
 
 def _pick_scalar(function: Callable[..., Any]) -> Lanes:
     def run(dst: Array, src: list[Array], scalar: Any) -> None:
-        dst[...] = function(_single(src[0]), np.float32(scalar) if dst.dtype == np.float16 else scalar)
+        if dst.dtype != np.float16:
+            function(src[0], scalar, out=dst)
+            return
+        bits, limit = src[0].view(np.int16), np.array([scalar]).view(np.int16)
+        if has_nan(bits) or has_nan(limit):
+            dst[...] = function(_single(src[0]), np.float32(scalar))
+            return
+        dst.view(np.int16)[...] = order_key(function(order_key(bits), order_key(limit)))
 
     return run
 
@@ -73,24 +89,18 @@ def _bits(function: Callable[..., Any]) -> Lanes:
 
 
 def _one(function: Callable[[Array], Array]) -> Lanes:
-    """A function of the fp64 value, rounded once: correctly rounded for fp32 and fp16 results alike."""
+    """A function of the fp64 value, rounded once.  For fp16 that is a table of all 65536 results."""
+
+    @cache
+    def table() -> Array:
+        halves = np.arange(65536, dtype=np.uint16).view(np.float16)
+        return np.clip(function(halves.astype(np.float64)), -F16_MAX, F16_MAX).astype(np.float16)
 
     def run(dst: Array, src: list[Array], scalar: Any) -> None:
         if dst.dtype == np.float16:
-            # fp32 functions are within an ulp, 2^-13 of fp16's: wrong only in near ties; fp64 settles those
-            result = function(src[0].astype(np.float64))
-            np.minimum(result, 65504.0, out=result)
-            np.maximum(result, -65504.0, out=result)
-            dst[...] = result
-            return
-        dst[...] = function(src[0].astype(np.float64))
-
-    return run
-
-
-def _coarse(function: Callable[[Array], Array]) -> Lanes:
-    def run(dst: Array, src: list[Array], scalar: Any) -> None:
-        _store(dst, function(_single(src[0])))
+            dst[...] = table().take(src[0].view(np.uint16))
+        else:
+            dst[...] = function(src[0].astype(np.float64))
 
     return run
 
@@ -198,8 +208,8 @@ ELEMENTWISE: dict[str, Lanes] = {
     "vexp": _one(np.exp),
     "vln": _one(np.log),
     "vsqrt": _one(np.sqrt),
-    "vrsqrt": _coarse(reciprocal_root),
-    "vrec": _coarse(reciprocal),
+    "vrsqrt": _one(reciprocal_root),
+    "vrec": _one(reciprocal),
     "vrelu": _relu,
     "vadds": _with_scalar(np.add),
     "vmuls": _with_scalar(np.multiply),
@@ -251,10 +261,10 @@ def _to_float(dst: Array, src: list[Array], scalar: Any) -> None:
     if src[0].dtype.itemsize == 1:  # bytes are exact in fp16
         dst[...] = src[0]
         return
-    wide = src[0].astype(np.float32 if src[0].dtype != np.int32 else np.float64)
-    np.minimum(wide, 65504.0, out=wide)
-    np.maximum(wide, -65504.0, out=wide)
-    dst[...] = wide
+    if src[0].dtype == np.int32:
+        dst[...] = np.clip(src[0], -65504, 65504)
+        return
+    store_half(src[0].astype(np.float32), dst)
 
 
 def _to_odd(dst: Array, src: list[Array], scalar: Any) -> None:
