@@ -14,17 +14,18 @@ Loaded and stored tiles rotate in rings of two, so that DMA of the next tile ove
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..dialects import ascend, dtypes
-from ..dialects.davinci import AllocOp, KernelOp
+from ..dialects.davinci import AllocOp, BufferType, KernelOp
+from ..dialects.davinci_instruction import InstructionOp
 from ..runtime.errors import AscendError
 from ..runtime.soc import Soc
 from .kernel_builder import Index, KernelBuilder, Ref
-from .tails import is_packed, pack_unit, row_period
+from .tails import row_period
 from .vector_body import Body, Place
-from .vector_space import Space, analyse
+from .vector_space import Operand, Space, analyse
 from .vector_tiles import BLOCK, LANES, MAX_REPEAT, Count, Tile
 
 GROUP = 128  # elements: what blocks and flat tiles are multiples of
@@ -71,7 +72,7 @@ def padded_columns(space: Space) -> int:
     return -(-space.columns // unit) * unit
 
 
-def _all_operands(space: Space) -> list:
+def _all_operands(space: Space) -> list[Operand]:
     return [*space.operands, *(o for _, o in space.results)]
 
 
@@ -84,7 +85,7 @@ def row_granule(space: Space) -> int:
         if cols and not space.lanes and rows and space.columns * size % BLOCK:
             row = space.columns * size
             lanes = BLOCK if size == 1 else LANES
-            granule = max(granule, pack_unit(lanes) if is_packed(row, lanes) and space.rows >= pack_unit(lanes) else row_period(row, lanes))
+            granule = max(granule, row_period(row, lanes))
         elif not cols and not space.lanes and rows:
             granule = max(granule, BLOCK // size)
     return granule
@@ -143,13 +144,10 @@ def _choose_rows(space: Space, soc: Soc, outer: int) -> Plan | None:
     granule = row_granule(space)
     cores = 1 if is_ordered(space) else soc.cores
     rows = space.rows
-    if rows <= granule:
+    if rows <= granule and rows <= MAX_REPEAT:
         plan = Plan("rows", rows, space.columns, min(cores, outer))
         return plan if _fits(space, soc, plan) else _fewer_rows(space, soc, granule, outer)
     most = min(MAX_REPEAT // granule * granule or granule, -(-rows // granule) * granule)
-    if granule > MAX_REPEAT and not _fits(space, soc, Plan("rows", granule, space.columns, 1)):
-        granule = LANES
-        most = MAX_REPEAT // granule * granule
     best = _largest(space, soc, lambda r: Plan("rows", r, space.columns, 1), granule, most)
     if best == 0:
         return _fewer_rows(space, soc, granule, outer)
@@ -188,36 +186,53 @@ def _choose_split(space: Space, soc: Soc, outer: int, aligned: bool) -> Plan:
     return Plan("split", 1, columns, 1 if single else min(soc.cores, items))
 
 
-def _largest(space: Space, soc: Soc, plan_of, unit: int, most: int) -> int:  # noqa: ANN001
+def _largest(space: Space, soc: Soc, plan_of: Callable[[int], Plan], unit: int, most: int) -> int:
     """Largest multiple of `unit` up to `most` that fits UB; 0 if none."""
     most = max(unit, most // unit * unit)
     budget = soc.core.buffers["ub"].size - RESERVE
     probe = min(most, unit * 8)
-    used = ub_bytes(_build(space, soc, "probe", plan_of(probe)))
+    used = _probe(space, soc, plan_of(probe))
     size = min(most, max(unit, int(budget * probe / max(1, used)) // unit * unit))
     while size >= unit:
-        if ub_bytes(_build(space, soc, "probe", plan_of(size))) <= budget:
+        if _probe(space, soc, plan_of(size)) <= budget:
             return size
         size = min(size - unit, int(size * 0.9) // unit * unit)
     return 0
 
 
 def _fits(space: Space, soc: Soc, plan: Plan) -> bool:
-    return ub_bytes(_build(space, soc, "probe", plan)) <= soc.core.buffers["ub"].size - RESERVE
+    return _probe(space, soc, plan) <= soc.core.buffers["ub"].size - RESERVE
 
 
 def ub_bytes(kernel: KernelOp) -> int:
-    """UB that the kernel's buffers take at once, rings included (an upper bound: lifetimes are not looked at)."""
+    """Bytes of all allocations in UB."""
     return sum(
         op.result.type.size.data * op.ring_depth
         for op in kernel.walk()
-        if isinstance(op, AllocOp)
+        if isinstance(op, AllocOp) and isinstance(op.result.type, BufferType)
     )
 
 
 # ------------------------------------------------------------------------------------------ building
+class _Probe(KernelBuilder):
+    """Counts the buffers of a plan without making instructions: what tile search asks many times."""
+
+    def op(self, mnemonic: str, dtype: str, *addresses: Ref, limits: Mapping[str, int] | None = None,
+           extents: Sequence[int] | None = None, **values: Index) -> InstructionOp | None:  # type: ignore[override]
+        return None
+
+
+def _probe(space: Space, soc: Soc, plan: Plan) -> int:
+    """UB that a plan's buffers take at once, rings included (an upper bound: lifetimes are not looked at)."""
+    kb = _Probe("probe", soc, len(space.operands) + len(space.results), plan.blocks)
+    return ub_bytes(_emit(kb, space, plan))
+
+
 def _build(space: Space, soc: Soc, name: str, plan: Plan) -> KernelOp:
-    kb = KernelBuilder(name, soc, len(space.operands) + len(space.results), plan.blocks)
+    return _emit(KernelBuilder(name, soc, len(space.operands) + len(space.results), plan.blocks), space, plan)
+
+
+def _emit(kb: KernelBuilder, space: Space, plan: Plan) -> KernelOp:
     body = Body(kb, space)
     if plan.mode == "flat":
         _flat(kb, space, body, plan)
@@ -275,19 +290,20 @@ def _items(space: Space, inner: int) -> int:
 
 
 def _rows(kb: KernelBuilder, space: Space, body: Body, plan: Plan) -> None:
-    tiles = -(-space.rows // plan.rows)
+    step = min(plan.rows, space.rows)
+    tiles = -(-space.rows // step)
     padded = padded_columns(space)
     columns = Count.of(space.columns)
-    body.hoist(Tile(plan.rows, plan.rows, columns, padded, space.lanes), padded)
+    body.hoist(Tile(step, step, columns, padded, space.lanes), padded)
     first, count = kb.partition(_items(space, tiles))
     with kb.loop(count) as t:
         index = kb.add(first, t)
-        row = kb.mul(kb.rem(index, tiles), plan.rows)
-        rows: Index = plan.rows
-        if space.rows % plan.rows:
-            rows = kb.min(plan.rows, kb.sub(space.rows, row))
+        row = kb.mul(kb.rem(index, tiles), step)
+        rows: Index = step
+        if space.rows % step:
+            rows = kb.min(step, kb.sub(space.rows, row))
         place = Place(_outer(kb, space, kb.div(index, tiles)), row, 0)
-        body.tile(Tile(rows, plan.rows, columns, padded, space.lanes), place)
+        body.tile(Tile(rows, step, columns, padded, space.lanes), place)
 
 
 def _split(kb: KernelBuilder, space: Space, body: Body, plan: Plan) -> None:

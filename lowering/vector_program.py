@@ -62,14 +62,14 @@ def raw_bits(value: float, dtype: str) -> int:
 class Program:
     """Nodes in execution order, with the small algebra that the expansions share."""
 
-    def __init__(self, soc: Soc, rank: int, reduced: Sequence[bool]) -> None:
+    def __init__(self, soc: Soc, extents: Sequence[int], reduced: Sequence[bool]) -> None:
         self.soc = soc
         self.nodes: list[Node] = []
-        self.rank = rank
-        self.reduced = tuple(reduced)
+        self.extents = tuple(extents)
+        self.reduced = tuple(r and e > 1 for r, e in zip(reduced, extents, strict=True))
         self.body_op = 0
         self._known: dict[Node, int] = {}
-        self.none: Mask = (False,) * rank
+        self.none: Mask = (False,) * len(self.extents)
 
     # ------------------------------------------------------------------ construction
     def _add(self, node: Node) -> int:
@@ -147,10 +147,13 @@ class Program:
 
     def reduce(self, op: str, x: int) -> int:
         n = self.nodes[x]
+        constant = [e for m, r, e in zip(n.mask, self.reduced, self.extents, strict=True) if r and not m]
+        if op == "reduce_sum":
+            x = self.muls(x, float(math.prod(constant)))
+            n = self.nodes[x]
+        if not any(m and r for m, r in zip(n.mask, self.reduced, strict=True)):
+            return x
         mask = tuple(m and not r for m, r in zip(n.mask, self.reduced, strict=True))
-        full = tuple(m or r for m, r in zip(n.mask, self.reduced, strict=True))
-        if full != n.mask:  # reducing what does not vary: the caller scales or keeps it
-            raise ValueError("reduction of a value that does not vary along the reduced dims")
         return self._add(Node(op, n.dtype, (x,), None, mask, n.dtype))
 
     # ------------------------------------------------------------------ conversions
@@ -264,11 +267,17 @@ class Program:
         return total
 
 
-def preserves_zero(program: Program, results: Sequence[int]) -> bool:
-    """Whether zero padding lanes in all inputs give zero padding lanes in all results (decision D9)."""
+def preserves_zero(program: Program, results: Sequence[int], along: int = -1) -> bool:
+    """Whether zero padding in all inputs gives zero padding in all results (decision D9).
+
+    With `along`, padding of that dim is meant: inputs that do not vary along it have no zeros there.
+    """
     values: list[float] = []
     with np.errstate(all="ignore"):
         for node in program.nodes:
+            if node.op == "load" and along >= 0 and not node.mask[along]:
+                values.append(math.nan)
+                continue
             values.append(_scalar_value(node, [values[a] for a in node.args]))
     return all(values[r] == 0 for r in results)
 
@@ -286,9 +295,9 @@ def _scalar_value(node: Node, a: list[float]) -> float:
         case "vmuls":
             return float(one * imm)
         case "vmaxs":
-            return max(float(one), imm)
+            return float(np.maximum(one, imm))
         case "vmins":
-            return min(float(one), imm)
+            return float(np.minimum(one, imm))
         case "vadd":
             return a[0] + a[1]
         case "vsub":
@@ -296,9 +305,9 @@ def _scalar_value(node: Node, a: list[float]) -> float:
         case "vmul":
             return a[0] * a[1]
         case "vmax":
-            return max(a[0], a[1])
+            return float(np.maximum(a[0], a[1]))
         case "vmin":
-            return min(a[0], a[1])
+            return float(np.minimum(a[0], a[1]))
         case "vdiv":
             return float(np.float32(a[0]) / np.float32(a[1]))
         case "vexp":
@@ -314,7 +323,7 @@ def _scalar_value(node: Node, a: list[float]) -> float:
         case "vabs":
             return abs(a[0])
         case "vrelu" | "reduce_max" | "reduce_min" | "reduce_sum" | "vlrelu":
-            return max(a[0], 0.0) if node.op == "vrelu" else a[0]
+            return float(np.maximum(a[0], 0.0)) if node.op == "vrelu" else a[0]
         case "vconv":
             return a[0]
         case "vand":

@@ -171,7 +171,7 @@ class _Analysis:
 
     def program(self) -> tuple[Program, list[int]]:
         """The expanded body and the node of each result."""
-        program = Program(self.soc, len(self.physical), self.reduced)
+        program = Program(self.soc, [e for _, e in self.physical], self.reduced)
         block = self.group.body.block
         nodes: dict[SSAValue, int] = {}
         for i, (argument, value) in enumerate(zip(block.args, self.group.inputs, strict=True)):
@@ -204,12 +204,12 @@ def analyse(group: ascend.GroupOp, soc: Soc) -> Space:
     found = _Analysis(group, soc)
     program, results = found.program()
     lane_tail, row_tail = _padding(found)
-    lane_physical = -1
-    if found.blocked and (lane_tail or row_tail) and not preserves_zero(program, results):
-        lane_physical = _channel_dim(found)
-        results = _zero_padding(found, program, results, lane_tail, row_tail)
-    else:
-        lane_tail = row_tail = 0
+    if lane_tail and preserves_zero(program, results):
+        lane_tail = 0
+    if row_tail and preserves_zero(program, results, len(found.physical) - 1):
+        row_tail = 0
+    lane_physical = _channel_dim(found) if lane_tail else -1
+    results = _zero_padding(found, program, results, lane_tail, row_tail)
     keep, dims = _collapse(found, program)
     mask = _collapser(keep)
     operands = [
@@ -267,6 +267,8 @@ def _channel_dim(found: _Analysis) -> int:
 
 def _zero_padding(found: _Analysis, program: Program, results: list[int], lanes: int, rows: int) -> list[int]:
     """ANDs the results with masks of valid lanes and rows: 0xffff or 0, whatever the lane holds (decision D9)."""
+    if not lanes and not rows:
+        return results
     channel = _channel_dim(found)
     out: list[int] = []
     for node in results:

@@ -225,9 +225,8 @@ class _Instruction:
             self._run(moved, self._strides(blocks, reps), reps, count, halves)
 
     def _run(self, forms: list[_Form], strides: dict[str, int], reps: list[int], count: Count, halves: int) -> None:
-        static = isinstance(count.n, int)
-        if static and (not self.counter or count.limit // halves <= MAX_REPEAT * self.lanes):
-            self._static_run(forms, strides, reps, count.limit // halves)
+        if isinstance(count.n, int) and (not self.counter or count.n // halves <= MAX_REPEAT * self.lanes):
+            self._static_run(forms, strides, reps, count.n // halves)
             return
         if self.counter:
             n = self.kb.div(count.n, halves)

@@ -73,7 +73,7 @@ class Case:
             layout = ascend.layout_of(v)
             logical = layout.unpack(array, ascend.shape_of(v))
             check = layout.pack(logical).reshape(-1)
-            assert np.array_equal(check.view(np.uint8), array.reshape(-1).view(np.uint8)), "padding is not zero"
+            assert np.array_equal(check, array.reshape(-1), equal_nan=True), "padding is not zero"
             found.append(logical.astype(kind))
         return found
 
