@@ -341,7 +341,7 @@ class GroupOp(IRDLOperation):
         printer.print_string(" ")
         printer.print_region(self.body)
         printer.print_string(" : ")
-        printer.print_operation_type(self)
+        printer.print_function_type(self.operand_types, self.result_types)
 
     @classmethod
     def parse(cls, parser: Parser) -> GroupOp:
@@ -537,7 +537,7 @@ class ConcatViewOp(IRDLOperation):
         printer.print_string(f" axis {self.axis.value.data}")
         printer.print_op_attributes(self.attributes)
         printer.print_string(" : ")
-        printer.print_operation_type(self)
+        printer.print_function_type(self.operand_types, self.result_types)
 
     @classmethod
     def parse(cls, parser: Parser) -> ConcatViewOp:

@@ -93,7 +93,7 @@ class Rebuild:
             if needs_detour(home, layout):
                 source = self.get(value, ND, user)
             new = ascend.TransDataOp(source, layout)
-            new.location = source.owner.location if isinstance(source.owner, Operation) else new.location
+            new.location = (source.owner if isinstance(source.owner, Operation) else user).location
             self._behind(new, source)
         new.results[0].name_hint = value.name_hint
         self.made[value, layout] = new.results[0]

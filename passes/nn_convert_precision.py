@@ -196,11 +196,11 @@ class Converter:
         else:
             source = self.versions[value, others[0]] if others else value
             new = nn.CastOp(source, dtype)
-        self._insert_behind(new, source)
+        self._insert_behind(new, source, user)
         self.versions[value, dtype] = new.results[0]
         return new.results[0]
 
-    def _insert_behind(self, new: Operation, value: SSAValue) -> None:
+    def _insert_behind(self, new: Operation, value: SSAValue, user: Operation) -> None:
         owner = value.owner
         if isinstance(owner, Operation):
             new.location = owner.location
@@ -208,6 +208,7 @@ class Converter:
             return
         first = self.block.first_op
         assert first is not None
+        new.location = user.location  # a model input has no node of its own
         self.block.insert_op_before(new, first)
 
     def _return(self, op: ReturnOp) -> None:
