@@ -19,12 +19,15 @@ from numpy.typing import NDArray
 
 from ..isa.extents import BLOCK, FRACTAL, lanes_of, operand_types, type_size
 from ..isa.model import Instruction
+from .img2col import positions_table, version1_table
 
 Values: TypeAlias = Mapping[str, int]
 Bools: TypeAlias = NDArray[np.bool_]
 Ints: TypeAlias = NDArray[np.int64]
 
 _ALL = (1 << 64) - 1
+_PATTERNS = {1: (0, 2), 2: (1, 2), 3: (0, 4), 4: (1, 4), 5: (2, 4), 6: (3, 4)}  # vreduce: first lane, step
+_PADDING = 1 << 32  # img2col tables name padding by a cell number far behind the end of L1
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,22 +200,21 @@ def _vector(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
 
 
 def reduce_result_bytes(row: Instruction, dtype: str, v: Values) -> Ints:
-    """Byte numbers that a reduction writes."""
+    """Byte numbers that a reduction writes; where no lane takes part nothing is written."""
     size = type_size(dtype)
     active = active_lanes(v, 256 // size)
-    repeat: Ints = np.arange(active.shape[0], dtype=np.int64)[active.any(axis=1)] * v["dst_rep"]
     match row.mnemonic:
-        case "vcadd":
-            at, width = repeat * size, size
-        case "vcmax" | "vcmin":
-            at, width = repeat * 2 * size, 2 * size
         case "vcpadd":
-            at, width = repeat * 128, 128
+            groups, width, pitch = active[:, 0::2] | active[:, 1::2], size, v["dst_rep"] * 128
+        case "vcgadd" | "vcgmax" | "vcgmin":
+            groups = active.reshape(active.shape[0], 8, BLOCK // size).any(axis=2)
+            width, pitch = size, v["dst_rep"] * 8 * size
         case _:
-            groups = active.reshape(active.shape[0], 8, -1).any(axis=2)
-            which, block = np.nonzero(groups)
-            at, width = (which * v["dst_rep"] * 8 + block) * size, size
-    return (at[:, None] + np.arange(width)).astype(np.int64)
+            groups = active.any(axis=1, keepdims=True)
+            width = size if row.mnemonic == "vcadd" else 2 * size
+            pitch = v["dst_rep"] * width
+    repeat, group = np.nonzero(groups)
+    return ((repeat * pitch + group * width)[:, None] + np.arange(width)).astype(np.int64)
 
 
 def _reduce(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
@@ -265,33 +267,18 @@ def load2d_sources(v: Values) -> Ints:
 def load3d_cells(dtype: str, v: Values) -> Ints:
     """(m rounded up to 16, k cells): number of the 32-byte cell [c1][h][w] that is read, -1 for padding."""
     c0 = BLOCK // type_size(dtype)
-    width, height = v["fm_width"], v["fm_height"]
-    reach_w = v["dilation_w"] * (v["filter_w"] - 1) + 1
-    out_w = max(1, (width + v["pad_left"] + v["pad_right"] - reach_w) // v["stride_w"] + 1)
-    m = v["m_start"] + np.arange(-(-v["m_extent"] // 16) * 16)[:, None]
-    k = v["k_start"] // c0 + np.arange(v["k_extent"] // c0)[None, :]
-    taps = v["filter_w"] * v["filter_h"]
-    row = m // out_w * v["stride_h"] - v["pad_top"] + k % taps // v["filter_w"] * v["dilation_h"]
-    column = m % out_w * v["stride_w"] - v["pad_left"] + k % v["filter_w"] * v["dilation_w"]
-    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-    return np.where(inside, (k // taps * height + row) * width + column, -1).astype(np.int64)
+    positions = v["m_start"] + np.arange(-(-v["m_extent"] // 16) * 16)
+    taps = v["k_start"] // c0 + np.arange(v["k_extent"] // c0)
+    return _without_padding(positions_table(dict(v), positions, taps))
 
 
 def load3dv1_cells(v: Values) -> Ints:
     """(repeat, 16): number of the cell that each row of each fractal is read from, -1 for padding."""
-    width, height = v["fm_width"], v["fm_height"]
-    repeat = np.arange(v["repeat"])[:, None]
-    reach_w = v["dilation_w"] * (v["filter_w"] - 1) + 1
-    out_w = max(1, (width + v["pad_left"] + v["pad_right"] - reach_w) // v["stride_w"] + 1)
-    tap = v["fetch_h"] * v["filter_w"] + v["fetch_w"] + (0 if v["repeat_mode"] else repeat)
-    position = np.arange(16)[None, :] + (16 * repeat if v["repeat_mode"] else 0)
-    position = position + (v["left_top_w"] + v["pad_left"]) // v["stride_w"]
-    taps = v["filter_w"] * v["filter_h"]
-    kernel = tap % taps
-    row = v["left_top_h"] + position // out_w * v["stride_h"] + kernel // v["filter_w"] * v["dilation_h"]
-    column = position % out_w * v["stride_w"] - v["pad_left"] + kernel % v["filter_w"] * v["dilation_w"]
-    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-    return np.where(inside, ((v["c1"] + tap // taps) * height + row) * width + column, -1).astype(np.int64)
+    return _without_padding(version1_table(dict(v)))
+
+
+def _without_padding(table: Ints) -> Ints:
+    return np.where(table < _PADDING, table, -1)
 
 
 def _load(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
@@ -350,8 +337,9 @@ def _gather(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
         # Which bytes of the table are read depends on data: its first block stands for it.
         offsets = lane_bytes(active, 4, 1, lanes * 4 // BLOCK) if active.size else np.zeros((0, 4), np.int64)
         return _lanes(active, size, 1, v["dst_rep"]), from_bytes(offsets), solid(BLOCK if active.any() else 0)
-    kept = lanes // (2 if v["pattern"] < 3 else 4)
-    return solid(active.shape[0] * kept * size), _lanes(active, size, v["src_blk"], v["src_rep"])
+    first, step = _PATTERNS[v["pattern"]]
+    kept = active & (np.arange(lanes) % step == first)
+    return solid(int(np.count_nonzero(kept)) * size), _lanes(kept, size, v["src_blk"], v["src_rep"])
 
 
 def _scalar(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
