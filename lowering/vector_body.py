@@ -1,9 +1,9 @@
 """Runs a program on tiles: which nodes in which scope, buffers, loads and stores.
 
-Nodes that depend neither on the row nor on the outer indices (a LayerNorm's scale, a dynamic scalar) are computed once
-per kernel (`hoist`); the others per tile (`tile`), or, for rows longer than UB, in phases (`phases`).  Temporaries
-are reused as soon as their last reader is done, in place where an instruction allows; tiles that a DMA fills or
-drains are buffers of their own with two instances.
+Nodes that depend neither on the row nor on the outer indices (a LayerNorm's scale, a dynamic scalar) are
+computed once per kernel (`hoist`); the others per tile (`tile`), or, for rows longer than UB, in phases
+(`phases`).  Temporaries are reused as soon as their last reader is done, in place where an instruction
+allows; tiles that a DMA fills or drains are buffers of their own with two instances.
 """
 
 from __future__ import annotations
@@ -18,8 +18,17 @@ from .vector_program import NEUTRAL, REDUCTIONS, SIZES, Node
 from .vector_reduce import reduce_rows
 from .vector_space import Operand, Space
 from .vector_tiles import BLOCK, LANES, Count, Tile, TileEmitter, Value
+from .vector_transfer import (
+    copy_run,
+    expand,
+    load_full,
+    pack,
+    packed_buffer,
+    store_full,
+    store_room,
+    ub_buffer,
+)
 from .vector_window import Scales, pool_windows, window_scales
-from .vector_transfer import copy_run, expand, load_full, pack, packed_buffer, store_full, store_room, ub_buffer
 
 GM_ON_CHIP = {"bool": "u8", "u8": "u8", "i8": "s8", "f16": "f16", "f32": "f32", "i32": "s32"}
 """Element type of a tile as the DMA brings it."""
@@ -93,7 +102,9 @@ class Body:
             chosen = [n for n in chosen if n not in self.stores]
         needed = {a for n in self.live for a in self.nodes[n].args if n not in chosen} | set(self.stores)
         scope = _Scope(TileEmitter(self.kb, tile), padded, 1)
-        self.window_scales = window_scales(self.kb, self.space.window) if self.space.window is not None else None
+        self.window_scales = (
+            window_scales(self.kb, self.space.window) if self.space.window is not None else None
+        )
         place = Place([0] * max(0, len(self.space.dims) - 2), 0, 0)
         self._count_uses(scope, chosen, needed)
         self._run(scope, chosen, place)
@@ -107,7 +118,9 @@ class Body:
         self._count_uses(scope, chosen, set(self.stores))
         self._run(scope, chosen, place)
 
-    def phases(self, pieces: int, piece: Callable[[Index], tuple[Tile, Index]], outer: Sequence[Index], row: Index) -> None:
+    def phases(
+        self, pieces: int, piece: Callable[[Index], tuple[Tile, Index]], outer: Sequence[Index], row: Index
+    ) -> None:
         """One row in pieces: a pass over it for each generation of reductions, and one for the results."""
         kb = self.kb
         level = self._levels()
@@ -115,7 +128,11 @@ class Body:
         row_tile = Tile(1, 1, Count.of(LANES), LANES, self.space.lanes)
         row_scope = _Scope(TileEmitter(kb, row_tile), 0, 2, dict(self.fixed))
         self._place_lanes(row_scope, place)
-        row_nodes = [n for n in self.live if n not in self.fixed and not self._varies(n)[2] and not self.nodes[n].is_reduction]
+        row_nodes = [
+            n
+            for n in self.live
+            if n not in self.fixed and not self._varies(n)[2] and not self.nodes[n].is_reduction
+        ]
         self._count_uses(row_scope, row_nodes, set(self.live))
         for current in range(max(level.values(), default=0) + 1):
             self._run(row_scope, [n for n in row_nodes if level[n] == current], place)
@@ -135,8 +152,15 @@ class Body:
             level[n] = max((level[a] for a in node.args), default=0) + (1 if node.is_reduction else 0)
         return level
 
-    def _accumulate(self, row_scope: _Scope, targets: list[int], pieces: int, piece: Callable[[Index], tuple[Tile, Index]],
-                    outer: Sequence[Index], row: Index) -> None:
+    def _accumulate(
+        self,
+        row_scope: _Scope,
+        targets: list[int],
+        pieces: int,
+        piece: Callable[[Index], tuple[Tile, Index]],
+        outer: Sequence[Index],
+        row: Index,
+    ) -> None:
         tile, _ = piece(0)
         limit = -(-tile.columns.limit // LANES) * LANES
         emitter = TileEmitter(self.kb, Tile(1, 1, Count.of(limit), limit, self.space.lanes))
@@ -149,8 +173,16 @@ class Body:
         for n in targets:
             row_scope.values[n] = reduce_rows(emitter, self.nodes[n].op, sums[n], limit, limit, True)
 
-    def _pass(self, row_scope: _Scope, targets: list[int], pieces: int, piece: Callable[[Index], tuple[Tile, Index]],
-              outer: Sequence[Index], row: Index, sums: dict[int, Value]) -> None:
+    def _pass(
+        self,
+        row_scope: _Scope,
+        targets: list[int],
+        pieces: int,
+        piece: Callable[[Index], tuple[Tile, Index]],
+        outer: Sequence[Index],
+        row: Index,
+        sums: dict[int, Value],
+    ) -> None:
         chosen = self._ancestors(targets, lambda n: n not in row_scope.values)
         with self.kb.loop(pieces) as j:
             tile, start = piece(j)
@@ -251,17 +283,22 @@ class Body:
     def _reduce(self, scope: _Scope, n: int, node: Node) -> None:
         a = node.args[0]
         dies = scope.uses.get(a, 0) == 1 and a in scope.owned
-        scope.values[n] = reduce_rows(scope.emitter, node.op, scope.values[a], self.space.columns, scope.padded, dies)
+        scope.values[n] = reduce_rows(
+            scope.emitter, node.op, scope.values[a], self.space.columns, scope.padded, dies
+        )
 
     # ------------------------------------------------------------------ constants
     def _splat(self, scope: _Scope, node: Node) -> Value:
         ref = ub_buffer(self.kb, LANES * SIZES[node.dtype])
         value = Value(ref, node.dtype, False, False, 0)
-        scope.emitter.apply("vector_dup", node.dtype, value, [], float(node.imm) if isinstance(node.imm, int | float) else 0.0)
+        scope.emitter.apply(
+            "vector_dup", node.dtype, value, [], float(node.imm) if isinstance(node.imm, int | float) else 0.0
+        )
         return value
 
     def _lane_mask(self, scope: _Scope, node: Node) -> Value:
-        """All-ones where lanes (or rows of a matrix) hold data, zero in padding, for the whole varying dim."""
+        """All-ones where lanes (or rows of a matrix) hold data, zero in padding, for the whole varying
+        dim."""
         space, size = self.space, SIZES[node.dtype]
         varying = [i for i, m in enumerate(node.mask) if m]
         blocks = space.dims[varying[0]] if varying else 1
@@ -348,7 +385,15 @@ class Body:
         value = Value(ub_buffer(self.kb, size, depth=scope.depth), dtype, rows, False, pitch, uniform=False)
         tile = scope.emitter.tile
         count = self.kb.mul(tile.rows, LANES) if rows else LANES
-        copy_run(self.kb, "copy_gm_to_ubuf", value.ref, source, count, tile.rows_limit * LANES if rows else LANES, SIZES[dtype])
+        copy_run(
+            self.kb,
+            "copy_gm_to_ubuf",
+            value.ref,
+            source,
+            count,
+            tile.rows_limit * LANES if rows else LANES,
+            SIZES[dtype],
+        )
         if dtype != node.dtype:
             raise AscendError("E40021", f"{dtype} data in a blocked layout")
         return value
@@ -366,9 +411,16 @@ class Body:
             copy_run(kb, "copy_gm_to_ubuf", raw, source, count, limit, size)
             packed = packed_buffer(kb, limit, node.dtype)
             strip = TileEmitter(kb, Tile(1, 1, Count(count, limit), 0, 0))
-            strip.apply("vconv", f"{dtype}2{node.dtype}", Value(packed, node.dtype, False, True, 0), [Value(raw, dtype, False, True, 0)])
+            strip.apply(
+                "vconv",
+                f"{dtype}2{node.dtype}",
+                Value(packed, node.dtype, False, True, 0),
+                [Value(raw, dtype, False, True, 0)],
+            )
         pitch = LANES * SIZES[node.dtype]
-        return Value(expand(kb, packed, node.dtype, count, limit), node.dtype, rows, False, pitch if rows else 0)
+        return Value(
+            expand(kb, packed, node.dtype, count, limit), node.dtype, rows, False, pitch if rows else 0
+        )
 
     def _store(self, scope: _Scope, value: Value, operand: Operand, place: Place) -> None:
         kb, tile = self.kb, scope.emitter.tile

@@ -1,7 +1,8 @@
 """nn ops as sequences of vector instructions: one row of `EXPANSIONS` per op.
 
-What a chip lacks is read from its SoC data (`Program.has`), never from its name.  Values are f16 unless accuracy asks
-for f32: sums always, and functions that would lose bits in a chain of f16 roundings (sigmoid, tanh, erf).
+What a chip lacks is read from its SoC data (`Program.has`), never from its name.  Values are f16 unless
+accuracy asks for f32: sums always, and functions that would lose bits in a chain of f16 roundings (sigmoid,
+tanh, erf).
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from .vector_program import Program
 Expansion = Callable[[Program, nn.NNOp, list[int]], int]
 
 BIG_STEPS = {"f16": (4096.0, 4096.0), "f32": (2.0**75, 2.0**75)}
-"""Factors that lift the smallest subnormal to at least 1: a difference becomes a truth value without a compare."""
+"""Factors that lift the smallest subnormal to at least 1: a difference becomes a truth value without a
+compare."""
 
 
 def chip_type(dtype: str) -> str:
@@ -346,7 +348,9 @@ EXPANSIONS: dict[type[Operation], Expansion] = {
     nn.SoftplusOp: _in_f32(_softplus),
     nn.EluOp: lambda p, op, a: _elu_like(p, p.wide(a[0]), _number(op, "alpha"), 1.0),
     nn.CeluOp: lambda p, op, a: _elu_like(p, p.wide(a[0]), _number(op, "alpha"), 1 / _number(op, "alpha")),
-    nn.SeluOp: lambda p, op, a: p.muls(_elu_like(p, p.wide(a[0]), _number(op, "alpha"), 1.0), _number(op, "gamma")),
+    nn.SeluOp: lambda p, op, a: p.muls(
+        _elu_like(p, p.wide(a[0]), _number(op, "alpha"), 1.0), _number(op, "gamma")
+    ),
     nn.SinOp: _in_f32(lambda p, x: _sine(p, x, 0.0)),
     nn.CosOp: _in_f32(lambda p, x: _sine(p, x, 0.25)),
     nn.FloorOp: _round("f"),

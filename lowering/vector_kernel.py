@@ -1,15 +1,17 @@
 """Kernels for fused vector groups: `generate` and `choose_schedule`.
 
-One generator for every group of elementwise, broadcast, select, cast and reduction ops: `vector_space.py` finds the
-loops and the program, `vector_tiles.py` covers a tile with instructions, this module cuts the iteration space into
-tiles and blocks and walks over it.  Three ways to tile (schedule key `mode`):
+One generator for every group of elementwise, broadcast, select, cast and reduction ops: `vector_space.py`
+finds the loops and the program, `vector_tiles.py` covers a tile with instructions, this module cuts the
+iteration space into tiles and blocks and walks over it.  Three ways to tile (schedule key `mode`):
 
 * `flat`: all operands cover the whole space; it is one run of elements, cut at multiples of 128.
 * `rows`: tiles of whole rows.
-* `split`: rows that are longer than UB: a tile is a piece of one row.  A reduction then takes one pass over the row
-  per phase (decision D16): partial results accumulate in UB, what a later phase needs is recomputed from GM.
+* `split`: rows that are longer than UB: a tile is a piece of one row.  A reduction then takes one pass over
+  the row per phase (decision D16): partial results accumulate in UB, what a later phase needs is recomputed
+  from GM.
 
-Loaded and stored tiles rotate in rings of two, so that DMA of the next tile overlaps the arithmetic of this one.
+Loaded and stored tiles rotate in rings of two, so that DMA of the next tile overlaps the arithmetic of this
+one.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..dialects import ascend, dtypes
-from ..dialects.davinci import AllocOp, BufferType, KernelOp
+from ..dialects.davinci import AllocOp, KernelOp
 from ..dialects.davinci_instruction import InstructionOp
+from ..dialects.davinci_isa import OP_BY_MNEMONIC
 from ..runtime.errors import AscendError
 from ..runtime.soc import Soc
 from .kernel_builder import Index, KernelBuilder, Ref
@@ -92,7 +95,8 @@ def row_granule(space: Space) -> int:
 
 
 def is_ordered(space: Space) -> bool:
-    """Whether stores of neighbouring outer indices share a block of GM: then one core stores them in order."""
+    """Whether stores of neighbouring outer indices share a block of GM: then one core stores them in
+    order."""
     for _, operand in space.results:
         outer, rows, cols = space.varies(operand.mask)
         size = dtypes.size_of(operand.gm_type)
@@ -111,8 +115,15 @@ def _choose(space: Space, soc: Soc) -> Plan:
     for d in space.dims[:-2]:
         outer *= d
     full_results = all(space.varies(o.mask)[2] for _, o in space.results)
-    aligned = space.lanes > 0 or all(space.columns * dtypes.size_of(o.gm_type) % BLOCK == 0 for _, o in space.results)
-    few = outer * space.rows < TILES_PER_BLOCK * soc.cores and space.columns >= 4096 and full_results and aligned
+    aligned = space.lanes > 0 or all(
+        space.columns * dtypes.size_of(o.gm_type) % BLOCK == 0 for _, o in space.results
+    )
+    few = (
+        outer * space.rows < TILES_PER_BLOCK * soc.cores
+        and space.columns >= 4096
+        and full_results
+        and aligned
+    )
     if space.window is not None or space.reduced or not few:
         plan = _choose_rows(space, soc, outer)
         if plan is not None:
@@ -206,20 +217,25 @@ def _fits(space: Space, soc: Soc, plan: Plan) -> bool:
 
 def ub_bytes(kernel: KernelOp) -> int:
     """Bytes of all allocations in UB."""
-    return sum(
-        op.result.type.size.data * op.ring_depth
-        for op in kernel.walk()
-        if isinstance(op, AllocOp) and isinstance(op.result.type, BufferType)
-    )
+    return sum(op.result.type.size.data * op.ring_depth for op in kernel.walk() if isinstance(op, AllocOp))
 
 
 # ------------------------------------------------------------------------------------------ building
 class _Probe(KernelBuilder):
     """Counts the buffers of a plan without making instructions: what tile search asks many times."""
 
-    def op(self, mnemonic: str, dtype: str, *addresses: Ref, limits: Mapping[str, int] | None = None,
-           extents: Sequence[int] | None = None, **values: Index) -> InstructionOp | None:  # type: ignore[override]
-        return None
+    _nothing = OP_BY_MNEMONIC["pipe_barrier"]("", [], {"pipe": 1})
+
+    def op(
+        self,
+        mnemonic: str,
+        dtype: str,
+        *addresses: Ref,
+        limits: Mapping[str, int] | None = None,
+        extents: Sequence[int] | None = None,
+        **values: Index,
+    ) -> InstructionOp:
+        return self._nothing
 
 
 def _probe(space: Space, soc: Soc, plan: Plan) -> int:
@@ -312,7 +328,11 @@ def _split(kb: KernelBuilder, space: Space, body: Body, plan: Plan) -> None:
 
     def piece(j: Index) -> tuple[Tile, Index]:
         start = kb.mul(j, plan.columns)
-        n: Index = kb.min(plan.columns, kb.sub(space.columns, start)) if space.columns % plan.columns else plan.columns
+        n: Index = (
+            kb.min(plan.columns, kb.sub(space.columns, start))
+            if space.columns % plan.columns
+            else plan.columns
+        )
         has_tail = flag(kb, j, pieces - 1) if tail else 0
         limit = min(plan.columns, space.columns)
         columns = Count(n, limit, kb.div(n, GROUP), tail, has_tail)

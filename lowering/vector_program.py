@@ -1,9 +1,9 @@
 """The vector generator's own small program: one node per vector instruction, on whole tiles.
 
 A fused `nn` body is first expanded (`vector_expand.py`) into nodes that are what the vector unit can do: one
-mnemonic, one element type, one rounding.  A node also says along which dimensions of the iteration space its value
-varies (`mask`); that alone decides whether it is a full tile, one value per row, one row for all rows, or a single
-value, and hence how an instruction addresses it.  Equal nodes are made once.
+mnemonic, one element type, one rounding.  A node also says along which dimensions of the iteration space its
+value varies (`mask`); that alone decides whether it is a full tile, one value per row, one row for all rows,
+or a single value, and hence how an instruction addresses it.  Equal nodes are made once.
 
 Booleans are f16 0 or 1 on the chip (decision D13).
 """
@@ -32,8 +32,8 @@ NEUTRAL = {"reduce_sum": 0.0, "reduce_max": -math.inf, "reduce_min": math.inf}
 
 @dataclass(frozen=True)
 class Node:
-    """`op` is a mnemonic, a reduction, "load" (imm = operand number), "splat" (imm = value) or "lanes" (imm = see
-    `lane mask`): u16 all-ones in lanes that hold data, 0 in padding."""
+    """`op` is a mnemonic, a reduction, "load" (imm = operand number), "splat" (imm = value) or "lanes" (imm =
+    see `lane mask`): u16 all-ones in lanes that hold data, 0 in padding."""
 
     op: str
     dtype: str

@@ -1,9 +1,9 @@
 """Reductions along the rows of a tile: many rows at once, no loop over rows or lanes.
 
-A row is folded in halves by ordinary vadd/vmax with one repeat per row, until one repeat (ND) or one block of lanes
-(blocked layouts) is left.  In a blocked layout the 16 lanes are 16 channels: done.  In ND the lanes are joined by
-vcadd or vcgmax/vcgmin, which leave one packed element per row, and spread again to a block of equal lanes, because
-that is what later instructions can broadcast.
+A row is folded in halves by ordinary vadd/vmax with one repeat per row, until one repeat (ND) or one block of
+lanes (blocked layouts) is left.  In a blocked layout the 16 lanes are 16 channels: done.  In ND the lanes are
+joined by vcadd or vcgmax/vcgmin, which leave one packed element per row, and spread again to a block of equal
+lanes, because that is what later instructions can broadcast.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from .vector_tiles import BLOCK, LANES, MAX_STRIDE, REPEAT_BYTES, TileEmitter, V
 from .vector_transfer import expand, packed_buffer, ub_buffer
 
 
-def reduce_rows(emitter: TileEmitter, op: str, source: Value, columns: int, padded: int, in_place: bool) -> Value:
+def reduce_rows(
+    emitter: TileEmitter, op: str, source: Value, columns: int, padded: int, in_place: bool
+) -> Value:
     """The reduction of each row as a per-row block value.
 
     `columns` of `padded` elements per row count; the padding is set to the neutral element in `source`.
@@ -35,7 +37,9 @@ def reduce_rows(emitter: TileEmitter, op: str, source: Value, columns: int, padd
     return Value(blocks, source.dtype, True, False, LANES * size)
 
 
-def _fold(emitter: TileEmitter, join: str, source: Value, row: int, unit: int, stop: int, in_place: bool) -> tuple[Ref, int, int]:
+def _fold(
+    emitter: TileEmitter, join: str, source: Value, row: int, unit: int, stop: int, in_place: bool
+) -> tuple[Ref, int, int]:
     """Halves rows of `row` bytes until at most `stop` are left: (address, row pitch, bytes left)."""
     kb, tile = emitter.kb, emitter.tile
     work, pitch = source.ref, source.pitch or row
@@ -49,7 +53,13 @@ def _fold(emitter: TileEmitter, join: str, source: Value, row: int, unit: int, s
         columns = upper // SIZES[source.dtype]
         emitter.rows2d(join, source.dtype, [(to, to_pitch), (work, pitch), (work + half, pitch)], columns)
         if not in_place and half > upper:
-            emitter.rows2d("vadds", source.dtype, [(to + upper, to_pitch), (work + upper, pitch)], (half - upper) // SIZES[source.dtype], 0.0)
+            emitter.rows2d(
+                "vadds",
+                source.dtype,
+                [(to + upper, to_pitch), (work + upper, pitch)],
+                (half - upper) // SIZES[source.dtype],
+                0.0,
+            )
         work, pitch, row, in_place = to, to_pitch, half, True
     return work, pitch, row
 
@@ -70,13 +80,25 @@ def _compact(emitter: TileEmitter, work: Ref, pitch: int, dtype: str) -> Value:
     return Value(work, dtype, True, False, block, uniform=False)
 
 
-def _join_lanes(kb: KernelBuilder, op: str, dtype: str, work: Ref, pitch: int, left: int, emitter: TileEmitter) -> Ref:
+def _join_lanes(
+    kb: KernelBuilder, op: str, dtype: str, work: Ref, pitch: int, left: int, emitter: TileEmitter
+) -> Ref:
     rows, limit = emitter.tile.rows, emitter.tile.rows_limit
     packed = packed_buffer(kb, limit, dtype)
     lanes = left // SIZES[dtype]
     bound = {"repeat": limit}
     if op == "reduce_sum":
-        kb.op("vcadd", dtype, packed, work, limits=bound, repeat=rows, src_rep=pitch // BLOCK, **mask_bits(0, lanes))
+        kb.op(
+            "vcadd",
+            dtype,
+            packed,
+            work,
+            limits=bound,
+            repeat=rows,
+            src_rep=pitch // BLOCK,
+            extents=None,
+            **mask_bits(0, lanes),
+        )
         return packed
     name = "vcg" + op.removeprefix("reduce_")
     per = BLOCK // SIZES[dtype]
@@ -84,16 +106,40 @@ def _join_lanes(kb: KernelBuilder, op: str, dtype: str, work: Ref, pitch: int, l
     # One result per block, each row in a block of its own (the destination unit is 8 results), then one per row.
     step = BLOCK // (8 * SIZES[dtype])
     rough = ub_buffer(kb, -(-limit // 8) * REPEAT_BYTES)
-    kb.op("vector_dup", dtype, rough, repeat=-(-limit // 8), value=raw_bits(NEUTRAL[op], dtype))  # rows behind the last
-    kb.op(name, dtype, rough, work, limits=bound, repeat=rows, dst_rep=step, src_rep=pitch // BLOCK, **mask_bits(0, blocks * per))
+    kb.op(
+        "vector_dup", dtype, rough, repeat=-(-limit // 8), value=raw_bits(NEUTRAL[op], dtype)
+    )  # rows behind the last
+    kb.op(
+        name,
+        dtype,
+        rough,
+        work,
+        limits=bound,
+        repeat=rows,
+        dst_rep=step,
+        src_rep=pitch // BLOCK,
+        extents=None,
+        **mask_bits(0, blocks * per),
+    )
     _last_lanes(kb, name, dtype, packed, rough, blocks, emitter)
     return packed
 
 
-def _last_lanes(kb: KernelBuilder, name: str, dtype: str, packed: Ref, rough: Ref, blocks: int, emitter: TileEmitter) -> None:
+def _last_lanes(
+    kb: KernelBuilder, name: str, dtype: str, packed: Ref, rough: Ref, blocks: int, emitter: TileEmitter
+) -> None:
     """The first `blocks` lanes of each row's block → one packed element per row, 8 rows per repeat."""
     rows, limit = emitter.tile.rows, emitter.tile.rows_limit
     per = BLOCK // SIZES[dtype]
     bits = sum(((1 << blocks) - 1) << (per * i) for i in range(8))
     halves = [(b ^ (1 << 63)) - (1 << 63) for b in (bits >> 64, bits & (2**64 - 1))]
-    kb.op(name, dtype, packed, rough, limits={"repeat": -(-limit // 8)}, repeat=kb.ceil_div(rows, 8), mask_hi=halves[0], mask_lo=halves[1])
+    kb.op(
+        name,
+        dtype,
+        packed,
+        rough,
+        limits={"repeat": -(-limit // 8)},
+        repeat=kb.ceil_div(rows, 8),
+        mask_hi=halves[0],
+        mask_lo=halves[1],
+    )

@@ -1,11 +1,12 @@
 """The iteration space of a fused vector group and how each operand covers it.
 
-All full-shape operands of a group share one layout (docs/contract-layouts.md), so the physical dimensions of that
-layout are the loops: row-major for ND; N, C1, H, W and the C0 lanes for NC1HWC0; batch, N1, M and lanes for
-FRACTAL_NZ.  Neighbouring dimensions along which every operand behaves alike (varies or is broadcast, reduced or not)
-are one loop.  The innermost loop is the *column* dimension, contiguous in memory; the one around it is the *row*
-dimension; the others are *outer*.  A value that varies along columns and rows is a full tile, along rows only one
-value (ND) or one 16-lane block (blocked layouts) per row, along columns only one row for all rows.
+All full-shape operands of a group share one layout (docs/contract-layouts.md), so the physical dimensions of
+that layout are the loops: row-major for ND; N, C1, H, W and the C0 lanes for NC1HWC0; batch, N1, M and lanes
+for FRACTAL_NZ.  Neighbouring dimensions along which every operand behaves alike (varies or is broadcast,
+reduced or not) are one loop.  The innermost loop is the *column* dimension, contiguous in memory; the one
+around it is the *row* dimension; the others are *outer*.  A value that varies along columns and rows is a
+full tile, along rows only one value (ND) or one 16-lane block (blocked layouts) per row, along columns only
+one row for all rows.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ class Operand:
 
 @dataclass(frozen=True)
 class Window:
-    """A pooling: windows of one operand's planes. Sizes are (height, width); counts say how many positions of a window
-    enter a mean, per output row and column (empty for a maximum)."""
+    """A pooling: windows of one operand's planes. Sizes are (height, width); counts say how many positions of
+    a window enter a mean, per output row and column (empty for a maximum)."""
 
     operand: int
     kind: str  # "max" or "mean"
@@ -52,7 +53,8 @@ class Window:
 
 @dataclass
 class Space:
-    """`dims` collapsed extents, outermost first, in units of `lanes` (ND: elements); `results` node per result."""
+    """`dims` collapsed extents, outermost first, in units of `lanes` (ND: elements); `results` node per
+    result."""
 
     dims: list[int]
     lanes: int  # 16 for blocked layouts, 0 for ND
@@ -96,7 +98,8 @@ def _aligned(shape: Sequence[int], rank: int) -> tuple[int, ...]:
 
 
 def _physical(layout: Layout, shape: Sequence[int]) -> list[tuple[int, int]]:
-    """(logical dim, extent) of the physical dims without the lanes; NZ rows are one dim with their padding."""
+    """(logical dim, extent) of the physical dims without the lanes; NZ rows are one dim with their
+    padding."""
     if layout.format is Format.ND:
         return [(i, s) for i, s in enumerate(shape)]
     digits = layout.digits(shape)[:-1]
@@ -129,9 +132,15 @@ class _Analysis:
 
     def __init__(self, group: ascend.GroupOp, soc: Soc) -> None:
         self.group, self.soc = group, soc
-        self.pool = next((op for op in group.body.block.ops if isinstance(op, nn.MaxPoolOp | nn.AvgPoolOp)), None)
+        self.pool = next(
+            (op for op in group.body.block.ops if isinstance(op, nn.MaxPoolOp | nn.AvgPoolOp)), None
+        )
         pooled = self.pool.input if self.pool is not None else None
-        self.pooled = -1 if pooled is None else next((i for i, a in enumerate(group.body.block.args) if a is pooled), -1)
+        self.pooled = (
+            -1
+            if pooled is None
+            else next((i for i, a in enumerate(group.body.block.args) if a is pooled), -1)
+        )
         if self.pool is not None and self.pooled < 0:
             raise AscendError("E40021", "a pooling group pools one of its operands")
         operands = [v for i, v in enumerate(group.inputs) if i != self.pooled]
@@ -223,11 +232,25 @@ def analyse(group: ascend.GroupOp, soc: Soc) -> Space:
     ]
     reduced = [any(found.reduced[p] for p in group_) for group_ in keep]
     if any(reduced[:-1]):
-        raise AscendError("E40022", f"reduction over {sorted(found.axes)} of {list(found.shape)} in {found.layout}",
-                          expected="reduced axes that are the innermost dimensions of the layout")
+        raise AscendError(
+            "E40022",
+            f"reduction over {sorted(found.axes)} of {list(found.shape)} in {found.layout}",
+            expected="reduced axes that are the innermost dimensions of the layout",
+        )
     lane_dim = next((i for i, g in enumerate(keep) if lane_physical in g), -1)
-    return Space(dims, found.layout.c0 if found.blocked else 0, reduced[-1], program, nodes, operands, outputs,
-                 lane_tail, row_tail, lane_dim, _window(found))
+    return Space(
+        dims,
+        found.layout.c0 if found.blocked else 0,
+        reduced[-1],
+        program,
+        nodes,
+        operands,
+        outputs,
+        lane_tail,
+        row_tail,
+        lane_dim,
+        _window(found),
+    )
 
 
 def _window(found: _Analysis) -> Window | None:
@@ -235,18 +258,31 @@ def _window(found: _Analysis) -> Window | None:
     if pool is None:
         return None
     shape, out = nn.shape_of(pool.input), nn.shape_of(pool.output)
-    kernel, strides, pads, dilations = (nn.ints(a) for a in (pool.kernel, pool.strides, pool.pads, pool.dilations))
+    kernel, strides, pads, dilations = (
+        nn.ints(a) for a in (pool.kernel, pool.strides, pool.pads, pool.dilations)
+    )
     counts: list[tuple[int, ...]] = []
     if isinstance(pool, nn.AvgPoolOp):
         wide = pool.count_include_pad is not None
         for d in (0, 1):
             low, high = (-pads[d], shape[2 + d] + pads[2 + d]) if wide else (0, shape[2 + d])
             starts = [o * strides[d] - pads[d] for o in range(out[2 + d])]
-            counts.append(tuple(sum(low <= s + t * dilations[d] < high for t in range(kernel[d])) for s in starts))
+            counts.append(
+                tuple(sum(low <= s + t * dilations[d] < high for t in range(kernel[d])) for s in starts)
+            )
     pair = (counts[0], counts[1]) if counts else ((), ())
     kind = "mean" if counts else "max"
-    return Window(found.pooled, kind, (shape[2], shape[3]), (kernel[0], kernel[1]), (strides[0], strides[1]),
-                  (dilations[0], dilations[1]), (pads[0], pads[1]), pair, out[2])
+    return Window(
+        found.pooled,
+        kind,
+        (shape[2], shape[3]),
+        (kernel[0], kernel[1]),
+        (strides[0], strides[1]),
+        (dilations[0], dilations[1]),
+        (pads[0], pads[1]),
+        pair,
+        out[2],
+    )
 
 
 def _padding(found: _Analysis) -> tuple[int, int]:
@@ -266,15 +302,19 @@ def _channel_dim(found: _Analysis) -> int:
 
 
 def _zero_padding(found: _Analysis, program: Program, results: list[int], lanes: int, rows: int) -> list[int]:
-    """ANDs the results with masks of valid lanes and rows: 0xffff or 0, whatever the lane holds (decision D9)."""
+    """ANDs the results with masks of valid lanes and rows: 0xffff or 0, whatever the lane holds (decision
+    D9)."""
     if not lanes and not rows:
         return results
     channel = _channel_dim(found)
     out: list[int] = []
-    for node in results:
+    for result in results:
+        node = result
         if lanes:
             varies = tuple(i == channel and e > 1 for i, (_, e) in enumerate(found.physical))
-            node = program.binary("vand", node, program.lanes("lanes", varies, node), fold=False, optype="u16")
+            node = program.binary(
+                "vand", node, program.lanes("lanes", varies, node), fold=False, optype="u16"
+            )
         if rows:
             last = len(found.physical) - 1
             varies = tuple(i == last for i in range(len(found.physical)))

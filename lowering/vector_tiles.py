@@ -1,17 +1,17 @@
 """Vector instructions over whole tiles in UB.
 
-A tile is `rows` x `columns` elements; a value of the program covers it in one of four ways (`Value`): every element,
-one 16-lane block per row, one row for all rows, or one block.  One instruction reaches 255 repeats of 256 bytes with
-free strides, so a tile is covered by very few of them:
+A tile is `rows` x `columns` elements; a value of the program covers it in one of four ways (`Value`): every
+element, one 16-lane block per row, one row for all rows, or one block.  One instruction reaches 255 repeats
+of 256 bytes with free strides, so a tile is covered by very few of them:
 
-* contiguous against contiguous is one run: in counter mode a single instruction with the element count, else one
-  with `repeat` and one masked tail;
-* against a row or block broadcast either the repeats walk over the rows (a loop over 256-byte column chunks, the
-  last chunk masked) or along one row (a loop over rows); whichever needs fewer instructions and keeps row pitches
-  within the 8-bit stride fields.
+* contiguous against contiguous is one run: in counter mode a single instruction with the element count, else
+  one with `repeat` and one masked tail;
+* against a row or block broadcast either the repeats walk over the rows (a loop over 256-byte column chunks,
+  the last chunk masked) or along one row (a loop over rows); whichever needs fewer instructions and keeps row
+  pitches within the 8-bit stride fields.
 
-A block broadcast has block stride 0: all 8 blocks of a repeat read the same 32 bytes.  16 lanes of f32 are two
-blocks; where the lanes differ (channels of a blocked layout) even and odd blocks are two instructions.
+A block broadcast has block stride 0: all 8 blocks of a repeat read the same 32 bytes.  16 lanes of f32 are
+two blocks; where the lanes differ (channels of a blocked layout) even and odd blocks are two instructions.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Value:
 
 @dataclass(frozen=True)
 class Count:
-    """A number of elements: `n` (at most `limit`); for chips without counter mode also as `groups` whole groups of
-    128 and a static tail that is there when `has_tail` is 1."""
+    """A number of elements: `n` (at most `limit`); for chips without counter mode also as `groups` whole
+    groups of 128 and a static tail that is there when `has_tail` is 1."""
 
     n: Index
     limit: int
@@ -66,8 +66,8 @@ class Count:
 
 @dataclass
 class Tile:
-    """The current tile: `rows` (at most `rows_limit`) of `columns`; `padded` is the static row length in UB when
-    whole rows are held, 0 when a tile is a piece of one row."""
+    """The current tile: `rows` (at most `rows_limit`) of `columns`; `padded` is the static row length in UB
+    when whole rows are held, 0 when a tile is a piece of one row."""
 
     rows: Index
     rows_limit: int
@@ -90,7 +90,8 @@ def mask_bits(first: int, last: int) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class _Form:
-    """One operand of an instruction: address, element bytes, row pitch, and whether it is a repeated block."""
+    """One operand of an instruction: address, element bytes, row pitch, and whether it is a repeated
+    block."""
 
     ref: Ref
     size: int
@@ -109,8 +110,15 @@ class TileEmitter:
         self.counter = kb.soc.core.has_counter_mode
 
     # ------------------------------------------------------------------ public
-    def apply(self, op: str, optype: str, dst: Value, srcs: Sequence[Value], imm: float | None = None,
-              exact: bool = False) -> None:
+    def apply(
+        self,
+        op: str,
+        optype: str,
+        dst: Value,
+        srcs: Sequence[Value],
+        imm: float | None = None,
+        exact: bool = False,
+    ) -> None:
         """dst = op(srcs) over the part of the tile that dst covers; `exact` leaves row padding out."""
         types = operand_types(TABLE[op], optype) if op != "vector_dup" else (optype,)
         scale = max(1, dst.size // type_size(types[0]))  # bitwise ops: 16-bit lanes of wider elements
@@ -139,12 +147,23 @@ class TileEmitter:
         while start < last:
             stop = min(last, start + REPEAT_BYTES // dst.size)
             forms = [_Form(dst.ref + start * dst.size, dst.size, dst.pitch, False)]
-            emit = _Instruction(self, "vector_dup", dst.dtype, (dst.dtype,), {"value": raw_bits(value, dst.dtype)})
-            emit.rows_piece(forms, self.tile.rows, self.tile.rows_limit, max(0, first - start), stop - start, 1)
+            emit = _Instruction(
+                self, "vector_dup", dst.dtype, (dst.dtype,), {"value": raw_bits(value, dst.dtype)}
+            )
+            emit.rows_piece(
+                forms, self.tile.rows, self.tile.rows_limit, max(0, first - start), stop - start, 1
+            )
             start = stop
 
-    def rows2d(self, op: str, dtype: str, operands: Sequence[tuple[Ref, int]], columns: int,
-               imm: float | None = None, steps: Sequence[int] = ()) -> None:
+    def rows2d(
+        self,
+        op: str,
+        dtype: str,
+        operands: Sequence[tuple[Ref, int]],
+        columns: int,
+        imm: float | None = None,
+        steps: Sequence[int] = (),
+    ) -> None:
         """op over `columns` elements of each row; operands are (address, row pitch), destination first.
 
         `steps`: every how many-th 16-lane position of an operand is taken.
@@ -153,7 +172,9 @@ class TileEmitter:
         scalar = {} if imm is None else {"scalar": raw_bits(imm, types[-1])}
         emit = _Instruction(self, op, dtype, types, scalar)
         taken = steps or (1,) * len(operands)
-        forms = [_Form(r, type_size(t), p, False, s) for (r, p), t, s in zip(operands, types, taken, strict=True)]
+        forms = [
+            _Form(r, type_size(t), p, False, s) for (r, p), t, s in zip(operands, types, taken, strict=True)
+        ]
         halves = LANES * max(type_size(t) for t in types) // BLOCK if any(s > 1 for s in taken) else 1
         emit.rows(forms, self.tile.rows, self.tile.rows_limit, columns, halves)
 
@@ -164,11 +185,17 @@ class TileEmitter:
     def _scaled(self, count: Count, scale: int) -> Count:
         if scale == 1:
             return count
-        return Count(self.kb.mul(count.n, scale), count.limit * scale, self.kb.mul(count.groups, scale),
-                     count.tail * scale, count.has_tail)
+        return Count(
+            self.kb.mul(count.n, scale),
+            count.limit * scale,
+            self.kb.mul(count.groups, scale),
+            count.tail * scale,
+            count.has_tail,
+        )
 
     def _per_row(self, emit: _Instruction, dst: Value, forms: list[_Form], halves: int, scale: int) -> None:
-        """One 16-lane block per row: repeats walk over the rows, or a run when counter mode takes any count."""
+        """One 16-lane block per row: repeats walk over the rows, or a run when counter mode takes any
+        count."""
         if not dst.rows:
             emit.run([replace(f, block=False) for f in forms], Count.of(LANES * scale), 1)
             return
@@ -198,7 +225,9 @@ class TileEmitter:
 class _Instruction:
     """One mnemonic with its types and immediate, emitted over runs or rows."""
 
-    def __init__(self, emitter: TileEmitter, op: str, optype: str, types: Sequence[str], scalar: dict[str, int]) -> None:
+    def __init__(
+        self, emitter: TileEmitter, op: str, optype: str, types: Sequence[str], scalar: dict[str, int]
+    ) -> None:
         self.kb = emitter.kb
         self.counter = emitter.counter
         self.op, self.optype, self.scalar = op, optype, scalar
@@ -206,9 +235,22 @@ class _Instruction:
         self.names = [a.name for a in TABLE[op].addresses]
 
     def _emit(self, forms: Sequence[_Form], strides: dict[str, int], **values: Index) -> None:
-        limits = {k.removeprefix("limit_"): v for k, v in values.items() if k.startswith("limit_") and isinstance(v, int)}
+        limits = {
+            k.removeprefix("limit_"): v
+            for k, v in values.items()
+            if k.startswith("limit_") and isinstance(v, int)
+        }
         plain = {k: v for k, v in values.items() if not k.startswith("limit_")}
-        self.kb.op(self.op, self.optype, *(f.ref for f in forms), limits=limits, **self.scalar, **strides, **plain)
+        self.kb.op(
+            self.op,
+            self.optype,
+            *(f.ref for f in forms),
+            limits=limits,
+            extents=None,
+            **self.scalar,
+            **strides,
+            **plain,
+        )
 
     def _strides(self, blocks: Sequence[int], reps: Sequence[int]) -> dict[str, int]:
         out: dict[str, int] = {}
@@ -224,7 +266,9 @@ class _Instruction:
             reps = [0 if f.block else halves * f.step * self.lanes * f.size // BLOCK for f in moved]
             self._run(moved, self._strides(blocks, reps), reps, count, halves)
 
-    def _run(self, forms: list[_Form], strides: dict[str, int], reps: list[int], count: Count, halves: int) -> None:
+    def _run(
+        self, forms: list[_Form], strides: dict[str, int], reps: list[int], count: Count, halves: int
+    ) -> None:
         if isinstance(count.n, int) and (not self.counter or count.n // halves <= MAX_REPEAT * self.lanes):
             self._static_run(forms, strides, reps, count.n // halves)
             return
@@ -239,8 +283,11 @@ class _Instruction:
         if count.tail:
             self._dynamic_tail(forms, strides, reps, count, halves)
 
-    def _dynamic_tail(self, forms: list[_Form], strides: dict[str, int], reps: list[int], count: Count, halves: int) -> None:
-        """The static tail behind a dynamic number of whole groups: repeat is 1 in the tile that has it, else 0."""
+    def _dynamic_tail(
+        self, forms: list[_Form], strides: dict[str, int], reps: list[int], count: Count, halves: int
+    ) -> None:
+        """The static tail behind a dynamic number of whole groups: repeat is 1 in the tile that has it,
+        else 0."""
         done = self.kb.div(self.kb.mul(count.groups, 128 // self.lanes), halves)
         left = count.tail // halves
         whole, rest = divmod(left, self.lanes)
@@ -259,7 +306,10 @@ class _Instruction:
         chunks, last = divmod(whole, MAX_REPEAT)
         if chunks:
             with self.kb.loop(chunks) as i:
-                moved = [replace(f, ref=f.ref + self.kb.linear(0, (i, MAX_REPEAT * r * BLOCK))) for f, r in zip(forms, reps, strict=True)]
+                moved = [
+                    replace(f, ref=f.ref + self.kb.linear(0, (i, MAX_REPEAT * r * BLOCK)))
+                    for f, r in zip(forms, reps, strict=True)
+                ]
                 self._emit(moved, strides, repeat=MAX_REPEAT)
         done = chunks * MAX_REPEAT
         for repeat, lanes in ((last, self.lanes), (1 if rest else 0, rest)):
@@ -279,17 +329,26 @@ class _Instruction:
         fits = all(f.pitch // BLOCK <= MAX_STRIDE for f in forms) and limit <= MAX_REPEAT
         if not fits or chunks + (1 if rest else 0) > 2 * limit:
             with self.kb.loop(rows) as r:
-                self.run([replace(f, ref=f.ref + self.kb.linear(0, (r, f.pitch))) for f in forms], Count.of(columns), halves)
+                self.run(
+                    [replace(f, ref=f.ref + self.kb.linear(0, (r, f.pitch))) for f in forms],
+                    Count.of(columns),
+                    halves,
+                )
             return
         if chunks:
             with self.kb.loop(chunks) as c:
-                moved = [f if f.block else replace(f, ref=f.ref + self.kb.linear(0, (c, step * f.step * f.size))) for f in forms]
+                moved = [
+                    f if f.block else replace(f, ref=f.ref + self.kb.linear(0, (c, step * f.step * f.size)))
+                    for f in forms
+                ]
                 self.rows_piece(moved, rows, limit, 0, step, halves)
         if rest:
             moved = [f if f.block else replace(f, ref=f.ref + chunks * step * f.step * f.size) for f in forms]
             self.rows_piece(moved, rows, limit, 0, rest, halves)
 
-    def rows_piece(self, forms: Sequence[_Form], rows: Index, limit: int, first: int, last: int, halves: int) -> None:
+    def rows_piece(
+        self, forms: Sequence[_Form], rows: Index, limit: int, first: int, last: int, halves: int
+    ) -> None:
         """Columns first … last-1 (within one repeat) of every row: one repeat per row."""
         for half in range(halves):
             moved = [replace(f, ref=f.ref + half * BLOCK) for f in forms] if halves > 1 else list(forms)

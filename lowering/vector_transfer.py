@@ -1,10 +1,10 @@
 """Tiles between GM and UB for the vector generator.
 
-A DMA moves whole 32-byte blocks, so a piece of a tensor is loaded with the bytes behind it (harmless, decision D8) and
-stored so that only its own bytes, or the spare ones behind the tensor, change; rows of other widths are the business
-of `tails.py`.  In ND a value per row is packed in GM, 2 or 4 bytes each, but vector instructions broadcast whole
-blocks: `expand` makes a block of equal lanes of each element by transposing 16 times the same block, and `pack` goes
-back by summing one lane per row.
+A DMA moves whole 32-byte blocks, so a piece of a tensor is loaded with the bytes behind it (harmless,
+decision D8) and stored so that only its own bytes, or the spare ones behind the tensor, change; rows of other
+widths are the business of `tails.py`.  In ND a value per row is packed in GM, 2 or 4 bytes each, but vector
+instructions broadcast whole blocks: `expand` makes a block of equal lanes of each element by transposing 16
+times the same block, and `pack` goes back by summing one lane per row.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ..runtime.isa.extents import type_size
 from .kernel_builder import Index, KernelBuilder, Ref
 from .tails import UbRows, is_packed, pack_unit, store_rows
 from .vector_program import SIZES
-from .vector_tiles import BLOCK, LANES, REPEAT_BYTES, Count, Tile, TileEmitter, Value, mask_bits
+from .vector_tiles import BLOCK, LANES, REPEAT_BYTES, Tile, Value, mask_bits
 
 
 def blocks_of(kb: KernelBuilder, elements: Index, size: int) -> Index:
@@ -25,9 +25,19 @@ def blocks_of(kb: KernelBuilder, elements: Index, size: int) -> Index:
     return kb.ceil_div(kb.mul(elements, size), BLOCK)
 
 
-def copy_run(kb: KernelBuilder, mnemonic: str, dst: Ref, src: Ref, elements: Index, limit: int, size: int) -> None:
+def copy_run(
+    kb: KernelBuilder, mnemonic: str, dst: Ref, src: Ref, elements: Index, limit: int, size: int
+) -> None:
     """One burst of `elements`, rounded up to blocks."""
-    kb.op(mnemonic, "", dst, src, limits={"length": -(-limit * size // BLOCK)}, bursts=1, length=blocks_of(kb, elements, size))
+    kb.op(
+        mnemonic,
+        "",
+        dst,
+        src,
+        limits={"length": -(-limit * size // BLOCK)},
+        bursts=1,
+        length=blocks_of(kb, elements, size),
+    )
 
 
 def load_full(kb: KernelBuilder, dst: Ref, src: Ref, tile: Tile, gm_size: int, pitch: int) -> None:
@@ -41,13 +51,36 @@ def load_full(kb: KernelBuilder, dst: Ref, src: Ref, tile: Tile, gm_size: int, p
         kb.op("copy_gm_to_ubuf", "", dst, src, bursts=1, length=blocks)
     elif row_bytes == pitch:
         length = kb.mul(tile.rows, blocks)
-        kb.op("copy_gm_to_ubuf", "", dst, src, limits={"length": tile.rows_limit * blocks}, bursts=1, length=length)
+        kb.op(
+            "copy_gm_to_ubuf",
+            "",
+            dst,
+            src,
+            limits={"length": tile.rows_limit * blocks},
+            bursts=1,
+            length=length,
+        )
     elif row_bytes % BLOCK == 0:
-        kb.op("copy_gm_to_ubuf", "", dst, src, limits={"bursts": tile.rows_limit}, bursts=tile.rows, length=blocks,
-              dst_gap=pitch // BLOCK - blocks)
+        kb.op(
+            "copy_gm_to_ubuf",
+            "",
+            dst,
+            src,
+            limits={"bursts": tile.rows_limit},
+            bursts=tile.rows,
+            length=blocks,
+            dst_gap=pitch // BLOCK - blocks,
+        )
     else:
         with kb.loop(tile.rows) as r:
-            kb.op("copy_gm_to_ubuf", "", dst + kb.linear(0, (r, pitch)), src + kb.linear(0, (r, row_bytes)), bursts=1, length=blocks)
+            kb.op(
+                "copy_gm_to_ubuf",
+                "",
+                dst + kb.linear(0, (r, pitch)),
+                src + kb.linear(0, (r, row_bytes)),
+                bursts=1,
+                length=blocks,
+            )
 
 
 def store_full(kb: KernelBuilder, dst: Ref, src: Ref, tile: Tile, gm_size: int, pitch: int) -> None:
@@ -60,7 +93,9 @@ def store_full(kb: KernelBuilder, dst: Ref, src: Ref, tile: Tile, gm_size: int, 
         copy_run(kb, "copy_ubuf_to_gm", dst, src, tile.exact, tile.exact, gm_size)
         return
     rows = UbRows(src, pitch // BLOCK)
-    store_rows(kb, dst, rows, tile.rows, tile.rows_limit, row_bytes=row_bytes, lanes=BLOCK if gm_size == 1 else LANES)
+    store_rows(
+        kb, dst, rows, tile.rows, tile.rows_limit, row_bytes=row_bytes, lanes=BLOCK if gm_size == 1 else LANES
+    )
 
 
 def ub_buffer(kb: KernelBuilder, size: int, depth: int = 1) -> Ref:
@@ -95,14 +130,26 @@ def expand(kb: KernelBuilder, packed: Ref, dtype: str, rows: Index, limit: int) 
     return out
 
 
-def _spread(kb: KernelBuilder, out: Ref, packed: Ref, dtype: str, rows: Index, limit: int, group: int) -> None:
-    kb.op("vnchwconv", dtype, out, packed, limits={"repeat": -(-limit // group)}, repeat=kb.ceil_div(rows, group),
-          dst_rep=16, src_rep=1, dst_row_stride=1, src_row_stride=0)
+def _spread(
+    kb: KernelBuilder, out: Ref, packed: Ref, dtype: str, rows: Index, limit: int, group: int
+) -> None:
+    kb.op(
+        "vnchwconv",
+        dtype,
+        out,
+        packed,
+        limits={"repeat": -(-limit // group)},
+        repeat=kb.ceil_div(rows, group),
+        dst_rep=16,
+        src_rep=1,
+        dst_row_stride=1,
+        src_row_stride=0,
+    )
 
 
 def _expand_halves(kb: KernelBuilder, out: Ref, packed: Ref, rows: Index, limit: int) -> None:
-    """Without 32-bit transposes: spread 16-bit halves, then every second lane of the low half's block and of the high
-    half's block make the block of whole elements."""
+    """Without 32-bit transposes: spread 16-bit halves, then every second lane of the low half's block and of
+    the high half's block make the block of whole elements."""
     spread = ub_buffer(kb, -(-limit // 8) * 16 * BLOCK)
     _spread(kb, spread, packed, "u16", rows, limit, 8)
     lanes = ub_buffer(kb, 2 * BLOCK)
@@ -113,9 +160,29 @@ def _expand_halves(kb: KernelBuilder, out: Ref, packed: Ref, rows: Index, limit:
     one = {"repeat": rows, "dst_rep": 2, "src0_rep": 2, **mask_bits(0, LANES)}
     for half in (0, 1):
         at = spread + half * BLOCK
-        kb.op("vand", "u16", at, at, lanes + half * BLOCK, limits={"repeat": limit}, src1_rep=0, **one)
+        kb.op(
+            "vand",
+            "u16",
+            at,
+            at,
+            lanes + half * BLOCK,
+            limits={"repeat": limit},
+            src1_rep=0,
+            extents=None,
+            **one,
+        )
     for half in (0, 1):
-        kb.op("vor", "u16", out + half * BLOCK, spread, spread + BLOCK, limits={"repeat": limit}, src1_rep=2, **one)
+        kb.op(
+            "vor",
+            "u16",
+            out + half * BLOCK,
+            spread,
+            spread + BLOCK,
+            limits={"repeat": limit},
+            src1_rep=2,
+            extents=None,
+            **one,
+        )
 
 
 def pack(kb: KernelBuilder, value: Value, rows: Index, limit: int, depth: int) -> Ref:
@@ -124,6 +191,15 @@ def pack(kb: KernelBuilder, value: Value, rows: Index, limit: int, depth: int) -
     out = ub_buffer(kb, limit * size, depth=depth)
     if value.dtype not in ("f16", "f32"):
         raise ValueError(f"packing {value.dtype} values")
-    kb.op("vcadd", value.dtype, out, value.ref, limits={"repeat": limit}, repeat=rows, src_rep=value.pitch // BLOCK,
-          **mask_bits(0, 1))
+    kb.op(
+        "vcadd",
+        value.dtype,
+        out,
+        value.ref,
+        limits={"repeat": limit},
+        repeat=rows,
+        src_rep=value.pitch // BLOCK,
+        extents=None,
+        **mask_bits(0, 1),
+    )
     return out

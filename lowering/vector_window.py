@@ -1,11 +1,11 @@
 """Pooling: windows over the planes of NC1HWC0.
 
-A tile is some output rows of one plane.  Its slab of input rows lies in UB with the padding it needs around it, so
-that every window is complete: rows and columns outside the plane hold the neutral element.  The window is taken in
-two steps, along the width and then along the height (kw + kh instructions instead of kw·kh); a stride of the window
-is the block stride of the instruction, because one position is one 32-byte block of 16 channels.  Means are summed
-in f32 and scaled by 1/(positions that count), which differs at the borders and is a product of a row and a column
-factor.
+A tile is some output rows of one plane.  Its slab of input rows lies in UB with the padding it needs around
+it, so that every window is complete: rows and columns outside the plane hold the neutral element.  The window
+is taken in two steps, along the width and then along the height (kw + kh instructions instead of kw·kh); a
+stride of the window is the block stride of the instruction, because one position is one 32-byte block of 16
+channels.  Means are summed in f32 and scaled by 1/(positions that count), which differs at the borders and is
+a product of a row and a column factor.
 """
 
 from __future__ import annotations
@@ -63,7 +63,14 @@ class _Slab:
     width: int
 
 
-def pool_windows(emitter: TileEmitter, space: Space, outer: Sequence[Index], row: Index, target: Value, scales: Scales | None) -> None:
+def pool_windows(
+    emitter: TileEmitter,
+    space: Space,
+    outer: Sequence[Index],
+    row: Index,
+    target: Value,
+    scales: Scales | None,
+) -> None:
     """The tile's output rows, starting at output row `row`, into `target`."""
     window = space.window
     assert window is not None
@@ -88,7 +95,9 @@ def pool_windows(emitter: TileEmitter, space: Space, outer: Sequence[Index], row
         block = LANES * SIZES["f32"]
         by_row = Value(scales.rows + kb.linear(0, (row, block)), "f32", True, False, block, uniform=True)
         emitter.apply("vmul", "f32", sums, [sums, by_row])
-        emitter.apply("vmul", "f32", sums, [sums, Value(scales.columns, "f32", tile.rows_limit == 1, True, 0)])
+        emitter.apply(
+            "vmul", "f32", sums, [sums, Value(scales.columns, "f32", tile.rows_limit == 1, True, 0)]
+        )
     emitter.apply("vconv", "f322f16", target, [sums])
 
 
@@ -97,7 +106,9 @@ def _span(taps: int, stride: int, dilation: int, outputs: int) -> int:
     return (outputs - 1) * stride + (taps - 1) * dilation + 1
 
 
-def _load_slab(emitter: TileEmitter, space: Space, window: Window, outer: Sequence[Index], row: Index) -> _Slab:
+def _load_slab(
+    emitter: TileEmitter, space: Space, window: Window, outer: Sequence[Index], row: Index
+) -> _Slab:
     kb, tile = emitter.kb, emitter.tile
     (height, width), (kh, kw) = window.size, window.kernel
     limit = _span(kh, window.strides[0], window.dilations[0], tile.rows_limit)
@@ -114,8 +125,17 @@ def _load_slab(emitter: TileEmitter, space: Space, window: Window, outer: Sequen
     source = kb.args[window.operand] + kb.linear(0, (plane, height * width * BLOCK), (begin, width * BLOCK))
     target = ref + kb.linear(left * BLOCK, (above, needed * BLOCK))
     most = min(limit, height)
-    kb.op("copy_gm_to_ubuf", "", target, source, limits={"bursts": most}, bursts=loaded, length=inside,
-          src_gap=width - inside, dst_gap=needed - inside)
+    kb.op(
+        "copy_gm_to_ubuf",
+        "",
+        target,
+        source,
+        limits={"bursts": most},
+        bursts=loaded,
+        length=inside,
+        src_gap=width - inside,
+        dst_gap=needed - inside,
+    )
     slab = _Slab(ref, rows, limit, needed)
     _pad(kb, window, slab, above, kb.add(above, loaded), left, left + inside)
     return slab
@@ -129,21 +149,33 @@ def _plane(kb: KernelBuilder, space: Space, outer: Sequence[Index]) -> Index:
     return total
 
 
-def _pad(kb: KernelBuilder, window: Window, slab: _Slab, above: Index, below: Index, left: int, right: int) -> None:
+def _pad(
+    kb: KernelBuilder, window: Window, slab: _Slab, above: Index, below: Index, left: int, right: int
+) -> None:
     """Fills rows before `above` and from `below` on, and the columns outside left … right."""
     value = NEUTRAL[window.kind]
     line = slab.width * BLOCK
     row = TileEmitter(kb, Tile(1, 1, Count.of(slab.width * LANES), 0, 0))
-    reach = (window.size[0] - 1) + window.before[0]  # last slab row that is inside, seen from the plane's top pad
+    reach = (window.size[0] - 1) + window.before[
+        0
+    ]  # last slab row that is inside, seen from the plane's top pad
     if window.before[0]:
         with kb.loop(above) as r:
-            row.apply("vector_dup", "f16", Value(slab.ref + kb.linear(0, (r, line)), "f16", False, True, 0), [], value)
+            row.apply(
+                "vector_dup",
+                "f16",
+                Value(slab.ref + kb.linear(0, (r, line)), "f16", False, True, 0),
+                [],
+                value,
+            )
     last = _last_row(window)
     if last > reach:
         with kb.loop(kb.sub(slab.rows, below)) as r:
             at = slab.ref + kb.linear(0, (r, line), (below, line))
             row.apply("vector_dup", "f16", Value(at, "f16", False, True, 0), [], value)
-    emitter = TileEmitter(kb, Tile(slab.rows, slab.limit, Count.of(slab.width * LANES), slab.width * LANES, LANES))
+    emitter = TileEmitter(
+        kb, Tile(slab.rows, slab.limit, Count.of(slab.width * LANES), slab.width * LANES, LANES)
+    )
     whole = Value(slab.ref, "f16", True, True, line)
     for start, stop in ((0, left), (right, slab.width)):
         if stop > start:
@@ -151,7 +183,8 @@ def _pad(kb: KernelBuilder, window: Window, slab: _Slab, above: Index, below: In
 
 
 def _last_row(window: Window) -> int:
-    """The last padded input row that any window touches (the bottom padding follows from the output's height)."""
+    """The last padded input row that any window touches (the bottom padding follows from the output's
+    height)."""
     return _span(window.kernel[0], window.strides[0], window.dilations[0], window.outputs) - 1
 
 
@@ -159,11 +192,18 @@ def _widen(kb: KernelBuilder, slab: _Slab) -> _Slab:
     wide = ub_buffer(kb, slab.limit * slab.width * LANES * 4)
     columns = slab.width * LANES
     emitter = TileEmitter(kb, Tile(slab.rows, slab.limit, Count.of(columns), columns, LANES))
-    emitter.apply("vconv", "f162f32", Value(wide, "f32", True, True, columns * 4), [Value(slab.ref, "f16", True, True, columns * 2)])
+    emitter.apply(
+        "vconv",
+        "f162f32",
+        Value(wide, "f32", True, True, columns * 4),
+        [Value(slab.ref, "f16", True, True, columns * 2)],
+    )
     return _Slab(wide, slab.rows, slab.limit, slab.width)
 
 
-def _along_width(kb: KernelBuilder, window: Window, slab: _Slab, dtype: str, out_width: int) -> tuple[Ref, int]:
+def _along_width(
+    kb: KernelBuilder, window: Window, slab: _Slab, dtype: str, out_width: int
+) -> tuple[Ref, int]:
     """Joins the kw columns of each window: (address, row pitch)."""
     kw, stride, dilation = window.kernel[1], window.strides[1], window.dilations[1]
     block = LANES * SIZES[dtype]
@@ -172,22 +212,39 @@ def _along_width(kb: KernelBuilder, window: Window, slab: _Slab, dtype: str, out
         return slab.ref, source_pitch
     pitch = out_width * block
     out = ub_buffer(kb, slab.limit * pitch)
-    emitter = TileEmitter(kb, Tile(slab.rows, slab.limit, Count.of(out_width * LANES), out_width * LANES, LANES))
+    emitter = TileEmitter(
+        kb, Tile(slab.rows, slab.limit, Count.of(out_width * LANES), out_width * LANES, LANES)
+    )
     columns = out_width * LANES
     if kw == 1:
-        emitter.rows2d("vadds", dtype, [(out, pitch), (slab.ref, source_pitch)], columns, 0.0, steps=(1, stride))
+        emitter.rows2d(
+            "vadds", dtype, [(out, pitch), (slab.ref, source_pitch)], columns, 0.0, steps=(1, stride)
+        )
         return out, pitch
     join = "vmax" if window.kind == "max" else "vadd"
     second = (slab.ref + dilation * block, source_pitch)
-    emitter.rows2d(join, dtype, [(out, pitch), (slab.ref, source_pitch), second], columns, steps=(1, stride, stride))
+    emitter.rows2d(
+        join, dtype, [(out, pitch), (slab.ref, source_pitch), second], columns, steps=(1, stride, stride)
+    )
     if kw > 2:
         with kb.loop(kw - 2) as k:
             tap = slab.ref + kb.linear(2 * dilation * block, (k, dilation * block))
-            emitter.rows2d(join, dtype, [(out, pitch), (out, pitch), (tap, source_pitch)], columns, steps=(1, 1, stride))
+            emitter.rows2d(
+                join, dtype, [(out, pitch), (out, pitch), (tap, source_pitch)], columns, steps=(1, 1, stride)
+            )
     return out, pitch
 
 
-def _along_height(emitter: TileEmitter, window: Window, source: Ref, source_pitch: int, out: Ref, pitch: int, dtype: str, out_width: int) -> None:
+def _along_height(
+    emitter: TileEmitter,
+    window: Window,
+    source: Ref,
+    source_pitch: int,
+    out: Ref,
+    pitch: int,
+    dtype: str,
+    out_width: int,
+) -> None:
     kb = emitter.kb
     kh, step = window.kernel[0], window.strides[0] * source_pitch
     columns, tap = out_width * LANES, window.dilations[0] * source_pitch

@@ -6,16 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from xdsl.dialects.test import TestOp
-from xdsl.ir import Attribute, Block, Region, SSAValue
-
 from ascend_mlir.dialects import ascend, dtypes, nn
 from ascend_mlir.dialects.layouts import ND, Layout
 from ascend_mlir.lowering.vector_kernel import generate
 from ascend_mlir.runtime.interp.nn import run_block
 from ascend_mlir.runtime.soc import load_soc
 from ascend_mlir.runtime.weights import WeightStore
+from numpy.typing import NDArray
+from xdsl.dialects.test import TestOp
+from xdsl.ir import Attribute, Block, Region, SSAValue
 
 Array = NDArray[Any]
 Build = Callable[..., SSAValue | Sequence[SSAValue]]
@@ -24,8 +23,12 @@ Build = Callable[..., SSAValue | Sequence[SSAValue]]
 class Case:
     """One group: `build(block args) → results`, with operand types as (shape, dtype, layout)."""
 
-    def __init__(self, operands: Sequence[tuple[Sequence[int], str, Layout]], build: Callable[[Adder, list[SSAValue]], Any],
-                 layout: Layout = ND) -> None:
+    def __init__(
+        self,
+        operands: Sequence[tuple[Sequence[int], str, Layout]],
+        build: Callable[[Adder, list[SSAValue]], Any],
+        layout: Layout = ND,
+    ) -> None:
         self.types: list[Attribute] = [_type(*o) for o in operands]
         self.source = TestOp(result_types=self.types)
         block = Block(arg_types=[ascend.logical(t) for t in self.types])
@@ -33,7 +36,11 @@ class Case:
         self.results: list[SSAValue] = list(results) if isinstance(results, list) else [results]
         block.add_op(nn.YieldOp(*self.results))
         outs = [
-            _type(nn.shape_of(r), nn.dtype_of(r), layout if len(nn.shape_of(r)) > 2 or layout.format.name != "NC1HWC0" else ND)
+            _type(
+                nn.shape_of(r),
+                nn.dtype_of(r),
+                layout if len(nn.shape_of(r)) > 2 or layout.format.name != "NC1HWC0" else ND,
+            )
             for r in self.results
         ]
         self.group = ascend.GroupOp("case", self.source.results, outs, "vector", Region(block))
@@ -65,7 +72,9 @@ class Case:
         if self.simulate:
             raw = simulate(kernel, self.packed(inputs), sizes, soc)
         else:
-            raw = vector_interpreter.run(kernel, self.packed(inputs), sizes, load_soc(soc).core.buffers["ub"].size)
+            raw = vector_interpreter.run(
+                kernel, self.packed(inputs), sizes, load_soc(soc).core.buffers["ub"].size
+            )
         found: list[Array] = []
         for data, v in zip(raw, self.group.outputs, strict=True):
             kind = np.dtype(dtypes.numpy_dtype(ascend.dtype_of(v)))
@@ -97,7 +106,10 @@ def simulate(kernel: Any, inputs: list[Array], sizes: list[int], name: str) -> l
     for (start, _), array in zip(places, inputs, strict=False):
         gm[start : start + array.nbytes] = np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
     args = [start for start, _ in places]
-    ranges = [GmRange(start, size - 32, i < len(inputs), i >= len(inputs), str(i)) for i, (start, size) in enumerate(places)]
+    ranges = [
+        GmRange(start, size - 32, i < len(inputs), i >= len(inputs), str(i))
+        for i, (start, size) in enumerate(places)
+    ]
     found = check_task(soc, load_program(image), args, blocks, ranges)
     assert not found, "; ".join(map(str, found[:3]))
     run_kernel(soc, image, gm, args, blocks, allocations=places)
@@ -129,7 +141,9 @@ def random(shape: Sequence[int], dtype: str, seed: int, low: float = -4, high: f
     return rng.uniform(low, high, shape).astype(dtypes.numpy_dtype(dtype))
 
 
-def check(case: Case, inputs: list[Array], soc: str = "Ascend310P3", ulps: float = 2.0, absolute: float = 0.0) -> float:
+def check(
+    case: Case, inputs: list[Array], soc: str = "Ascend310P3", ulps: float = 2.0, absolute: float = 0.0
+) -> float:
     """Compares; returns the largest error in ulps of the result type."""
     worst = 0.0
     for got, want in zip(case.run(inputs, soc), case.reference(inputs), strict=True):
@@ -139,7 +153,9 @@ def check(case: Case, inputs: list[Array], soc: str = "Ascend310P3", ulps: float
             continue
         unit = np.spacing(np.abs(want).astype(want.dtype)).astype(np.float64)
         error = np.abs(got.astype(np.float64) - want.astype(np.float64))
-        error = np.where((got == want) | (np.isnan(got) & np.isnan(want)), 0.0, np.maximum(error - absolute, 0) / unit)
+        error = np.where(
+            (got == want) | (np.isnan(got) & np.isnan(want)), 0.0, np.maximum(error - absolute, 0) / unit
+        )
         worst = max(worst, float(np.nanmax(error, initial=0.0)))
         assert not np.isnan(error).any() and worst <= ulps, f"{worst} ulps"
     return worst

@@ -1,6 +1,8 @@
-"""Runs vector kernels straight from IR: `move_interpreter` plus vector arithmetic, counter mode and reductions.
+"""Runs vector kernels straight from IR: `move_interpreter` plus vector arithmetic, counter mode and
+reductions.
 
-Independent of passes and simulator: it tells a generator bug from a pass bug.  Lanes that take part must be defined.
+Independent of passes and simulator: it tells a generator bug from a pass bug.  Lanes that take part must be
+defined.
 """
 
 from __future__ import annotations
@@ -9,12 +11,11 @@ from typing import Any
 
 import move_interpreter as mi
 import numpy as np
-from numpy.typing import NDArray
-
 from ascend_mlir.dialects.davinci import KernelOp
 from ascend_mlir.dialects.davinci_instruction import InstructionOp
 from ascend_mlir.runtime.isa.extents import lanes_of, operand_types
 from ascend_mlir.runtime.isa.table import TABLE
+from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
@@ -37,7 +38,13 @@ SCALAR = {
     "vadds": np.add, "vmuls": np.multiply, "vmaxs": np.maximum, "vmins": np.minimum,
     "vlrelu": lambda x, s: np.where(x >= 0, x, x * s),
 }  # fmt: skip
-ROUND = {"a": lambda x: np.trunc(x + np.copysign(0.5, x)), "c": np.ceil, "f": np.floor, "r": np.rint, "z": np.trunc}
+ROUND = {
+    "a": lambda x: np.trunc(x + np.copysign(0.5, x)),
+    "c": np.ceil,
+    "f": np.floor,
+    "r": np.rint,
+    "z": np.trunc,
+}
 
 
 class Machine(mi._Machine):
@@ -47,7 +54,9 @@ class Machine(mi._Machine):
         family = op.row.family
         if op.MNEMONIC == "vnchwconv" and op.dtype.data in ("f32", "s32", "u32"):
             values = {k: v if isinstance(v, int) else env[v] for k, v in op.named_values.items()}
-            _transpose32([(env[base], o if isinstance(o, int) else env[o]) for base, o in op.addresses], values)
+            _transpose32(
+                [(env[base], o if isinstance(o, int) else env[o]) for base, o in op.addresses], values
+            )
             return
         if not family.startswith("vector_") or family == "vector_transpose":
             super().instruction(op, env)
@@ -61,10 +70,14 @@ class Machine(mi._Machine):
         real, declared = extents(op.row, op.dtype.data, values), op.extents()
         for (memory, offset), used, limit in zip(places, real, declared, strict=True):
             assert used <= limit, f"{op.name}: touches {used} bytes, declares {limit}: {values}"
-            assert not used or 0 <= offset <= memory.data.size - used, f"{op.name}: {offset}+{used} of {memory.data.size}"
+            assert not used or 0 <= offset <= memory.data.size - used, (
+                f"{op.name}: {offset}+{used} of {memory.data.size}"
+            )
             assert offset % 32 == 0, f"{op.name}: UB offset {offset}"
         with np.errstate(all="ignore"):
-            (_reduce if family == "vector_reduce" else _elementwise)(op.MNEMONIC, op.dtype.data, places, values)
+            (_reduce if family == "vector_reduce" else _elementwise)(
+                op.MNEMONIC, op.dtype.data, places, values
+            )
 
 
 def _transpose32(places: list[tuple[mi.Memory, int]], v: dict[str, int]) -> None:
@@ -78,7 +91,9 @@ def _transpose32(places: list[tuple[mi.Memory, int]], v: dict[str, int]) -> None
             tile = np.stack([s[a : a + 32].reshape(8, 4) for a in rows])
             for j in range(8):
                 for half in (0, 1):
-                    d[outs[2 * j + half] : outs[2 * j + half] + 32] = tile[8 * half : 8 * half + 8, j].reshape(32)
+                    d[outs[2 * j + half] : outs[2 * j + half] + 32] = tile[
+                        8 * half : 8 * half + 8, j
+                    ].reshape(32)
 
 
 def _geometry(v: dict[str, int], lanes: int) -> Array:
@@ -94,10 +109,14 @@ def _geometry(v: dict[str, int], lanes: int) -> Array:
 def _spots(offset: int, v: dict[str, int], name: str, size: int, shape: tuple[int, ...]) -> Array:
     r, e = np.arange(shape[0])[:, None], np.arange(shape[1])[None]
     per = 32 // size
-    return offset + r * v.get(f"{name}_rep", 0) * 32 + e // per * v.get(f"{name}_blk", 1) * 32 + e % per * size
+    return (
+        offset + r * v.get(f"{name}_rep", 0) * 32 + e // per * v.get(f"{name}_blk", 1) * 32 + e % per * size
+    )
 
 
-def _read(place: tuple[mi.Memory, int], v: dict[str, int], name: str, dtype: str, active: Array, op: str) -> Array:
+def _read(
+    place: tuple[mi.Memory, int], v: dict[str, int], name: str, dtype: str, active: Array, op: str
+) -> Array:
     memory, offset = place
     size = np.dtype(mi.NUMPY[dtype]).itemsize
     spots = _spots(offset, v, name, size, active.shape)[active][..., None] + np.arange(size)
@@ -137,7 +156,8 @@ def _elementwise(op: str, dtype: str, places: list[tuple[mi.Memory, int]], v: di
     lanes = lanes_of(types)
     active = _geometry(v, lanes)
     reads = [
-        _read(p, v, a.name, t, active, op) for p, a, t in zip(places[1:], row.addresses[1:], types[1:], strict=True)
+        _read(p, v, a.name, t, active, op)
+        for p, a, t in zip(places[1:], row.addresses[1:], types[1:], strict=True)
     ]
     to = mi.NUMPY[types[0]]
     spots = _spots(places[0][1], v, "dst", np.dtype(to).itemsize, active.shape)[active]
@@ -181,7 +201,9 @@ def _tree(x: Array) -> Array:
     return x[..., 0]
 
 
-def run(kernel: KernelOp, inputs: list[Array], output_bytes: list[int], ub_bytes: int = 262144) -> list[Array]:
+def run(
+    kernel: KernelOp, inputs: list[Array], output_bytes: list[int], ub_bytes: int = 262144
+) -> list[Array]:
     """The bytes of the outputs after all blocks."""
     old = mi._Machine
     mi._Machine = Machine  # type: ignore[misc]
