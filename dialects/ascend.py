@@ -407,40 +407,72 @@ class TransDataOp(_OneToOne):
 @irdl_op_definition
 class ViewOp(_OneToOne):
     """The same bytes as another shape or format: a reshape of the operand, transposed by `perm` first if
-    there is one.
+    there is one. With `via` the reshape comes first: to the shape `via`, then transposed by `perm` into the
+    result.
 
-    The result may end earlier than the operand: what is left out is padding.
+    The heads of attention are such a view: the columns of a matrix in FRACTAL_NZ lie block by block, so
+    `via [197, 12, 64] perm [1, 0, 2]` of [197, 768] is where it was. The result may end earlier than the
+    operand: what is left out is padding.
     """
 
     name = "ascend.view"
     source = operand_def(TensorType)
+    via = opt_prop_def(DenseArrayBase.constr(i64))
     perm = opt_prop_def(DenseArrayBase.constr(i64))
     result = result_def(TensorType)
-    assembly_format = "$source (`perm` $perm^)? attr-dict `:` type($source) `->` type($result)"
+    assembly_format = "$source (`via` $via^)? (`perm` $perm^)? attr-dict `:` type($source) `->` type($result)"
 
-    def __init__(self, source: SSAValue, result_type: Attribute, perm: Sequence[int] | None = None):
-        plain = None if perm is None else DenseArrayBase.from_list(i64, list(perm))
-        super().__init__(operands=[source], properties={"perm": plain}, result_types=[result_type])
+    def __init__(
+        self,
+        source: SSAValue,
+        result_type: Attribute,
+        perm: Sequence[int] | None = None,
+        via: Sequence[int] | None = None,
+    ):
+        properties = {name: _optional_list(value) for name, value in (("perm", perm), ("via", via))}
+        super().__init__(operands=[source], properties=properties, result_types=[result_type])
 
     @property
     def permutation(self) -> tuple[int, ...] | None:
         return None if self.perm is None else tuple(int(i) for i in self.perm.get_values())
 
+    @property
+    def via_shape(self) -> tuple[int, ...] | None:
+        return None if self.via is None else tuple(int(i) for i in self.via.get_values())
+
     def verify_(self) -> None:
         _same_element(self.source, self.result)
-        if not can_view(self.source.type, self.result.type, self.permutation):
+        if not can_view(self.source.type, self.result.type, self.permutation, self.via_shape):
             raise VerifyException(f"expected the same bytes, got {self.source.type} and {self.result.type}")
 
 
-def can_view(source: Attribute, result: Attribute, perm: Sequence[int] | None = None) -> bool:
+def _optional_list(values: Sequence[int] | None) -> Attribute | None:
+    return None if values is None else DenseArrayBase.from_list(i64, list(values))
+
+
+def can_view(
+    source: Attribute,
+    result: Attribute,
+    perm: Sequence[int] | None = None,
+    via: Sequence[int] | None = None,
+) -> bool:
     """Whether `ascend.view` may turn one tensor type into the other."""
-    if -1 in (*shape_of(source), *shape_of(result)):
+    shape_a, shape_b = shape_of(source), shape_of(result)
+    if -1 in (*shape_a, *shape_b):
         return False
-    if perm is not None and sorted(perm) != list(range(len(shape_of(source)))):
+    rank = len(shape_a if via is None else via)
+    if perm is not None and sorted(perm) != list(range(rank)):
         return False
     size = dtypes.size_of(dtype_of(source))
     a, b = layout_of(source), layout_of(result)
-    return layouts.views_as(a, shape_of(source), b, shape_of(result), perm=perm, itemsize=size)
+    if via is None:
+        return layouts.views_as(a, shape_a, b, shape_b, perm=perm, itemsize=size)
+    order = list(range(rank)) if perm is None else list(perm)
+    if [via[i] for i in order] != list(shape_b):
+        return False
+    back = [order.index(i) for i in range(rank)]
+    fits = b.elements(shape_b, size) <= a.elements(shape_a, size)
+    return fits and layouts.same_order(b, shape_b, a, shape_a, perm=back, itemsize=size)
 
 
 @irdl_op_definition
@@ -583,7 +615,8 @@ def _check_piece(what: str, whole: Attribute, starts: Sequence[int], piece: Attr
         )
     if piece_offset(whole, starts, piece) is None:
         raise VerifyException(
-            f"{what}: expected one contiguous piece of whole 32-byte units, got {list(starts)} + {list(extents)}"
+            f"{what}: expected one contiguous piece of whole 32-byte units, "
+            f"got {list(starts)} + {list(extents)}"
         )
 
 

@@ -14,10 +14,10 @@ from xdsl.passes import ModulePass
 from ..dialects import ascend, nn
 from ..dialects.ascend import Engine
 from ..dialects.layouts import ND, Layout
-from .layout_options import How, Option, is_border_cast, options, root_of
+from .layout_options import How, Option, TransposePair, is_border_cast, options, root_of
 from .layout_solver import Problem, needs_detour
-from .provenance import node_names
-from .rewriting import constant_of, main_block, remove_dead, simplify_blob
+from .provenance import location_of, node_names
+from .rewriting import constant_of, main_block, only_use, remove_dead, simplify_blob, users
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class AscendAssignLayoutsPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         block = main_block(op)
+        for group in [o for o in block.ops if isinstance(o, ascend.GroupOp)]:
+            join_reshape(group)
         last = block.last_op
         assert isinstance(last, ReturnOp)
         constants = {o.results[0] for o in block.ops if isinstance(o, nn.ConstantOp)}
@@ -128,6 +130,8 @@ class Rebuild:
         new: Operation
         if option.how is How.VIEW:
             new = _view(op, operands, result_type)
+        elif isinstance(op, ascend.GroupOp) and TransposePair.of(op) is not None:
+            new = _split_pair(op, operands[0], self.block, op)
         elif isinstance(op, ascend.GroupOp):
             formats = {layout.format for layout in (*option.operands, option.result)}
             moves = is_border_cast(op) and len(formats) > 1
@@ -143,8 +147,9 @@ class Rebuild:
             new.attributes.update(op.attributes)
         else:
             new = move_group(op, operands, result_type)
-        new.location = op.location
-        self.block.insert_op_before(new, op)
+        if new.parent is None:
+            new.location = op.location
+            self.block.insert_op_before(new, op)
         new.results[0].name_hint = result.name_hint
         self.home[result] = option.result
         self.made[result, option.result] = new.results[0]
@@ -167,11 +172,88 @@ class Rebuild:
         return copy.results[0]
 
 
+def join_reshape(group: ascend.GroupOp) -> None:
+    """A transposition and the reshape beside it become one group where there is a blocked layout in which
+    they move nothing."""
+    inner = root_of(group)
+    block = group.parent
+    if block is None or not isinstance(inner, nn.TransposeOp):
+        return
+    before, after = group.inputs[0].owner, users(group.outputs[0])
+    if isinstance(before, nn.ReshapeOp) and only_use(group.inputs[0]):
+        perm = nn.ints(inner.perm)
+        pair = TransposePair(before.input, group.outputs[0], perm, nn.shape_of(before.output))
+        if _moves_nothing(pair):
+            _join(group, before, group, [before, inner])
+            return
+    if len(after) == 1 and isinstance(after[0], nn.ReshapeOp):
+        pair = TransposePair(group.inputs[0], after[0].results[0], nn.ints(inner.perm), None)
+        if _moves_nothing(pair):
+            _join(group, group, after[0], [inner, after[0]])
+
+
+def _moves_nothing(pair: TransposePair) -> bool:
+    return any(ND not in (*o.operands, o.result) for o in pair.views())
+
+
+def _join(group: ascend.GroupOp, first: Operation, last: Operation, ops: Sequence[Operation]) -> None:
+    """One group for two neighbouring ops, at the place of the second."""
+    block = group.parent
+    assert block is not None
+    body = Block(arg_types=[first.operands[0].type])
+    value: SSAValue = body.args[0]
+    for op in ops:
+        new = type(op).create(
+            operands=[value], properties=dict(op.properties), result_types=[op.results[0].type]
+        )
+        new.location = op.location
+        body.add_op(new)
+        value = new.results[0]
+    body.add_op(nn.YieldOp(value))
+    names = dict.fromkeys((*node_names(first), *group.source_names, *node_names(last)))
+    joined = ascend.GroupOp(
+        group.label.data,
+        [first.operands[0]],
+        [last.results[0].type],
+        group.engine.data,
+        Region(body),
+        sources=list(names),
+    )
+    joined.location = location_of(names)
+    block.insert_op_after(joined, last)
+    joined.results[0].name_hint = last.results[0].name_hint
+    last.results[0].replace_all_uses_with(joined.results[0])
+    for op in (last, first):
+        op.detach()
+        op.erase()
+
+
+def _split_pair(op: ascend.GroupOp, source: SSAValue, block: Block, anchor: Operation) -> Operation:
+    """A pair that does move: the reshape is a view of dense bytes, the transposition a kernel."""
+    value = source
+    made: Operation | None = None
+    for inner in [o for o in op.body.block.ops if isinstance(o, nn.ReshapeOp | nn.TransposeOp)]:
+        typ = inner.output.type
+        made = (
+            ascend.ViewOp(value, typ)
+            if isinstance(inner, nn.ReshapeOp)
+            else move_group(inner, [value], ascend.tensor(typ))
+        )
+        made.location = op.location
+        block.insert_op_before(made, anchor)
+        value = made.results[0]
+    assert made is not None
+    return made
+
+
 def _view(op: Operation, operands: list[SSAValue], result_type: ascend.TensorType) -> Operation:
     if isinstance(op, nn.SliceOp):
         return ascend.SliceViewOp(operands[0], nn.ints(op.starts), result_type)
     if isinstance(op, nn.ConcatOp):
         return ascend.ConcatViewOp(operands, op.axis.value.data, result_type)
+    pair = TransposePair.of(op) if isinstance(op, ascend.GroupOp) else None
+    if pair is not None:
+        return ascend.ViewOp(operands[0], result_type, pair.perm, pair.via)
     inner = root_of(op) if isinstance(op, ascend.GroupOp) else op
     perm = nn.ints(inner.perm) if isinstance(inner, nn.TransposeOp) else None
     return ascend.ViewOp(operands[0], result_type, perm)

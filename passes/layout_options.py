@@ -302,6 +302,10 @@ def _move(op: ascend.GroupOp) -> Iterator[Option]:
     cost = _move_cost([*op.inputs, *op.outputs], ND)
     yield Option(tuple(ND for _ in op.inputs), ND, cost)
     inner = root_of(op)
+    pair = TransposePair.of(op)
+    if pair is not None:
+        yield from pair.views()
+        return
     if isinstance(inner, nn.TransposeOp):
         yield from _channels_last(op, inner)
     same = all(
@@ -310,6 +314,44 @@ def _move(op: ascend.GroupOp) -> Iterator[Option]:
     if same and _keeps_lanes(inner):
         cost = _move_cost([*op.inputs, *op.outputs], NC1HWC0) - 0.5 * LAUNCH_CYCLES
         yield Option(tuple(NC1HWC0 for _ in op.inputs), NC1HWC0, cost)
+
+
+@dataclass(frozen=True)
+class TransposePair:
+    """A transposition with the reshape before or after it: together they may be no movement at all.
+
+    In FRACTAL_NZ the heads of attention are blocks of columns, and NC1HWC0 is the FRACTAL_NZ of positions by
+    channels.
+    """
+
+    source: SSAValue
+    result: SSAValue
+    perm: tuple[int, ...]
+    via: tuple[int, ...] | None
+
+    @staticmethod
+    def of(op: ascend.GroupOp) -> TransposePair | None:
+        """From a group that holds both ops."""
+        ops = [inner for inner in op.body.block.ops if isinstance(inner, nn.NNOp)]
+        if len(ops) != 2:
+            return None
+        first, second = ops
+        if isinstance(first, nn.ReshapeOp) and isinstance(second, nn.TransposeOp):
+            return TransposePair(op.inputs[0], op.outputs[0], nn.ints(second.perm), nn.shape_of(first.output))
+        if isinstance(first, nn.TransposeOp) and isinstance(second, nn.ReshapeOp):
+            return TransposePair(op.inputs[0], op.outputs[0], nn.ints(first.perm), None)
+        return None
+
+    def views(self) -> Iterator[Option]:
+        """Options without a kernel."""
+        sources = _candidates(self.source)
+        if len(ascend.shape_of(self.source)) == 4 and _only_blocked(self.source.owner):
+            sources.append(NHWC)
+        for a in sources:
+            for b in _candidates(self.result):
+                types = _typed(self.source, a), _typed(self.result, b)
+                if ascend.can_view(*types, self.perm, self.via):
+                    yield Option((a,), b, 0.0, How.VIEW)
 
 
 def _channels_last(op: ascend.GroupOp, inner: nn.TransposeOp) -> Iterator[Option]:
