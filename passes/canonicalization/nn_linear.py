@@ -61,6 +61,31 @@ def _matmul(
     return nn.MatMulOp(lhs, rhs, bias, trans_a=trans_a, trans_b=trans_b)
 
 
+def scale_upwards(op: Operation, build: Builder) -> SSAValue | None:
+    """A factor behind a transposition or reshape is applied before it, where it may reach the weights of a
+    matmul.
+
+    Attention scales its queries and keys after it has split them into heads: the factor belongs to the
+    projection.
+    """
+    if not isinstance(op, nn.MulOp) or scalar_of(op.rhs) is None or op.lhs.type != op.output.type:
+        return None
+    inner = op.lhs.owner
+    if not isinstance(inner, nn.TransposeOp | nn.ReshapeOp) or not only_use(op.lhs):
+        return None
+    if not isinstance(inner.input.owner, nn.TransposeOp | nn.ReshapeOp | nn.MatMulOp | nn.ConvOp | nn.AddOp):
+        return None
+    blob = constant_of(op.rhs)
+    assert blob is not None
+    factor = build.constant(
+        Blob.splat(blob.values[0] if blob.is_splat else scalar_of(op.rhs) or 0.0, (), blob.dtype)
+    )
+    scaled = build(nn.MulOp(inner.input, factor))
+    if isinstance(inner, nn.TransposeOp):
+        return build(nn.TransposeOp(scaled, nn.ints(inner.perm)))
+    return build(nn.ReshapeOp(scaled, nn.shape_of(op.output)))
+
+
 def _swaps_last_two(value: SSAValue) -> SSAValue | None:
     """The operand of a transposition of the last two dims."""
     owner = value.owner
@@ -69,6 +94,28 @@ def _swaps_last_two(value: SSAValue) -> SSAValue | None:
     perm = list(nn.ints(owner.perm))
     rank = len(perm)
     return owner.input if rank >= 2 and perm == [*range(rank - 2), rank - 1, rank - 2] else None
+
+
+def heads_transposed(op: Operation, build: Builder) -> SSAValue | None:
+    """matmul(q, k) with k brought to [.., d, keys] at once: bring it to [.., keys, d] and read it transposed.
+
+    [n, keys, heads, d] by perm [0, 2, 3, 1] becomes perm [0, 2, 1, 3], which moves whole rows, and `trans_b`.
+    """
+    if not isinstance(op, nn.MatMulOp):
+        return None
+    for i, value in enumerate((op.lhs, op.rhs)):
+        owner = value.owner
+        if not isinstance(owner, nn.TransposeOp):
+            continue
+        perm = list(nn.ints(owner.perm))
+        rank = len(perm)
+        if rank < 3 or perm[-2] != rank - 1 or perm[:-2] == list(range(rank - 2)):
+            continue
+        moved = build(nn.TransposeOp(owner.input, [*perm[:-2], perm[-1], perm[-2]]))
+        lhs, rhs = (moved, op.rhs) if i == 0 else (op.lhs, moved)
+        flags = {"trans_a": op.trans_a is None} if i == 0 else {"trans_b": op.trans_b is None}
+        return build(_matmul(op, lhs, rhs, op.bias, **flags))
+    return None
 
 
 def transposed_operand(op: Operation, build: Builder) -> SSAValue | None:
@@ -108,4 +155,11 @@ def flat_matmul(op: Operation, build: Builder) -> SSAValue | None:
     return build(nn.ReshapeOp(product, nn.shape_of(op.output)))
 
 
-RULES: list[Rule] = [matmul_bias, transposed_operand, affine_into_linear, flat_matmul]
+RULES: list[Rule] = [
+    matmul_bias,
+    transposed_operand,
+    heads_transposed,
+    affine_into_linear,
+    flat_matmul,
+    scale_upwards,
+]

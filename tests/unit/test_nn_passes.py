@@ -191,6 +191,21 @@ def test_channel_shuffle_is_a_convolution() -> None:
     assert [n for n in left if n != "constant"] == ["conv", "conv", "conv", "concat"]
 
 
+def test_attention_projections() -> None:
+    model = Model((1, 16, 32))
+
+    def heads(perm: tuple[int, ...]) -> SSAValue:
+        y = model(nn.AddOp(model(nn.MatMulOp(model.x, model.weight(32, 32))), model.weight(32)))
+        y = model(nn.TransposeOp(model(nn.ReshapeOp(y, (1, 16, 2, 16))), perm))
+        return model(nn.MulOp(y, model.scalar(0.5)))
+
+    scores = model(nn.MatMulOp(heads((0, 2, 1, 3)), heads((0, 2, 3, 1))))
+    module = model.module(scores)
+    left = check(model, module, FRONT)
+    assert "mul" not in left and "add" not in left and left.count("transpose") == 2
+    check(model, module, BACK_END, tolerance=2e-2)
+
+
 @pytest.mark.parametrize("mode", ["linear", "cubic"])
 @pytest.mark.parametrize("coordinate", ["half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel"])
 def test_resize_is_two_products(mode: str, coordinate: str) -> None:
