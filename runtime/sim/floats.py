@@ -23,6 +23,8 @@ Array: TypeAlias = NDArray[Any]
 F16_MAX = 65504.0
 _HIGH = np.float32(F16_MAX)
 _LOW = np.float32(-F16_MAX)
+_ZERO = np.float32(0)
+_INFINITE = np.float32(np.inf)
 _SMALL = 1500  # elements below which numpy's own conversion is as fast
 _MASK32 = np.array([0x8FFFE000], np.uint32).view(np.int32)[0]
 _MASK64 = np.array([0x81FFFC0000000000], np.uint64).view(np.int64)[0]
@@ -89,8 +91,12 @@ def half_to_double(half: Array, out: Array) -> None:
 
 def saturate(single: Array) -> Array:
     """Clamps an fp32 array in place to the finite fp16 range; nan stays."""
-    np.minimum(single, _HIGH, out=single)
-    return np.maximum(single, _LOW, out=single)
+    return single.clip(_LOW, _HIGH, out=single)  # np.maximum with a scalar takes three times as long
+
+
+def rectify(single: Array) -> Array:
+    """Negative fp32 values become 0, in place; nan stays."""
+    return single.clip(_ZERO, _INFINITE, out=single)
 
 
 def store_half(single: Array, out: Array) -> None:
@@ -111,7 +117,7 @@ def store_half(single: Array, out: Array) -> None:
             out[...] = single
             return
         exponent = bits & _EXPONENT
-    np.maximum(exponent, _LEAST, out=exponent)
+    exponent.clip(_LEAST, _EXPONENT, out=exponent)
     magic = exponent + _MAGIC
     rounded = np.abs(single)
     rounded += magic.view(np.float32)
@@ -121,7 +127,7 @@ def store_half(single: Array, out: Array) -> None:
     significand += exponent
     half = significand.astype(np.int16)
     half -= _BIAS
-    half |= bits.view(np.int16)[..., 1::2] & np.int16(-32768)
+    half |= (bits >> 16).astype(np.int16) & np.int16(-32768)
     out[...] = half.view(np.float16)
 
 

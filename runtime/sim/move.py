@@ -17,7 +17,7 @@ from ..isa.record import Decoded
 from ..soc import Soc
 from .checks import Executor, Ints, Rules, State
 from .cube import FRACTAL, OperandMemory, fractal_bytes
-from .floats import DTYPES, Array, half_to_double, saturate, store_half
+from .floats import DTYPES, Array, half_to_double, rectify, saturate, store_half
 
 if TYPE_CHECKING:
     from .memory import Core
@@ -263,8 +263,8 @@ def _convert(values: Array, target: Array, dtype: str, relu: int, deqscale: int)
         scale = np.array([deqscale & 0xFFFF], np.uint16).view("<f2").astype(np.float64)
         values = np.clip(values * scale, -65504.0, 65504.0)
     elif dtype == "f322f16":
-        single = np.maximum(values, 0, order="C") if relu else np.array(values, order="C")
-        store_half(single, target)
+        single = np.array(values, order="C")
+        store_half(rectify(single) if relu else single, target)
         return
     if relu:
         values = np.maximum(values, 0)

@@ -56,10 +56,11 @@ class VectorUnit:
         key = (fields, state)
         found = self._plans.get(key)
         if found is None:
-            found = self._plans[key] = self._make(fields, state)
+            found = self._plans[key] = self.make(fields, state)
         return found
 
-    def _make(self, fields: Ints, state: State) -> Plan:
+    def make(self, fields: Ints, state: State, more: tuple[Operand, ...] = ()) -> Plan:
+        """A new plan; `more` operands stand behind those of the instruction."""
         self.rules.check_fields(fields)
         operands: list[Operand] = []
         for number, name in enumerate(self.names):
@@ -68,26 +69,28 @@ class VectorUnit:
                 blk = 1  # [CSIM]; the documentation forbids a destination block stride of 0
             operands.append(Operand(self.types[number], blk, self._value(fields, f"{name}_rep", 8)))
         mask, count = state if state else ((-1, -1), (-1,))
+        operands += more
         return make_plan(operands, self.lanes, self._value(fields, "repeat", 1), (mask[0], mask[1]), count[0])
 
     def _value(self, fields: Ints, name: str, default: int) -> int:
         at = self._field_at.get(name)
         return default if at is None else fields[at]
 
-    def single(self, fields: Ints, state: State) -> Plan:
+    def single(self, fields: Ints, state: State, more: tuple[Operand, ...] = ()) -> Plan:
         """The plan of one repeat, for repeats that must run one after the other."""
         if state and state[1][0] >= 0:
             self.rules.fault("dst_rep", "repeats that write the same blocks are not possible in counter mode")
         at = self._field_at["repeat"]
-        return self.plan((*fields[:at], 1, *fields[at + 1 :]), state)
+        one = (*fields[:at], 1, *fields[at + 1 :])
+        return self.make(one, state, more) if more else self.plan(one, state)
 
     def check(self, plan: Plan, addresses: Ints, fields: Ints, state: State) -> None:
         """Alignment, bounds and overlap; remembered, because loops come back to the same addresses."""
         key = (addresses, fields, state)
         if key in self._legal:
             return
-        for number, extent in enumerate(plan.extents):
-            self.rules.check_range(number, addresses[number], extent)
+        for number in range(len(self.names)):
+            self.rules.check_range(number, addresses[number], plan.extents[number])
         for source in range(1, len(self.names)):
             self._check_overlap(plan, addresses, source)
         if len(self._legal) > 4096:

@@ -7,6 +7,7 @@ add nothing), in fp32 with one rounding at the end.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,12 +17,12 @@ from ..isa.record import Decoded
 from ..soc import Soc
 from .checks import Executor, Ints, Rules, State
 from .floats import DTYPES, Array, from_bits, half_to_single, saturate, store_half
-from .vector import VectorUnit, element_view
+from .vector import VectorUnit, element_view, moved, piece_view
+from .vector_plan import BLOCK, Operand, Plan
 
 if TYPE_CHECKING:
     from .memory import Core
 
-BLOCK = 32
 _COMPARE: tuple[Callable[..., Any], ...] = (
     np.equal,
     np.not_equal,
@@ -78,8 +79,31 @@ def _rounded(values: Array, dtype: np.dtype[Any]) -> Array:
     return half
 
 
-def _any(active: Array) -> Array:
-    return np.logical_or.reduce(active, axis=-1)
+@dataclass(frozen=True)
+class _Active:
+    """Lanes that take part (repeats, lanes), and which results exist; None where all do."""
+
+    lanes: Array
+    full: bool
+    repeats: Array | None
+    pairs: Array | None
+    blocks: Array | None
+
+    @staticmethod
+    def of(lanes: Array, per_block: int) -> _Active:
+        if bool(lanes.all()):
+            return _Active(lanes, True, None, None, None)
+        blocks = np.logical_or.reduce(lanes.reshape(len(lanes), 8, per_block), axis=2)
+        pairs = lanes[:, 0::2] | lanes[:, 1::2]
+        return _Active(lanes, False, np.logical_or.reduce(lanes, axis=1), pairs, blocks)
+
+    def or_else(self, values: Array, neutral: Any) -> Array:
+        """`values` with `neutral` in the inactive lanes."""
+        return values if self.full else np.where(self.lanes, values, neutral)
+
+    def keep_repeat(self, width: int) -> Array | None:
+        """Which of `width` results per repeat exist."""
+        return None if self.repeats is None else np.repeat(self.repeats[:, None], width, axis=1)
 
 
 def make_reduce(record: Decoded, soc: Soc) -> Executor:
@@ -90,7 +114,8 @@ def make_reduce(record: Decoded, soc: Soc) -> Executor:
     function = {"vcadd": _whole_sum, "vcpadd": _pair_sum, "vcmax": _extreme, "vcmin": _extreme}.get(
         record.mnemonic, _block
     )
-    plans: dict[tuple[Ints, State], tuple[dict[str, int], Array, Ints]] = {}
+    align = {"vcadd": 1, "vcmax": 2, "vcmin": 2}.get(record.mnemonic, 8) * dtype.itemsize
+    plans: dict[tuple[Ints, State], tuple[dict[str, int], _Active, Ints]] = {}
 
     def run(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
         key = (fields, state)
@@ -98,72 +123,60 @@ def make_reduce(record: Decoded, soc: Soc) -> Executor:
         if found is None:
             v = rules.values(fields, state)
             repeats, _ = repeats_of(v, lanes)
-            found = plans[key] = (
-                v,
-                active_lanes(repeats, lanes, state),
-                extents(record.row, record.dtype, v),
-            )
+            active = _Active.of(active_lanes(repeats, lanes, state), BLOCK // dtype.itemsize)
+            found = plans[key] = (v, active, extents(record.row, record.dtype, v))
         v, active, sizes = found
         if not sizes[1]:
             return
-        align = {"vcadd": dtype.itemsize, "vcmax": 2 * dtype.itemsize, "vcmin": 2 * dtype.itemsize}.get(
-            record.mnemonic
-        )
-        rules.check_range(0, addresses[0], sizes[0], align or 8 * dtype.itemsize)
+        rules.check_range(0, addresses[0], sizes[0], align)
         rules.check_range(1, addresses[1], sizes[1])
-        values = _gather_lanes(core, addresses[1], v, dtype, active)
+        values = _gather_lanes(core, addresses[1], v, dtype, active.lanes)
         target = element_view(core.ub, addresses[0], dtype)
         function(record.mnemonic, values, active, target, v["dst_rep"])
 
     return run
 
 
-def _write(target: Array, values: Array, step: int, keep: Array) -> None:
-    """Row r of `values` (repeats, width) to target[r·step …] where `keep`; later rows win."""
+def _write(target: Array, values: Array, step: int, keep: Array | None) -> None:
+    """Row r of `values` (repeats, width) to target[r·step …] where `keep` (None: all); later rows win."""
     repeats, width = values.shape
     if step >= width or repeats == 1:
-        view = np.ndarray(
-            (repeats, width), target.dtype, target, 0, (step * target.itemsize, target.itemsize)
-        )
-        if bool(keep.all()):
+        size = target.itemsize
+        view = np.ndarray((repeats, width), target.dtype, target, 0, (step * size, size))
+        if keep is None:
             view[...] = values
         else:
             view[keep] = values[keep]
         return
     for repeat in range(repeats):
         row = target[repeat * step : repeat * step + width]
-        row[keep[repeat]] = values[repeat][keep[repeat]]
+        chosen = ... if keep is None else keep[repeat]
+        row[chosen] = values[repeat][chosen]
 
 
-def _whole_sum(name: str, values: Array, active: Array, target: Array, step: int) -> None:
-    full = bool(active.all())
-    wide = _wide(values)
-    sums = tree_sum(wide if full else np.where(active, wide, np.float32(0)))
-    _write(target, _rounded(sums, target.dtype)[:, None], step, _any(active)[:, None])
+def _whole_sum(name: str, values: Array, active: _Active, target: Array, step: int) -> None:
+    sums = tree_sum(active.or_else(_wide(values), np.float32(0)))
+    _write(target, _rounded(sums, target.dtype)[:, None], step, active.keep_repeat(1))
 
 
-def _pair_sum(name: str, values: Array, active: Array, target: Array, step: int) -> None:
-    wide = np.where(active, _wide(values), np.float32(0))
+def _pair_sum(name: str, values: Array, active: _Active, target: Array, step: int) -> None:
+    wide = active.or_else(_wide(values), np.float32(0))
     sums = wide[:, 0::2] + wide[:, 1::2]
-    keep = active[:, 0::2] | active[:, 1::2]
-    _write(target, _rounded(sums, target.dtype), step * 128 // target.itemsize, keep)
+    _write(target, _rounded(sums, target.dtype), step * 128 // target.itemsize, active.pairs)
 
 
-def _extreme(name: str, values: Array, active: Array, target: Array, step: int) -> None:
+def _extreme(name: str, values: Array, active: _Active, target: Array, step: int) -> None:
     """Pairs (value, lane); the lowest lane wins ties."""
-    wide = _wide(values)
-    worst = _worst(target.dtype, name)
-    wide = np.where(active, wide, worst)
+    wide = active.or_else(_wide(values), _worst(target.dtype, name))
     lane: Array = np.argmax(wide, axis=1) if name == "vcmax" else np.argmin(wide, axis=1)
-    first = np.argmax(active, axis=1)  # when all active lanes hold the worst value
-    chosen = active[np.arange(len(active)), lane]
-    lane = np.where(chosen, lane, first)
+    row = np.arange(len(values))
+    if not active.full:  # all active lanes may hold the worst value
+        lane = np.where(active.lanes[row, lane], lane, np.argmax(active.lanes, axis=1))
     pairs = np.empty((len(values), 2), target.dtype)
-    pairs[:, 0] = values[np.arange(len(values)), lane]
+    pairs[:, 0] = values[row, lane]
     index: Array = lane.astype(np.uint16 if target.itemsize == 2 else np.uint32)
     pairs[:, 1] = index.view(target.dtype)
-    keep = np.broadcast_to(_any(active)[:, None], pairs.shape)
-    _write(target, pairs, 2 * step, keep)
+    _write(target, pairs, 2 * step, active.keep_repeat(2))
 
 
 def _worst(dtype: np.dtype[Any], name: str) -> Any:
@@ -173,17 +186,15 @@ def _worst(dtype: np.dtype[Any], name: str) -> Any:
     return info.min if name.endswith("max") else info.max
 
 
-def _block(name: str, values: Array, active: Array, target: Array, step: int) -> None:
+def _block(name: str, values: Array, active: _Active, target: Array, step: int) -> None:
     """One result per block of 32 bytes."""
-    per_block = BLOCK // target.itemsize
-    grid = _wide(values).reshape(len(values), 8, per_block)
-    mask = active.reshape(grid.shape)
+    neutral = np.float32(0) if name == "vcgadd" else _worst(target.dtype, name)
+    grid = active.or_else(_wide(values), neutral).reshape(len(values), 8, -1)
     if name == "vcgadd":
-        result = _rounded(tree_sum(np.where(mask, grid, np.float32(0))), target.dtype)
+        result = _rounded(tree_sum(grid), target.dtype)
     else:
-        reduce = np.max if name == "vcgmax" else np.min
-        result = reduce(np.where(mask, grid, _worst(target.dtype, name)), axis=2)
-    _write(target, result, 8 * step, _any(mask))
+        result = np.max(grid, axis=2) if name == "vcgmax" else np.min(grid, axis=2)
+    _write(target, result, 8 * step, active.blocks)
 
 
 def make_compare(record: Decoded, soc: Soc) -> Executor:
@@ -234,39 +245,51 @@ def _make_set_cmpmask(rules: Rules) -> Executor:
 def make_select(record: Decoded, soc: Soc) -> Executor:
     """vsel (bits of CMPMASK, again for each repeat) and vselv (bits from UB, contiguous)."""
     unit = VectorUnit(record, soc, ("dst", "src0", "src1"))
-    rules, lanes, dtype = unit.rules, unit.lanes, DTYPES[record.dtype]
+    rules, lanes = unit.rules, unit.lanes
+    word = np.dtype(np.uint16 if lanes == 128 else np.uint32)
+    condition = Operand(
+        np.dtype(np.uint8), 1, 8, BLOCK // word.itemsize
+    )  # a byte per lane, repeats contiguous
+    plans: dict[tuple[Ints, State], Plan] = {}
     streamed = record.mnemonic == "vselv"
 
-    def bits(core: Core, addresses: Ints, repeats: int) -> Array:
+    def chosen(core: Core, addresses: Ints, repeats: int) -> Array:
         if not streamed:
-            return np.broadcast_to(core.cmpmask[:lanes], (repeats, lanes))
+            return np.tile(core.cmpmask[:lanes].view(np.uint8), repeats)
         size = repeats * lanes // 8
-        rules.check_range(3, addresses[3], size, 16 if dtype.itemsize == 2 else 8)
-        packed = core.ub[addresses[3] : addresses[3] + size]
-        return np.unpackbits(packed, bitorder="little").astype(np.bool_).reshape(repeats, lanes)
+        rules.check_range(3, addresses[3], size, lanes // 8)
+        return np.unpackbits(core.ub[addresses[3] : addresses[3] + size], bitorder="little")
 
     def run(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
-        plan = unit.plan(fields, state)
+        key = (fields, state)
+        plan = plans.get(key)
+        if plan is None:
+            plan = plans[key] = unit.make(fields, state, (condition,))
         if not plan.repeats:
             return
         unit.check(plan, addresses[:3], fields, state)
-        chosen = bits(core, addresses, plan.repeats)
-        v = rules.values(fields, state)
-        active = active_lanes(plan.repeats, lanes, state)
-        views = [
-            _lane_elements(
-                addresses[n], dtype, plan.repeats, blk=v[f"{name}_blk"] or (n == 0), rep=v[f"{name}_rep"]
-            )
-            for n, name in enumerate(unit.names)
-        ]
-        whole = element_view(core.ub, 0, np.dtype(np.uint16 if dtype.itemsize == 2 else np.uint32))
-        picked = np.where(chosen, views[1], views[2])
-        if bool(active.all()):
-            whole[views[0]] = whole[picked]
-        else:
-            whole[views[0][active]] = whole[picked[active]]
+        bits = chosen(core, addresses, plan.repeats)
+        if plan.rewrites:
+            one = unit.single(fields, state, (condition,))
+            for repeat in range(plan.repeats):
+                at = moved(plan, addresses[:3], repeat)
+                _select(core.ub, one, at, bits[repeat * lanes :], word)
+            return
+        _select(core.ub, plan, addresses[:3], bits, word)
 
     return run
+
+
+def _select(ub: Array, plan: Plan, addresses: Ints, bits: Array, word: np.dtype[Any]) -> None:
+    for piece in plan.pieces:
+        dst, first, second = (piece_view(ub, at, word, piece, n) for n, at in enumerate(addresses))
+        condition = piece_view(bits, 0, np.dtype(np.bool_), piece, 3)
+        dst[...] = np.where(condition, first, second)
+    if plan.elements:
+        dst, first, second = (element_view(ub, at, word) for at in addresses)
+        places = plan.elements
+        picked = np.where(bits[places[3]].view(np.bool_), first[places[1]], second[places[2]])
+        dst[places[0]] = picked
 
 
 def _lane_elements(address: int, dtype: np.dtype[Any], repeats: int, *, blk: int, rep: int) -> Array:

@@ -14,12 +14,22 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..isa.extents import split_conversion
-from .floats import DTYPES, F16_MAX, Array, half_to_single, has_nan, order_key, reciprocal, reciprocal_root, saturate, store_half
+from .floats import (
+    DTYPES,
+    F16_MAX,
+    Array,
+    half_to_single,
+    has_nan,
+    order_key,
+    reciprocal,
+    reciprocal_root,
+    rectify,
+    saturate,
+    store_half,
+)
 
 Lanes: TypeAlias = Callable[[Array, list[Array], Any], None]
 """(destination, sources, scalar)"""
-
-_ZERO = np.float32(0)
 
 
 def _single(values: Array) -> Array:
@@ -41,7 +51,7 @@ def _two(function: Callable[..., Any], relu: bool = False) -> Lanes:
             result = _single(src[0])
             function(result, _single(src[1]), out=result)
             if relu:
-                np.maximum(result, _ZERO, out=result)
+                rectify(result)
             _store(dst, result)
             return
         function(src[0], src[1], out=dst)
@@ -132,7 +142,7 @@ def _multiply_add(order: str, relu: bool = False) -> Lanes:
             result = np.multiply(_single(src[0]), _single(factor))
             result += _single(addend)
             if relu:
-                np.maximum(result, _ZERO, out=result)
+                rectify(result)
             _store(dst, result)
             return
         # fp32: the exact product and sum in fp64, rounded once

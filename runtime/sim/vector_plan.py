@@ -24,11 +24,15 @@ _MAX_PIECES = 6
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """One operand of a vector instruction: element size and strides in blocks."""
+    """One operand of a vector instruction: element type and strides in blocks.
+
+    Blocks are 32 bytes, except for the one operand that is not in UB: a byte per lane (select conditions).
+    """
 
     dtype: np.dtype[Any]
     blk: int
     rep: int
+    block: int = BLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,7 @@ def make_plan(
     ends = [max((run[1] for run in part[2]), default=0) for part in parts]
     extents = tuple(_extent(operand, parts, ends) for operand in operands)
     last = max(ends, default=0)
-    reps = tuple((o.rep, o.blk, -(-last * o.dtype.itemsize // BLOCK)) for o in operands)
+    reps = tuple((o.rep, o.blk, -(-last * o.dtype.itemsize // o.block)) for o in operands)
     written = _block_numbers(reps[0], repeats)
     rewrites = len(np.unique(written)) < written.size
     if len(pieces) <= _MAX_PIECES:
@@ -118,14 +122,14 @@ def _block_numbers(rep: tuple[int, int, int], repeats: int) -> Array:
 
 def _span(operand: Operand, lanes: int) -> int:
     """Bytes from the start of a repeat to the end of its last block."""
-    per_block = BLOCK // operand.dtype.itemsize
-    return ((-(-lanes // per_block) - 1) * operand.blk + 1) * BLOCK if lanes else 0
+    per_block = operand.block // operand.dtype.itemsize
+    return ((-(-lanes // per_block) - 1) * operand.blk + 1) * operand.block if lanes else 0
 
 
 def _extent(operand: Operand, parts: list[tuple[int, int, list[tuple[int, int]]]], ends: list[int]) -> int:
     return max(
         (
-            (first + number - 1) * operand.rep * BLOCK + _span(operand, end)
+            (first + number - 1) * operand.rep * operand.block + _span(operand, end)
             for (first, number, _), end in zip(parts, ends, strict=True)
         ),
         default=0,
@@ -134,11 +138,11 @@ def _extent(operand: Operand, parts: list[tuple[int, int, list[tuple[int, int]]]
 
 def _pieces(operands: Sequence[Operand], first: int, repeats: int, run: tuple[int, int]) -> list[Piece]:
     low, high = run
-    sizes = [operand.dtype.itemsize for operand in operands]
-    cell = BLOCK // max(sizes)  # lanes that lie in one block of every operand
+    widths = [operand.block // operand.dtype.itemsize for operand in operands]
+    cell = min(widths)  # lanes that lie in one block of every operand
     if all(operand.blk == 1 for operand in operands) or low // cell == (high - 1) // cell:
         return [_flat(operands, first, repeats, low, high)]
-    if min(sizes) != max(sizes):  # mixed widths with block strides: one piece per cell
+    if cell != max(widths):  # mixed widths with block strides: one piece per cell
         edges = [low, *range((low // cell + 1) * cell, high, cell), high]
         return [_flat(operands, first, repeats, a, b) for a, b in pairwise(edges)]
     found: list[Piece] = []
@@ -147,8 +151,8 @@ def _pieces(operands: Sequence[Operand], first: int, repeats: int, run: tuple[in
         found.append(_flat(operands, first, repeats, low, whole_low))
     if whole_low < whole_high:
         blocks = (whole_high - whole_low) // cell
-        offsets = tuple(first * o.rep * BLOCK + whole_low // cell * o.blk * BLOCK for o in operands)
-        strides = tuple((o.rep * BLOCK, o.blk * BLOCK, o.dtype.itemsize) for o in operands)
+        offsets = tuple(first * o.rep * o.block + whole_low // cell * o.blk * o.block for o in operands)
+        strides = tuple((o.rep * o.block, o.blk * o.block, o.dtype.itemsize) for o in operands)
         found.append(Piece((repeats, blocks, cell), offsets, strides))
     if whole_high < high:
         found.append(_flat(operands, first, repeats, whole_high, high))
@@ -159,11 +163,11 @@ def _flat(operands: Sequence[Operand], first: int, repeats: int, low: int, high:
     """Lanes [low, high) that lie next to each other in every operand."""
     offsets: list[int] = []
     for o in operands:
-        per_block = BLOCK // o.dtype.itemsize
+        per_block = o.block // o.dtype.itemsize
         offsets.append(
-            first * o.rep * BLOCK + low // per_block * o.blk * BLOCK + low % per_block * o.dtype.itemsize
+            first * o.rep * o.block + low // per_block * o.blk * o.block + low % per_block * o.dtype.itemsize
         )
-    strides = tuple((o.rep * BLOCK, o.dtype.itemsize) for o in operands)
+    strides = tuple((o.rep * o.block, o.dtype.itemsize) for o in operands)
     return Piece((repeats, high - low), tuple(offsets), strides)
 
 

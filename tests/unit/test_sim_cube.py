@@ -46,9 +46,8 @@ class Gm:
         self.data = np.zeros(end, np.uint8)
         self.pieces = pieces
         for name, piece in pieces.items():
-            self.data[self.offset[name] : self.offset[name] + piece.nbytes] = (
-                np.ascontiguousarray(piece).view(np.uint8).reshape(-1)
-            )
+            raw = np.ascontiguousarray(piece).view(np.uint8).reshape(-1)
+            self.data[self.offset[name] : self.offset[name] + piece.nbytes] = raw
 
     def load(self, name: str, to: AddressOperand) -> Record:
         copy = "copy_gm_to_cbuf" if to.space == "l1" else "copy_gm_to_ubuf"

@@ -1,4 +1,4 @@
-"""Each vector instruction against a plain Python definition, lane by lane, with strides, masks and counter mode."""
+"""Each vector instruction against a plain Python definition, lane by lane: strides, masks, counter mode."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def test_reduce(name: str, dtype: str, blk: int, masked: str) -> None:
     assert got == bytes(expected)
 
 
-def _check_blocks(
+def _check_blocks(  # noqa: PLR0917
     name: str, dtype: str, zeroed: list[float], values: dict[int, float], where: int, check: Any
 ) -> None:
     width = 32 // SIZES[dtype]
@@ -166,10 +166,7 @@ def test_vnchwconv(dtype: str) -> None:
     for r in range(3):
         for i in range(16):
             for j in range(32 // size if size > 1 else 16):
-                if size == 4:
-                    where = (2 * j + i // 8) * 32 + i % 8 * 4
-                else:
-                    where = j * 32 + i * size
+                where = (2 * j + i // 8) * 32 + i % 8 * 4 if size == 4 else j * 32 + i * size
                 want = source(r, i, j + 16 if size == 1 else j)
                 assert got[r * 512 + where : r * 512 + where + size] == want
 
@@ -227,3 +224,26 @@ def test_set_cmpmask() -> None:
     for e in range(128):
         bit = ub[e // 8] >> e % 8 & 1
         assert same(get(got, 4096 + 2 * e, "f16"), get(ub, (8192 if bit else 12288) + 2 * e, "f16"))
+
+
+@pytest.mark.parametrize("masked", MASKS)
+@pytest.mark.parametrize("dtype", ["f16", "f32"])
+@pytest.mark.parametrize("name", ["vsel", "vselv"])
+def test_select_strides_and_masks(name: str, dtype: str, masked: str) -> None:
+    rng = random.Random(f"{name}{dtype}{masked}")
+    lanes = 256 // SIZES[dtype]
+    setup, mask, count = masking(masked, lanes, rng)
+    ub = random_ub([(0, 24576, dtype)], UB_SIZE, rng)
+    bits = [at(24576)] if name == "vselv" else []
+    how = fields(repeat=3, dst_blk=2, dst_rep=16, src0_blk=1, src0_rep=8, src1_blk=3, src1_rep=1)
+    places = [at(0), at(8192), at(16384)]
+    records = [*setup, Record("set_cmpmask", "", [at(24576)]), Record(name, dtype, places + bits, (), how)]
+    got = run_on_ub(records, bytes(ub))
+    expected = bytearray(ub)
+    for r, e in lanes_active(lanes, 3, mask, count):
+        number = r * lanes + e if name == "vselv" else e
+        bit = ub[24576 + number // 8] >> number % 8 & 1
+        source = 8192 + place(r, e, dtype, 1, 8) if bit else 16384 + place(r, e, dtype, 3, 1)
+        where = place(r, e, dtype, 2, 16)
+        expected[where : where + SIZES[dtype]] = ub[source : source + SIZES[dtype]]
+    assert got == bytes(expected)
