@@ -1,0 +1,211 @@
+"""The benchmark: compile, simulate and rate the benchmark models (`make bench`).
+
+    python benchmarks/run.py [--models resnet50,conv256] [--socs Ascend310P3] [--json out.json]
+
+Every model is compiled and simulated in a process of its own, so that seconds and peak memory are those of the whole
+process.  Columns: seconds to compile, peak memory, seconds of one simulated inference (function, then timing),
+onnxruntime's seconds on one thread in the same process and the ratio, largest error relative to the output range,
+simulated cycles, cube utilisation (multiply-accumulates of the model over what the cubes could do in these cycles),
+dynamic instructions, and the ratio to the roofline bound.
+
+The bound of a task is the larger of its cube time and its unavoidable DDR time on all cores.  DDR bytes that cannot be
+avoided are: each weight once (in the first task that uses it), model inputs and outputs, and other tensors only if
+they exceed the L2.  The bound of a model is the sum over its tasks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import numpy as np  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from models import MODELS  # noqa: E402
+
+FOLDER = Path(__file__).resolve().parent.parent / "build" / "benchmarks"
+MACS_PER_CYCLE = 4096  # f16, davinci.md §1.4
+
+
+def model_macs(model: Any) -> dict[str, int]:
+    """Multiply-accumulates by node name."""
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in (*model.graph.value_info, *model.graph.output, *model.graph.input)}
+    shapes |= {t.name: list(t.dims) for t in model.graph.initializer}
+    macs: dict[str, int] = {}
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            macs[node.name] = int(np.prod(shapes[node.output[0]])) * int(np.prod(shapes[node.input[1]][1:]))
+        elif node.op_type in ("MatMul", "Gemm"):
+            inner = shapes[node.input[0]][-1]
+            macs[node.name] = int(np.prod(shapes[node.output[0]])) * inner
+    return macs
+
+
+def roofline(om: Any, report: Any, macs: dict[str, int]) -> float:
+    """Cycles that no schedule of these tasks can go below."""
+    soc = report.soc
+    ddr = soc.timing["gm"]["ddr_read_rate"] * soc.cores
+    weights = {f"{w.name}:0": w for w in om.weights}
+    borders = {t.offset for t in (*om.inputs, *om.outputs)}
+    first: set[int] = set()
+    left = dict(macs)  # a node's work counts for the first task that names it
+    total = 0.0
+    for task, entry in zip(om.tasks, report.tasks, strict=True):
+        node = om.graph[task.op_index]
+        moved = 0
+        if node.type in ("TransData", "Cast"):  # carries the names of its neighbour, does none of its work
+            left, held = {}, left
+        else:
+            held = left
+        for name, desc, offset in zip(node.inputs, node.input_descs, node.input_offsets, strict=True):
+            weight = weights.get(name)
+            if weight is not None:
+                moved += 0 if weight.offset in first else weight.size
+                first.add(weight.offset)
+            elif offset in borders or desc.size > soc.l2_bytes:
+                moved += desc.size
+        for desc, offset in zip(node.output_descs, node.output_offsets, strict=True):
+            moved += desc.size if offset in borders or desc.size > soc.l2_bytes else 0
+        cube = sum(left.pop(name, 0) for name in dict.fromkeys(entry.nodes)) / MACS_PER_CYCLE / soc.cores
+        left = held
+        total += max(cube, moved / ddr)
+    return total
+
+
+def model_file(name: str) -> Path:
+    """The model as a file, built once by a process of its own (so that building it is not measured)."""
+    path = FOLDER / f"{name}.onnx"
+    if not path.exists():
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        script = f"import onnx, models; onnx.save(models.MODELS[{name!r}](), {str(path)!r})"
+        subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parent)
+    return path
+
+
+def measure(name: str, soc: str) -> dict[str, Any]:
+    """One model on one SoC, in this process."""
+    path = model_file(name)
+    from ascend_mlir.lowering.pipelines import CompileOptions, compile_model
+    from ascend_mlir.runtime.session import InferenceSession
+
+    start = time.perf_counter()
+    compiled = compile_model(path, CompileOptions(soc=soc, name=name))
+    data = compiled.bytes
+    compile_seconds = time.perf_counter() - start
+    compile_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    ops = Counter(
+        sum(1 for _ in op.walk()) for op in compiled.module.body.block.ops if op.name == "davinci.kernel"
+    )
+    import onnx
+
+    model = onnx.load(path)
+    session = InferenceSession(data)
+    rng = np.random.default_rng(7)
+    feed = {
+        i.name: rng.standard_normal(i.shape).astype(np.float16 if i.type == "tensor(float16)" else np.float32)
+        for i in session.get_inputs()
+    }
+    session.run(None, feed)
+    start = time.perf_counter()
+    outputs = session.run(None, feed)
+    run_seconds = time.perf_counter() - start
+    start = time.perf_counter()
+    report = session.report
+    timing_seconds = time.perf_counter() - start
+    macs = model_macs(model)
+    result = {
+        "model": name, "soc": soc, "compile_s": compile_seconds, "peak_mb": compile_peak, "function_s": run_seconds,
+        "timing_s": timing_seconds, "cycles": report.cycles, "latency_us": report.latency_us,
+        "cube": sum(macs.values()) / MACS_PER_CYCLE / report.soc.cores / report.cycles,
+        "instructions": sum(report.counts.values()), "tasks": len(report.tasks),
+        "bound_ratio": report.cycles / roofline(compiled.om, report, macs),
+        "largest_kernel_ops": max(ops, default=0), "kernel_ops": dict(sorted(ops.items())),
+        "phases": dict(compiled.seconds),
+    }  # fmt: skip
+    return result | _reference(model, feed, outputs)
+
+
+def _reference(model: Any, feed: dict[str, Any], outputs: Any) -> dict[str, Any]:
+    """onnxruntime on one thread, and the largest difference relative to the output range."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return {"ort_s": float("nan"), "error": float("nan")}
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+    session.run(None, feed)
+    start = time.perf_counter()
+    wanted = session.run(None, feed)
+    seconds = time.perf_counter() - start
+    errors = [
+        float(np.abs(got.astype(np.float64) - want.astype(np.float64)).max() / max(float(want.max()) - float(want.min()), 1e-9))
+        for got, want in zip(outputs, wanted, strict=True)
+    ]
+    return {"ort_s": seconds, "error": max(errors)}
+
+
+COLUMNS = (
+    ("model", "{model}"), ("soc", "{soc}"), ("compile s", "{compile_s:.2f}"), ("peak MB", "{peak_mb:.0f}"),
+    ("function s", "{function_s:.3f}"), ("timing s", "{timing_s:.3f}"), ("ort s", "{ort_s:.3f}"), ("sim/ort", "{sim_ratio:.1f}"),
+    ("error/range", "{error:.1e}"), ("cycles", "{cycles}"), ("us", "{latency_us:.0f}"), ("cube", "{cube:.1%}"),
+    ("instr", "{instructions}"), ("tasks", "{tasks}"), ("max ops", "{largest_kernel_ops}"), ("x bound", "{bound_ratio:.2f}"),
+)  # fmt: skip
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The results as aligned text."""
+    cells = [[title for title, _ in COLUMNS]]
+    for row in rows:
+        row["sim_ratio"] = (row["function_s"] + row["timing_s"]) / row["ort_s"]
+        cells.append([form.format(**row) for _, form in COLUMNS])
+    widths = [max(len(line[i]) for line in cells) for i in range(len(COLUMNS))]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--socs", default="Ascend310P3")
+    parser.add_argument("--json", metavar="OUT")
+    parser.add_argument("--one", nargs=2, metavar=("MODEL", "SOC"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one:
+        print(json.dumps(measure(*args.one)))
+        return 0
+    rows: list[dict[str, Any]] = []
+    failed = 0
+    for soc in args.socs.split(","):
+        for name in args.models.split(","):
+            done = subprocess.run(
+                [sys.executable, __file__, "--one", name, soc], capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                failed += 1
+                print(f"{name} on {soc} failed: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
+                continue
+            rows.append(json.loads(done.stdout.strip().splitlines()[-1]))
+    print(table(rows))
+    histogram: Counter[str] = Counter()
+    for row in rows:
+        histogram.update({f"{int(n) // 50 * 50:>3}..{int(n) // 50 * 50 + 49}": c for n, c in row["kernel_ops"].items()})
+    print("ops per kernel before encoding: " + ", ".join(f"{k}: {v}" for k, v in sorted(histogram.items())))
+    if args.json:
+        Path(args.json).write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
