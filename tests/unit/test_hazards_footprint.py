@@ -175,7 +175,7 @@ def test_overlap_agrees_with_sets_of_bytes(seed: int) -> None:
 
 
 def test_l0c_moves_carry_rows_that_were_never_computed() -> None:
-    """m = 10 leaves six rows of each fractal undefined; a converting copy to UB keeps it so, element by element."""
+    """m = 10 leaves six rows of each fractal undefined; a converting copy to UB keeps it so."""
     memory = OnChip(P3)
     mad = TABLE["mad"]
     values = {"m": 10, "k": 16, "n": 16, "init": 1}
