@@ -194,7 +194,7 @@ def _joined(pieces: list[Piece], operands: Sequence[Operand]) -> list[Piece]:
 
 def _elements(operand: Operand, parts: list[tuple[int, int, list[tuple[int, int]]]]) -> Array:
     size = operand.dtype.itemsize
-    per_block = BLOCK // size
+    per_block = operand.block // size
     found: list[Array] = []
     for first, number, runs in parts:
         lanes = np.concatenate([np.arange(low, high) for low, high in runs])

@@ -63,7 +63,7 @@ class Gm:
 
 
 def fractals(matrix: Array, k0: int, order: str) -> Array:
-    """(rows, cols) as fractals of 16 × k0: "Zz" row of fractals first, "Zn" column first, padded with junk."""
+    """(rows, cols) as fractals of 16 × k0, padded with junk: "Zz" row of fractals first, "Zn" column."""
     r1, c1 = -(-matrix.shape[0] // 16), -(-matrix.shape[1] // k0)
     full = np.full((r1 * 16, c1 * k0), 7, matrix.dtype)
     full[: matrix.shape[0], : matrix.shape[1]] = matrix
@@ -272,10 +272,12 @@ def test_l0c_copies_with_gaps_bias_and_relu() -> None:
         gm.load("a", at("l1")), gm.load("b", at("l1", 65536)), gm.load("bias", at("ub", 65536)),
         op("load2d", "f16", [at("l0a"), at("l1")], repeat=2),
         op("load2d", "f16", [at("l0b"), at("l1", 65536)], repeat=3),
-        *[op("broadcast_ub_to_cc", "f32", [at("l0c", 1024 * mo), at("ub", 65536)], bursts=3, length=1, dst_gap=1)
+        *[op("broadcast_ub_to_cc", "f32", [at("l0c", 1024 * mo), at("ub", 65536)],
+             bursts=3, length=1, dst_gap=1)
           for mo in range(2)],
         op("mad", "f32f16f16", [at("l0c"), at("l0a"), at("l0b")], m=32, k=16, n=48),
-        op("copy_matrix_cc_to_ubuf", "f322f16", [at("ub", 512), at("l0c", 1024)], bursts=3, length=1, src_gap=1, dst_gap=32, relu=1),
+        op("copy_matrix_cc_to_ubuf", "f322f16", [at("ub", 512), at("l0c", 1024)],
+           bursts=3, length=1, src_gap=1, dst_gap=32, relu=1),
         gm.store("out", at("ub")),
     ]  # fmt: skip
     run(records, gm.data)
