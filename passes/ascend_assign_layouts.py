@@ -162,6 +162,7 @@ class Rebuild:
             shared = shared or isinstance(root.owner, ascend.SliceViewOp)
             root = root.owner.source
         shared = shared or isinstance(root, BlockArgument) or constant_of(root) is not None or root in roots
+        shared = shared or any(isinstance(u, ascend.ConcatViewOp) for u in users(root))
         roots.add(root)
         if not shared:
             return value

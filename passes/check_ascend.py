@@ -86,6 +86,8 @@ def _check_output(index: int, value: SSAValue) -> list[str]:
         root = root.owner.source
     if isinstance(root, BlockArgument) or isinstance(root.owner, nn.ConstantOp | ascend.SliceViewOp):
         return [f"output {index}: expected memory of its own"]
+    if any(isinstance(u, ascend.ConcatViewOp) for u in users(root)):
+        return [f"output {index}: expected memory of its own, got a piece of a concatenation"]
     return []
 
 
