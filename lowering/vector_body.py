@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from ..dialects import dtypes
 from ..runtime.errors import AscendError
 from .kernel_builder import Index, KernelBuilder, Ref
+from .tails import row_period
 from .vector_program import NEUTRAL, REDUCTIONS, SIZES, Node
 from .vector_reduce import reduce_rows
 from .vector_space import Operand, Space
@@ -430,7 +431,11 @@ class Body:
         _, rows, cols = self.space.varies(operand.mask)
         if cols:
             value = self._for_store(scope, value, dtype)
-            store_full(kb, target, value.ref, tile, size, value.pitch)
+            exact = (
+                len(self.space.dims) > 2
+                and self.space.rows % row_period(self.space.columns * size, LANES) > 0
+            )
+            store_full(kb, target, value.ref, tile, size, value.pitch, exact=exact)
             return
         count, limit = (tile.rows, tile.rows_limit) if rows else (1, 1)
         if self.space.lanes:

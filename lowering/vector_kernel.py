@@ -102,8 +102,10 @@ def is_ordered(space: Space) -> bool:
         size = dtypes.size_of(operand.gm_type)
         if space.lanes or not outer:
             continue
-        inner = (space.columns if cols else 1) * (space.rows if rows else 1) * size
-        if inner % BLOCK:
+        row = (space.columns if cols else 1) * size
+        if row * (space.rows if rows else 1) % BLOCK:
+            return True
+        if cols and rows and row < BLOCK and space.rows % row_period(row, BLOCK if size == 1 else LANES):
             return True
     return False
 
@@ -293,8 +295,6 @@ def _outer(kb: KernelBuilder, space: Space, index: Index) -> list[Index]:
     for extent in reversed(space.dims[:-2]):
         found.insert(0, kb.rem(index, extent))
         index = kb.div(index, extent)
-    if found:  # the outermost quotient needs no remainder
-        found[0] = found[0] if len(found) == 1 and isinstance(found[0], int) else found[0]
     return found
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from .kernel_builder import KernelBuilder, Ref
 from .vector_program import NEUTRAL, REDUCTIONS, SIZES, raw_bits
-from .vector_tiles import BLOCK, LANES, MAX_STRIDE, REPEAT_BYTES, TileEmitter, Value, mask_bits
+from .vector_tiles import BLOCK, LANES, MAX_STRIDE, REPEAT_BYTES, Count, Tile, TileEmitter, Value, mask_bits
 from .vector_transfer import expand, packed_buffer, ub_buffer
 
 
@@ -31,7 +31,7 @@ def reduce_rows(
     if tile.lanes:
         return _compact(emitter, work, pitch, source.dtype)
     if pitch // BLOCK > MAX_STRIDE:
-        work, pitch = _narrow(emitter, work, pitch, source.dtype, left, stop), stop
+        work, pitch = _narrow(emitter, work, pitch, source.dtype, left=left, stop=stop), stop
     packed = _join_lanes(kb, op, source.dtype, work, pitch, left, emitter)
     blocks = expand(kb, packed, source.dtype, tile.rows, tile.rows_limit)
     return Value(blocks, source.dtype, True, False, LANES * size)
@@ -64,7 +64,7 @@ def _fold(
     return work, pitch, row
 
 
-def _narrow(emitter: TileEmitter, work: Ref, pitch: int, dtype: str, left: int, stop: int) -> Ref:
+def _narrow(emitter: TileEmitter, work: Ref, pitch: int, dtype: str, *, left: int, stop: int) -> Ref:
     """Rows too far apart for a repeat stride are brought together."""
     out = ub_buffer(emitter.kb, emitter.tile.rows_limit * stop)
     emitter.rows2d("vadds", dtype, [(out, stop), (work, pitch)], left // SIZES[dtype], 0.0)
@@ -101,9 +101,12 @@ def _join_lanes(
         )
         return packed
     name = "vcg" + op.removeprefix("reduce_")
+    if not kb.soc.core.supports(name, dtype):
+        return _join_single_lanes(emitter, op, dtype, work, pitch, lanes)
     per = BLOCK // SIZES[dtype]
     blocks = left // BLOCK
-    # One result per block, each row in a block of its own (the destination unit is 8 results), then one per row.
+    # One result per block, each row in a block of its own (the destination unit is 8 results), then one per
+    # row.
     step = BLOCK // (8 * SIZES[dtype])
     rough = ub_buffer(kb, -(-limit // 8) * REPEAT_BYTES)
     kb.op(
@@ -123,6 +126,48 @@ def _join_lanes(
     )
     _last_lanes(kb, name, dtype, packed, rough, blocks, emitter)
     return packed
+
+
+def _join_single_lanes(emitter: TileEmitter, op: str, dtype: str, work: Ref, pitch: int, lanes: int) -> Ref:
+    """Without vcgmax for the type: rows are folded to one block, its lanes taken out one by one as sums of one
+    lane each, and joined."""
+    kb, tile = emitter.kb, emitter.tile
+    per = BLOCK // SIZES[dtype]
+    if lanes > per:  # the tile itself may still be needed
+        copy = _narrow(emitter, work, pitch, dtype, left=lanes * SIZES[dtype], stop=REPEAT_BYTES)
+        work, pitch = copy, REPEAT_BYTES
+    while lanes > per:
+        half = -(-(lanes // per) // 2) * per
+        emitter.rows2d(
+            REDUCTIONS[op],
+            dtype,
+            [(work, pitch), (work, pitch), (work + half * SIZES[dtype], pitch)],
+            lanes - half,
+        )
+        lanes = half
+    count = -(-tile.rows_limit // LANES) * LANES
+    run = TileEmitter(kb, Tile(1, 1, Count.of(count), 0, 0))
+    total = Value(packed_buffer(kb, tile.rows_limit, dtype), dtype, False, True, 0)
+    part = Value(packed_buffer(kb, tile.rows_limit, dtype), dtype, False, True, 0)
+    for lane in range(per):
+        into = part if lane else total
+        run.apply("vector_dup", dtype, into, [], 0.0)
+        masks = mask_bits(lane, lane + 1)
+        bound = {"repeat": tile.rows_limit}
+        kb.op(
+            "vcadd",
+            dtype,
+            into.ref,
+            work,
+            limits=bound,
+            extents=None,
+            repeat=tile.rows,
+            src_rep=pitch // BLOCK,
+            **masks,
+        )
+        if lane:
+            run.apply(REDUCTIONS[op], dtype, total, [total, part])
+    return total.ref
 
 
 def _last_lanes(

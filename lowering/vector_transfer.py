@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from ..runtime.isa.extents import type_size
 from .kernel_builder import Index, KernelBuilder, Ref
-from .tails import UbRows, is_packed, pack_unit, store_rows
+from .tails import UbRows, is_packed, pack_unit, store_rows, store_separate_rows
 from .vector_program import SIZES
 from .vector_tiles import BLOCK, LANES, REPEAT_BYTES, Tile, Value, mask_bits
 
@@ -83,8 +83,10 @@ def load_full(kb: KernelBuilder, dst: Ref, src: Ref, tile: Tile, gm_size: int, p
             )
 
 
-def store_full(kb: KernelBuilder, dst: Ref, src: Ref, tile: Tile, gm_size: int, pitch: int) -> None:
-    """The inverse of `load_full`."""
+def store_full(
+    kb: KernelBuilder, dst: Ref, src: Ref, tile: Tile, gm_size: int, pitch: int, *, exact: bool = False
+) -> None:
+    """The inverse of `load_full`; `exact`: the rows end with foreign bytes, nothing may be written there."""
     if not tile.padded:
         copy_run(kb, "copy_ubuf_to_gm", dst, src, tile.columns.n, tile.columns.limit, gm_size)
         return
@@ -93,9 +95,13 @@ def store_full(kb: KernelBuilder, dst: Ref, src: Ref, tile: Tile, gm_size: int, 
         copy_run(kb, "copy_ubuf_to_gm", dst, src, tile.exact, tile.exact, gm_size)
         return
     rows = UbRows(src, pitch // BLOCK)
-    store_rows(
-        kb, dst, rows, tile.rows, tile.rows_limit, row_bytes=row_bytes, lanes=BLOCK if gm_size == 1 else LANES
-    )
+    lanes = BLOCK if gm_size == 1 else LANES
+    if exact and row_bytes % BLOCK and row_bytes > BLOCK:
+        store_separate_rows(
+            kb, dst, rows, tile.rows, tile.rows_limit, row_bytes=row_bytes, gm_pitch=row_bytes, lanes=lanes
+        )
+        return
+    store_rows(kb, dst, rows, tile.rows, tile.rows_limit, row_bytes=row_bytes, lanes=lanes)
 
 
 def ub_buffer(kb: KernelBuilder, size: int, depth: int = 1) -> Ref:

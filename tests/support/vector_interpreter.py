@@ -27,11 +27,12 @@ def _nine_bits(x: Array) -> Array:
 
 
 BINARY = {
-    "vadd": np.add, "vsub": np.subtract, "vmul": np.multiply, "vdiv": np.divide, "vmax": np.maximum, "vmin": np.minimum,
-    "vand": np.bitwise_and, "vor": np.bitwise_or,
+    "vadd": np.add, "vsub": np.subtract, "vmul": np.multiply, "vdiv": np.divide, "vmax": np.maximum,
+    "vmin": np.minimum, "vand": np.bitwise_and, "vor": np.bitwise_or,
 }  # fmt: skip
 UNARY = {
-    "vabs": np.abs, "vexp": np.exp, "vln": np.log, "vsqrt": np.sqrt, "vrelu": lambda x: np.maximum(x, 0), "vnot": np.invert,
+    "vabs": np.abs, "vexp": np.exp, "vln": np.log, "vsqrt": np.sqrt, 
+    "vrelu": lambda x: np.maximum(x, 0), "vnot": np.invert,
     "vrec": lambda x: _nine_bits(1 / x), "vrsqrt": lambda x: _nine_bits(1 / np.sqrt(x)),
 }  # fmt: skip
 SCALAR = {
