@@ -55,6 +55,9 @@ def may_overlap(
     With `carry`, `b` runs one or more iterations of that loop after `a`.  With `slot_of`, both see the same
     value of the ring counters of that block.
     """
+    if a.only is not None or b.only is not None:
+        if _never_both(a, b, fixed, carry):
+            return False
     low = high = b.constant - a.constant
     divisor = 0
     pitch = _common_pitch(a, b)
@@ -90,6 +93,19 @@ def may_overlap(
         if _aligned(a, b) and rest >= a.extent and divisor - rest >= b.extent:
             return False
     return True
+
+
+def _never_both(a: Access, b: Access, fixed: int, carry: BlockNode | None) -> bool:
+    """Whether the loop iterations in which a and b do something exclude each other."""
+    if a.only is not None and b.only is not None and a.only[0] is b.only[0]:
+        variable, first = a.only
+        second = b.only[1]
+        if variable.block is carry:
+            return second <= first
+        return variable.block.depth <= fixed and first != second
+    if b.only is not None and b.only[0].block is carry:
+        return b.only[1] <= b.only[0].low  # b runs in a later iteration than a: not in the first
+    return a.only is not None and a.only[0].block is carry and a.only[1] >= a.only[0].high
 
 
 def _common_pitch(a: Access, b: Access) -> int:
@@ -130,7 +146,7 @@ class Dependences:
     def __init__(self, program: Program, core: CoreType) -> None:
         self.program = program
         self.core = core
-        self._found: dict[tuple[BlockNode, int, str, str], dict[tuple[Item, Item], None]] = {}
+        self._found: dict[tuple[object, ...], dict[tuple[Item, Item], None]] = {}
         self.counters: dict[tuple[BlockNode, int], SSAValue] = {
             (node, program.depths[counter]): counter for counter, node in program.homes.items()
         }
@@ -279,11 +295,12 @@ class Dependences:
         return count
 
     def _add(self, block: BlockNode, distance: int, a: Item, b: Item) -> None:
-        self._found.setdefault((block, distance, a.pipe, b.pipe), {})[a, b] = None
+        self._found.setdefault((block, distance, a.pipe, b.pipe, a.guard), {})[a, b] = None
 
     def __iter__(self) -> Iterator[Dependence]:
-        """The dependences that no other one of the same block, distance and pipes contains."""
-        for (block, distance, _, _), pairs in self._found.items():
+        """The dependences that no other one of the same block, distance, pipes and condition contains."""
+        for (block, distance, *_), pairs in self._found.items():
+            assert isinstance(block, BlockNode) and isinstance(distance, int)
             for a, b in _latest_earliest(list(pairs), block):
                 yield Dependence(block, distance, a, b)
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects import arith
+from xdsl.dialects import arith, scf
 from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, ModuleOp, StringAttr
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
@@ -65,8 +65,11 @@ class _Emitter:
                     (edge.wait_at, edge.w, plain_instruction(PipeBarrierOp, {"pipe": _PIPE_NUMBER[edge.p]}))
                 )
                 continue
-            self._placed.append((edge.set_at, edge.s, _flag_op(SetFlagOp, edge, self._event(edge))))
-            self._placed.append((edge.wait_at, edge.w, _flag_op(WaitFlagOp, edge, self._event(edge))))
+            for kind, place, time in ((SetFlagOp, edge.set_at, edge.s), (WaitFlagOp, edge.wait_at, edge.w)):
+                op: Operation = _flag_op(kind, edge, self._event(edge))
+                if edge.guard is not None:
+                    op = scf.IfOp(edge.guard, [], [op, scf.YieldOp()])
+                self._placed.append((place, time, op))
             for event in range(edge.base, edge.base + (edge.ids if edge.distance else 0)):
                 self._primes.append(_flag_op(SetFlagOp, edge, event))
                 self._drains.append(_flag_op(WaitFlagOp, edge, event))

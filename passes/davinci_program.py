@@ -32,15 +32,16 @@ from ..dialects.davinci import (
     RingNextOp,
     space_of,
 )
-from ..dialects.davinci_instruction import InstructionOp
+from ..dialects.davinci_instruction import InstructionOp, value_specs
 from ..runtime.errors import AscendError
 from ..runtime.isa.extents import operand_types, type_size
 from ..runtime.soc import Soc, load_soc
-from .davinci_operands import addresses_of, extents_of, terms_of, values_of
+from .davinci_operands import addresses_of, dynamic_values_of, extents_of, terms_of, values_of
 
 UNBOUNDED = 1 << 62
 STEP = 16  # room between two items for the flags that go behind the one and before the other
 DEFAULT_SOC = "Ascend310P3"
+_SWITCHES = ("bursts", "length", "repeat", "m_extent", "k_extent", "m", "k", "n")  # 0: nothing happens
 
 Range = tuple[int, int]
 Terms = tuple[tuple["Variable", int], ...]
@@ -98,6 +99,8 @@ class Item:
     pipe: str = ""
     blocks: list[BlockNode] = field(default_factory=list[BlockNode])
     chain: tuple[Item, ...] = ()
+    only: tuple[Variable, int] | None = None  # it does something only at this value of a loop variable
+    guard: SSAValue | None = None  # the i1 value that says so
 
 
 @dataclass(eq=False, slots=True)
@@ -128,10 +131,11 @@ class Access:
     high: int = 0
     piece: int = 0  # bursts with gaps: bytes of one burst, and
     pitch: int = 0  # distance of their starts (0: all bytes of the extent)
+    only: tuple[Variable, int] | None = None  # happens only when the loop variable has this value
 
     @property
-    def key(self) -> tuple[int, Terms, int, int, int]:
-        return (self.constant, self.terms, self.extent, self.piece, self.pitch)
+    def key(self) -> tuple[int, Terms, int, int, int, tuple[Variable, int] | None]:
+        return (self.constant, self.terms, self.extent, self.piece, self.pitch, self.only)
 
 
 def common_block(a: Item, b: Item) -> tuple[BlockNode, Item, Item]:
@@ -347,6 +351,7 @@ class Program:
         if not row.addresses:
             return []
         found: list[Access] = []
+        self._note_guard(item)
         for spec, (base, offset), extent in zip(row.addresses, addresses_of(op), extents_of(op), strict=True):
             if extent == 0:
                 continue
@@ -365,12 +370,47 @@ class Program:
             reads = spec.reads and not (
                 spec.access == "rw" and row.family == "cube" and values_of(op)["init"] == 1
             )
-            access = Access(item, memory, owner, constant, terms, extent, reads, spec.writes)
+            access = Access(item, memory, owner, constant, terms, extent, reads, spec.writes, only=item.only)
             access.low, access.high = _hull(constant, terms, extent)
             found.append(access)
         if row.family in ("dma", "l0c"):
             self._bursts(op, found)
         return found
+
+    def _note_guard(self, item: Item) -> None:
+        """Finds out whether the instruction does something only at one value of a loop variable.
+
+        Work of the first iteration is done without peeling: by a count that is 0 later, or in an `scf.if`.
+        """
+        op = item.op
+        assert isinstance(op, InstructionOp)
+        for position, value in dynamic_values_of(op):
+            select = value.owner
+            if value_specs(op.row)[position].name not in _SWITCHES or not isinstance(select, arith.SelectOp):
+                continue
+            if constant_of(select.rhs) == 0 and (found := self._at_value(select.cond)) is not None:
+                item.only, item.guard = found, select.cond
+                return
+        for holder in item.chain[:-1]:
+            branch = holder.op
+            if not isinstance(branch, scf.IfOp) or item.chain[holder.block.depth + 1].block is not holder.blocks[0]:
+                continue
+            if (found := self._at_value(branch.cond)) is not None:
+                item.only, item.guard = found, branch.cond
+                return
+
+    def _at_value(self, condition: SSAValue) -> tuple[Variable, int] | None:
+        """(loop variable, value) of the condition `variable == value`."""
+        compare = condition.owner
+        if not isinstance(compare, arith.CmpiOp) or compare.predicate.value.data != 0:
+            return None
+        for value, other in ((compare.lhs, compare.rhs), (compare.rhs, compare.lhs)):
+            number = constant_of(other)
+            if number is not None and isinstance(value, BlockArgument):
+                variable = self.variable(value)
+                if variable.iterates:
+                    return variable, number
+        return None
 
     def _bursts(self, op: InstructionOp, accesses: list[Access]) -> None:
         """Notes the gaps between bursts where their distance is a constant (length and gap may both vary)."""

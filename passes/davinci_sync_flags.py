@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from xdsl.ir import Operation, SSAValue
+
 from ..runtime.soc import CoreType
 from .davinci_dependences import Dependence
 from .davinci_program import BlockNode, Item, Program
@@ -76,23 +78,51 @@ class Flags:
         self.needs.append(need)
 
     def _propose(self, dependences: list[Dependence]) -> None:
-        groups: dict[tuple[BlockNode, int, str, str], list[_Span]] = {}
+        groups: dict[tuple[BlockNode, int, str, str, SSAValue | None], list[_Span]] = {}
         for dependence in dependences:
             block, a, b = dependence.block, dependence.a, dependence.b
             if block.breaks and self.order.chain(self._need(dependence)) is not None:
                 continue
             ia, ib = a.chain[block.depth], b.chain[block.depth]
-            key = (block, dependence.distance, a.pipe, b.pipe)
+            key = (block, dependence.distance, a.pipe, b.pipe, self._guard(dependence))
             groups.setdefault(key, []).append((ia.end, ib.start, ia, ib))
-        for (block, distance, p, q), spans in groups.items():
+        for (block, distance, p, q, guard), spans in groups.items():
             for a, b in _merged(block, distance, spans):
-                self.order.add(flag(block, distance, (p, q), a, b))
+                edge = flag(block, distance, (p, q), a, b)
+                self.order.add(edge)
+                if guard is not None:
+                    self._guarded(edge, guard)
+
+    @staticmethod
+    def _guard(dependence: Dependence) -> SSAValue | None:
+        """The condition of a flag behind an instruction that only works in one iteration of a loop.
+
+        A flag in every iteration would keep the producer near the consumer long after the work is done.
+        """
+        guard, only, block = dependence.a.guard, dependence.a.only, dependence.block
+        if guard is None or only is None or dependence.distance or not block.repeats:
+            return None
+        owner = guard.owner
+        home = owner.parent if isinstance(owner, Operation) else None
+        above: BlockNode | None = block
+        while above is not None:
+            if above.block is home:
+                return guard if only[0].block.depth <= block.depth else None
+            above = above.parent.block if above.parent is not None else None
+        return None
+
+    def _guarded(self, edge: Edge, guard: SSAValue) -> None:
+        """Gives `edge` its condition and a counter-flag of the same condition, which closes both."""
+        edge.guard, edge.ids = guard, _CREDITS
+        counter = closing(edge, _CREDITS)
+        counter.guard, counter.partner, edge.partner = guard, edge, counter
+        self.order.add(counter)
 
     # ------------------------------------------------------------------ 2. closing rule
     def _close(self, edge: Edge) -> None:
         """Makes sure that the flag's next set comes after its wait; adds the counter-flag if nothing else
         does it."""
-        if not edge.is_flag or not edge.block.repeats:
+        if not edge.is_flag or not edge.block.repeats or edge.guard is not None:
             return
         need = self._closing_need(edge)
         if need is None:
@@ -145,7 +175,7 @@ class Flags:
 
     # ------------------------------------------------------------------ 4. transitive reduction
     def _reduce(self) -> None:
-        candidates = [edge for edge in self.order.edges if edge.p != "ALL"]
+        candidates = [edge for edge in self.order.edges if edge.p != "ALL" and edge.guard is None]
         candidates.sort(key=lambda edge: (edge.block.depth, not edge.is_flag, -edge.ids))
         for edge in candidates:
             self._try_without(edge)
@@ -202,7 +232,7 @@ class Flags:
                     or not distance_of(first.distance)
                 ):
                     continue
-                if first.group or second.group:
+                if first.group or second.group or first.guard is not second.guard or first.guard is not None:
                     continue
                 if first.distance == 0 and max(first.s, second.s) >= min(first.w, second.w):
                     continue
@@ -226,7 +256,7 @@ class Flags:
     def _share(self, edges: list[Edge]) -> str:
         """Two flags of a block take one id if each is consumed before the other is set."""
         singles = sorted(
-            (e for e in edges if e.ids == 1 and e.distance == 0 and not e.group), key=lambda e: e.s
+            (e for e in edges if e.ids == 1 and e.distance == 0 and not e.group and e.guard is None), key=lambda e: e.s
         )
         for i, first in enumerate(singles):
             for second in singles[i + 1 :]:
@@ -256,16 +286,27 @@ class Flags:
 
     def _lower_ring(self, edges: list[Edge]) -> str:
         """The ring of most slots is synchronised as if it had one fewer: its memory stays."""
-        deepest = max(edges, key=lambda edge: edge.distance)
-        if deepest.distance < 2:
+        deepest = max(edges, key=lambda edge: edge.ids)
+        if deepest.ids < 2:
             return ""
-        deepest.distance -= 1
-        deepest.ids = deepest.distance
-        self._tighten(deepest)
-        for edge in self.order.edges:
-            if edge.is_flag and edge.distance == 0 and edge.ids > 1:
+        if deepest.guard is not None:
+            assert deepest.partner is not None
+            for edge in (deepest, deepest.partner):
+                edge.ids -= 1
+                edge.distance -= edge.distance > 0
+            self.order.changed()
+            return f"credits lowered to {deepest.ids}"
+        rings = [deepest]
+        if deepest.distance == 0:  # its ids follow the rings that close it
+            rings = [e for n in self.needs if n.owner is deepest for e in n.witness if e.distance > 1]
+        for ring in rings:
+            ring.distance -= 1
+            ring.ids = ring.distance
+            self._tighten(ring)
+        for edge in list(self.order.edges):
+            if edge.is_flag and edge.distance == 0 and edge.ids > 1 and edge.guard is None:
                 self._tighten(edge)
-        return f"ring lowered to {deepest.distance}"
+        return f"ring lowered to {rings[0].distance}" if rings else ""
 
     def _to_barrier(self, edges: list[Edge]) -> str:
         """A barrier of all pipes at the place of the wait does all that the flag did."""
@@ -276,6 +317,8 @@ class Flags:
         for need in self.needs:
             need.witness = tuple(wall if e is edge else e for e in need.witness)
         self._drop(edge)
+        if edge.partner is not None:
+            self._drop(edge.partner)
         return "flag replaced by a barrier of all pipes"
 
 

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from ..runtime.isa.model import PIPES
+from xdsl.ir import SSAValue
+
 from .davinci_program import BlockNode, Item
 
 # Places around an item, in time: [.. item][closing wait, set] … [wait, closing set, barrier][item ..]
@@ -43,6 +45,8 @@ class Edge:
     ids: int = 1
     base: int = 0  # first of its event ids
     group: int = 0  # flags of one group (not 0) take turns with one id
+    guard: SSAValue | None = None  # set and wait only happen when this i1 is true
+    partner: Edge | None = None  # the counter-flag of a guarded flag
 
     @property
     def is_flag(self) -> bool:
@@ -126,7 +130,7 @@ class Order:
         """Edges of `block` and of the inner blocks that surely run."""
         found = self._closures.get(block)
         if found is None:
-            found = list(self._of_block.get(block, ()))
+            found = [edge for edge in self._of_block.get(block, ()) if edge.guard is None]
             for item in block.items:
                 for inner in item.blocks:
                     if inner.always:
@@ -147,6 +151,10 @@ class Order:
         arcs = self._block_arcs(need.block)
         depth = need.block.depth + 1
         extra: dict[str, list[_Arc]] = {}
+        if need.source is not None and need.source.guard is not None:
+            for edge in self._of_block.get(need.block, ()):
+                if edge.guard is need.source.guard and edge.distance == 0:
+                    _put(extra, edge, edge.w, 0)
         for item, shift in ((need.source, 0), (need.target, need.distance)):
             for holder in () if item is None else item.chain[depth:]:
                 if holder.block.always:

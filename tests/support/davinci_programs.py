@@ -100,6 +100,16 @@ class RandomKernel:
         self.left -= 1
         r, kb = self.random, self.kb
         match r.randint(0, 10):
+            case 0 if self.loops and r.random() < 0.4 and not isinstance(self.loops[-1][0], int):
+                first = kb.equal(r.choice(self.loops)[0], r.choice((0, 0, 1)))
+                if r.random() < 0.5:
+                    count = kb.select(first, 1, 0)
+                    target, source = self._place("ub", 1), self._gm()
+                    kb.op("copy_gm_to_ubuf", "", target, source, bursts=count, length=16, limits={"bursts": 1})
+                else:
+                    target, source = self._place("l1", 1), self._gm()
+                    with kb.when(first):
+                        kb.op("copy_gm_to_cbuf", "", target, source, bursts=1, length=16)
             case 0 | 1:
                 if r.random() < 0.3:
                     kb.op(
