@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..isa.model import PIPES
 from ..isa.record import Decoded, Reg
@@ -30,6 +30,18 @@ _PAGE_BITS = 12
 _SCALAR_PIPE = PIPES.index("S")
 
 
+class Part(NamedTuple):
+    """One on-chip operand: its hull, how it is used, and its exact bytes."""
+
+    space: str
+    low: int
+    high: int
+    reads: bool
+    writes: bool
+    footprint: Footprint
+    at: int
+
+
 class Access:
     """One instruction with concrete operands.  `last` is its latest number in its pipe; `near` what must be
     before it."""
@@ -40,6 +52,7 @@ class Access:
         "last",
         "near",
         "number",
+        "parts",
         "pieces",
         "pipe",
         "prints",
@@ -62,6 +75,19 @@ class Access:
         self.last = 0
         self.epoch = -1
         self.near: list[Access] = []
+        self.parts: list[Part] = [
+            Part(
+                self.spaces[i],
+                at[i] + prints[i].low,
+                at[i] + prints[i].high,
+                static.record.row.addresses[i].reads,
+                static.record.row.addresses[i].writes,
+                prints[i],
+                at[i],
+            )
+            for i in static.chip
+            if prints[i].count
+        ]
 
     def step(self) -> Step:
         """The same for the definedness check."""
@@ -168,28 +194,26 @@ def statics_of(program: Program) -> dict[int, Static]:
     return made
 
 
-def disturbances(
-    earlier: Access, later: Access, overlap_fractals: int
-) -> Iterator[tuple[str, str, int, int]]:
-    """(rule, memory, low, high) of each way in which `later` needs `earlier` to be complete."""
+def disturbances(earlier: Access, later: Access, least: int) -> Iterator[tuple[str, str, int, int]]:
+    """(rule, memory, low, high) of each way in which `later` needs `earlier` to be complete.
+
+    Mads of at least `least` fractals need nothing from each other.
+    """
     same_pipe = earlier.pipe == later.pipe
     if same_pipe and earlier.pipe == _SCALAR_PIPE:
         return
-    overlapping_mads = accumulate_freely(earlier, later, overlap_fractals)
-    for i in earlier.static.chip:
-        first = earlier.static.record.row.addresses[i]
-        for j in later.static.chip:
-            second = later.static.record.row.addresses[j]
-            if earlier.spaces[i] != later.spaces[j] or not (first.writes or second.writes):
+    free_war = same_pipe or earlier.pipe == _SCALAR_PIPE
+    free_raw = accumulate_freely(earlier, later, least)
+    for first in earlier.parts:
+        for second in later.parts:
+            if first.low >= second.high or second.low >= first.high or first.space != second.space:
                 continue
-            if not first.writes and (same_pipe or earlier.pipe == _SCALAR_PIPE):
-                continue  # WAR in one pipe, or behind a scalar load
-            if overlapping_mads and first.writes:
+            if free_raw if first.writes else free_war or not second.writes:
                 continue
-            met = overlap(earlier.prints[i], earlier.at[i], later.prints[j], later.at[j])
+            met = overlap(first.footprint, first.at, second.footprint, second.at)
             if met is not None:
                 rule = "WAR" if not first.writes else "RAW" if second.reads else "WAW"
-                yield rule, earlier.spaces[i], met[0], met[1]
+                yield rule, first.space, met[0], met[1]
 
 
 def accumulate_freely(a: Access, b: Access, least: int) -> bool:
@@ -214,19 +238,19 @@ class AccessIndex:
     def add(self, access: Access) -> None:
         """Link a new access with all that it disturbs or that disturb it, itself included."""
         around: dict[int, Access] = {id(access): access}
-        for i in access.static.chip:
-            footprint, space = access.prints[i], access.spaces[i]
-            if not footprint.count:
-                continue
-            first = (access.at[i] + footprint.low) >> _PAGE_BITS
-            last = (access.at[i] + footprint.high - 1) >> _PAGE_BITS
-            for page in range(first, last + 1):
-                here = self._pages.setdefault((space, page), [])
-                around.update((id(other), other) for other in here)
+        for part in access.parts:
+            for page in range(part.low >> _PAGE_BITS, (part.high - 1 >> _PAGE_BITS) + 1):
+                here = self._pages.setdefault((part.space, page), [])
+                for other in here:
+                    around[id(other)] = other
                 if not here or here[-1] is not access:
                     here.append(access)
+        least = self.overlap_fractals
         for other in around.values():
-            if any(disturbances(other, access, self.overlap_fractals)):
+            for _ in disturbances(other, access, least):
                 access.near.append(other)
-            if other is not access and any(disturbances(access, other, self.overlap_fractals)):
-                other.near.append(access)
+                break
+            if other is not access:
+                for _ in disturbances(access, other, least):
+                    other.near.append(access)
+                    break

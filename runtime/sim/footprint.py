@@ -291,12 +291,12 @@ def _load(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
             return Footprint(0, v["repeat"] * per_fractal), source
         case "load3d":
             cells = load3d_cells(dtype, v)
-            return Footprint(0, cells.size), from_blocks(np.unique(cells[cells >= 0]))
+            return Footprint(0, cells.size), from_blocks(cells[cells >= 0])
         case _:
             cells = load3dv1_cells(v)
             step = v["jump"] if v["repeat_mode"] else 1
             dst = _bursts(v["repeat"], per_fractal, step * per_fractal)
-            return dst, from_blocks(np.unique(cells[cells >= 0]))
+            return dst, from_blocks(cells[cells >= 0])
 
 
 def _mad(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
