@@ -16,12 +16,13 @@ one can see and count:
 
 A tensor without encoding is ND, dense. Block arguments of a group carry logical types without encoding: the
 body says what is computed, the operand types say where it lies.
+
+(A little over the file budget: the type helpers that every generator imports stand beside the ops.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -34,7 +35,7 @@ from xdsl.dialects.builtin import (
     TensorType,
     i64,
 )
-from xdsl.ir import Attribute, Block, Data, Dialect, Operation, Region, SSAValue
+from xdsl.ir import Attribute, Data, Dialect, Region, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
     irdl_attr_definition,
@@ -618,23 +619,6 @@ def _check_piece(what: str, whole: Attribute, starts: Sequence[int], piece: Attr
             f"{what}: expected one contiguous piece of whole 32-byte units, "
             f"got {list(starts)} + {list(extents)}"
         )
-
-
-@dataclass(frozen=True)
-class GroupBody:
-    """A group's body while it is being built: block and the map from outer values to its arguments."""
-
-    block: Block
-    arguments: dict[SSAValue, SSAValue]
-
-    @staticmethod
-    def of(inputs: Sequence[SSAValue]) -> GroupBody:
-        block = Block(arg_types=[logical(v.type) for v in inputs])
-        return GroupBody(block, dict(zip(inputs, block.args, strict=True)))
-
-    def add(self, op: Operation) -> Operation:
-        self.block.add_op(op)
-        return op
 
 
 Ascend = Dialect(

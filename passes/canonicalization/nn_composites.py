@@ -377,8 +377,8 @@ def _is_product(value: SSAValue) -> bool:
 
 _POINTWISE: frozenset[type[Operation]] = frozenset(
     {
-        nn.ReluOp, nn.SigmoidOp, nn.TanhOp, nn.ClipOp, nn.GeluOp, nn.LeakyReluOp, nn.ExpOp, nn.NegOp, nn.AbsOp,
-        nn.ErfOp, nn.SqrtOp, nn.RsqrtOp, nn.LogOp, nn.ReciprocalOp,
+        nn.ReluOp, nn.SigmoidOp, nn.TanhOp, nn.ClipOp, nn.GeluOp, nn.LeakyReluOp, nn.ExpOp, nn.NegOp,
+        nn.AbsOp, nn.ErfOp, nn.SqrtOp, nn.RsqrtOp, nn.LogOp, nn.ReciprocalOp,
     }
 )  # fmt: skip
 
