@@ -21,6 +21,7 @@ PASSES: Final[dict[str, tuple[str, str]]] = {
     "ascend-choose-schedule": ("ascend_choose_schedule", "AscendChooseSchedulePass"),
     "ascend-to-davinci": ("..lowering.ascend_to_davinci", "AscendToDavinciPass"),
     "davinci-double-buffer": ("davinci_double_buffer", "DavinciDoubleBufferPass"),
+    "davinci-hoist-scalars": ("davinci_hoist_scalars", "DavinciHoistScalarsPass"),
     "davinci-allocate-buffers": ("davinci_allocate_buffers", "DavinciAllocateBuffersPass"),
     "davinci-insert-sync": ("davinci_insert_sync", "DavinciInsertSyncPass"),
     "davinci-materialize-state": ("davinci_materialize_state", "DavinciMaterializeStatePass"),

@@ -13,12 +13,14 @@ from ..lowering.davinci_to_code import encode_kernel
 from ..runtime.soc import Soc
 from .davinci_allocate_buffers import allocate_buffers
 from .davinci_double_buffer import double_buffer
+from .davinci_hoist_scalars import hoist_scalars
 from .davinci_insert_sync import insert_sync
 from .davinci_lower_addresses import lower_addresses
 from .davinci_materialize_state import materialize_state
 
 PIPELINE: tuple[tuple[str, Callable[[KernelOp, Soc], None]], ...] = (
     ("davinci-double-buffer", double_buffer),
+    ("davinci-hoist-scalars", lambda kernel, soc: hoist_scalars(kernel)),
     ("davinci-allocate-buffers", allocate_buffers),
     ("davinci-insert-sync", insert_sync),
     ("davinci-materialize-state", lambda kernel, soc: materialize_state(kernel)),
