@@ -9,8 +9,11 @@ tasks with argument words.
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -24,6 +27,10 @@ from .floats import Array
 from .memory import Core, GlobalMemory, Region
 from .program import Program
 from .translate import DEFAULT_FUEL, wrap
+from .workers import BlockPool, can_fork, processors, shared_bytes
+
+_LARGE = 16 << 20  # bytes of feature map and weights from which more processes pay
+_SHORT = 200e-6  # seconds; a task this short is not worth spreading
 
 GmBytes: TypeAlias = bytearray | Array
 
@@ -99,30 +106,28 @@ AiCpu: TypeAlias = Callable[[OmTask, GlobalMemory, tuple[int, ...]], None]
 
 @dataclass
 class Device:
-    """A simulated chip with one loaded model."""
+    """A simulated chip with one loaded model.
+
+    `workers` processes run the blocks of a task; 0 = one for each processor when the model is large.
+    """
 
     soc: Soc
     model: OmModel | None = None
     ai_cpu: AiCpu | None = None
     memory: GlobalMemory = field(default_factory=lambda: GlobalMemory(()))
     kernels: dict[str, FunctionKernel] = field(default_factory=dict[str, FunctionKernel])
+    workers: int = 0
+    _pool: BlockPool | None = None
+    _core: tuple[int, Core] | None = None  # and the process it belongs to
+    _alone: set[int] = field(default_factory=set[int])  # tasks too short to spread, or not allowed to
 
     def load(self, model: OmModel) -> None:
         """Reserves memory, copies weights, translates every kernel; checks all rules that need no run."""
+        self.close()
         if model.soc != self.soc.name:
             self.soc = load_soc(model.soc)
-        features = np.zeros(model.memory_size + SPARE, np.uint8)
-        weights = np.zeros(model.weight_size, np.uint8)
-        for weight in stored_weights(model):
-            weights[weight.offset : weight.offset + weight.size] = np.frombuffer(
-                weight.payload.load(), np.uint8
-            )
-        regions = [
-            Region(model.feature_map_base, features),
-            Region(model.weight_base, weights, writable=False),
-        ]
-        self.memory = GlobalMemory(regions)
         self.model = model
+        self._core = None
         self.kernels = {}
         for kernel in model.kernels:
             try:
@@ -130,28 +135,78 @@ class Device:
             except SimulatorFault as fault:
                 raise fault.placed(kernel.name, 0) from None
         for task in model.tasks:
-            if not task.is_ai_cpu and task.kernel not in self.kernels:
-                raise AscendError(
-                    "E43003", f"a task launches {task.kernel}: no such kernel in model {model.name}"
-                )
-            if task.is_ai_cpu and self.ai_cpu is None:
+            self._check_task(model, task)
+        self._alone = {
+            number
+            for number, task in enumerate(model.tasks)
+            if task.is_ai_cpu or task.block_dim < 2 or self.kernels[task.kernel].accumulates
+        }
+        self.memory = _reserve(model)
+
+    def _check_task(self, model: OmModel, task: OmTask) -> None:
+        if task.is_ai_cpu:
+            if self.ai_cpu is None:
                 raise AscendError("E43004", f"AI CPU kernel {task.kernel} is not available to this device")
+            return
+        if task.kernel not in self.kernels:
+            raise AscendError(
+                "E43003", f"a task launches {task.kernel}: model {model.name} has no such kernel"
+            )
 
     def run(self, inputs: Mapping[str, Array] | Sequence[Array]) -> RunResult:
         """One inference.  Inputs by name or in order, as the model declares them."""
         model = self._loaded()
         self._copy_inputs(model, inputs)
-        core = Core(self.soc, self.memory)
+        pool = self._workers(model)
         with np.errstate(all="ignore"):
-            for task in model.tasks:
-                words = model.arg_words(task)
+            for number, task in enumerate(model.tasks):
                 if task.is_ai_cpu:
                     assert self.ai_cpu is not None  # load checked it
-                    self.ai_cpu(task, self.memory, words)
+                    self.ai_cpu(task, self.memory, model.arg_words(task))
+                elif pool is None or number in self._alone:
+                    self._run_blocks(number, range(task.block_dim))
                 else:
-                    kernel = self.kernels[task.kernel]
-                    run_blocks(kernel, core, words, range(task.block_dim), task.block_dim, name=task.kernel)
+                    began = perf_counter()
+                    pool.run(number, task.block_dim)
+                    if perf_counter() - began < _SHORT:
+                        self._alone.add(number)
         return RunResult([self._output(tensor) for tensor in model.outputs], [t.name for t in model.outputs])
+
+    def close(self) -> None:
+        """Ends the worker processes; the next run starts them again."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
+    def _workers(self, model: OmModel) -> BlockPool | None:
+        if self._pool is None:
+            count = self.workers
+            if count == 0:
+                large = model.memory_size + model.weight_size >= _LARGE
+                count = (
+                    min(processors(), max((task.block_dim for task in model.tasks), default=1))
+                    if large
+                    else 1
+                )
+            if count < 2 or not can_fork():
+                return None
+            device = weakref.proxy(self)  # the pool must not keep the device alive
+
+            def work(task: int, blocks: range) -> None:
+                device._run_blocks(task, blocks)
+
+            self._pool = BlockPool(work, count - 1)
+        return self._pool
+
+    def _run_blocks(self, number: int, blocks: range) -> None:
+        model = self._loaded()
+        task = model.tasks[number]
+        process = os.getpid()
+        if self._core is None or self._core[0] != process:
+            self._core = (process, Core(self.soc, self.memory))
+        kernel = self.kernels[task.kernel]
+        with np.errstate(all="ignore"):
+            run_blocks(kernel, self._core[1], model.arg_words(task), blocks, task.block_dim, name=task.kernel)
 
     def _loaded(self) -> OmModel:
         if self.model is None:
@@ -177,3 +232,13 @@ class Device:
     def _output(self, tensor: OmTensor) -> Array:
         data = self.memory.regions[0].data[tensor.offset : tensor.offset + tensor.size]
         return data.copy().view(_NUMPY[tensor.dtype]).reshape(tensor.shape)
+
+
+def _reserve(model: OmModel) -> GlobalMemory:
+    features = shared_bytes(model.memory_size + SPARE)
+    weights = np.zeros(model.weight_size, np.uint8)
+    for weight in stored_weights(model):
+        weights[weight.offset : weight.offset + weight.size] = np.frombuffer(weight.payload.load(), np.uint8)
+    regions = [Region(model.feature_map_base, features)]
+    regions.append(Region(model.weight_base, weights, writable=False))
+    return GlobalMemory(regions)

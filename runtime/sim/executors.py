@@ -78,6 +78,7 @@ class FunctionKernel:
     program: Program
     run: Callable[[Core, Ints, int, int, int], int]
     mirrored: bool
+    accumulates: bool  # adds to device memory, which several processes must not do at once
 
 
 def executor_name(record: Decoded) -> str:
@@ -115,6 +116,11 @@ def mirrors_l1(program: Program) -> bool:
     return loads == {"f16"}
 
 
+def accumulates(program: Program) -> bool:
+    """Whether the kernel switches atomic accumulation on."""
+    return any(record.mnemonic == "set_atomic" and record.fields[0] != 0 for record in program.records)
+
+
 _CACHE: dict[tuple[str, str], FunctionKernel] = {}
 
 
@@ -128,5 +134,5 @@ def function_kernel(image: bytes | Program, soc: Soc) -> FunctionKernel:
         run = Translator(lambda record: [line for line in (call_text(record),) if line]).compile(
             program, namespace
         )
-        found = _CACHE[key] = FunctionKernel(program, run, mirrors_l1(program))
+        found = _CACHE[key] = FunctionKernel(program, run, mirrors_l1(program), accumulates(program))
     return found

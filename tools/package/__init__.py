@@ -11,6 +11,7 @@ Nothing heavy is imported before it is used.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from ascend_mlir.runtime.errors import AscendError, UnsupportedOpError
     from ascend_mlir.runtime.session import InferenceSession
     from onnx import ModelProto
+
+# The simulator multiplies small tiles, where a second BLAS thread costs more than it brings. numpy reads this
+# when it is imported; whoever has set it decides.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 __all__ = ["AscendError", "InferenceSession", "UnsupportedOpError", "compile"]
 

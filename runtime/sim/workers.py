@@ -1,0 +1,116 @@
+"""Blocks of a task in several processes.
+
+Blocks of one launch never communicate (decision D6), so forked processes that share device memory may run
+them side by side; threads would not help, Python runs one at a time. Workers are forked once, after the
+model is loaded: kernels and weights are theirs by copy-on-write, the feature map is shared memory. A
+command is three integers on a pipe, the answer one byte. A worker that fails says only that: the caller
+runs its blocks again itself and meets the same fault with all its details.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import mmap
+import os
+import struct
+import weakref
+from collections.abc import Callable
+
+import numpy as np
+
+from .floats import Array
+
+_COMMAND = struct.Struct("<iii")
+_DONE, _FAILED = b"\0", b"\1"
+
+Work = Callable[[int, range], None]
+"""Runs blocks of the task of that number."""
+
+
+def shared_bytes(size: int) -> Array:
+    """Zeroed memory that forked processes share."""
+    return np.frombuffer(mmap.mmap(-1, max(size, 1)), np.uint8)
+
+
+def processors() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def can_fork() -> bool:
+    """Whether this system has fork()."""
+    return hasattr(os, "fork")
+
+
+class BlockPool:
+    """`count` forked processes, each waiting for blocks to run."""
+
+    def __init__(self, work: Work, count: int) -> None:
+        self._work = work
+        self._ends: list[tuple[int, int]] = []  # (commands to a worker, answers from it)
+        pids: list[int] = []
+        for _ in range(count):
+            pids.append(self._fork())
+        self._finalizer = weakref.finalize(self, _stop, [fd for pair in self._ends for fd in pair], pids)
+
+    def _fork(self) -> int:
+        command_read, command_write = os.pipe()
+        answer_read, answer_write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            for pair in self._ends:
+                for fd in pair:
+                    os.close(fd)
+            os.close(command_write)
+            os.close(answer_read)
+            _serve(self._work, command_read, answer_write)
+        os.close(command_read)
+        os.close(answer_write)
+        self._ends.append((command_write, answer_read))
+        return pid
+
+    def run(self, task: int, blocks: int) -> None:
+        """All blocks of a task, spread over the workers and this process."""
+        parts = len(self._ends) + 1
+        cuts = [blocks * part // parts for part in range(parts + 1)]
+        asked: list[tuple[int, range]] = []
+        for part, (command, answer) in enumerate(self._ends, 1):
+            if cuts[part] < cuts[part + 1]:
+                os.write(command, _COMMAND.pack(task, cuts[part], cuts[part + 1]))
+                asked.append((answer, range(cuts[part], cuts[part + 1])))
+        try:
+            self._work(task, range(cuts[0], cuts[1]))
+        finally:
+            failed = [part for answer, part in asked if os.read(answer, 1) != _DONE]
+        for part in failed:
+            self._work(task, part)
+
+    def close(self) -> None:
+        """Ends the workers."""
+        self._finalizer()
+
+
+def _serve(work: Work, commands: int, answers: int) -> None:
+    """The life of a worker; never returns."""
+    gc.freeze()  # objects of the parent are not to be looked at: that would copy their pages
+    status = 1
+    with contextlib.suppress(BaseException):
+        while len(data := os.read(commands, _COMMAND.size)) == _COMMAND.size:
+            task, first, end = _COMMAND.unpack(data)
+            answer = _DONE
+            try:
+                work(task, range(first, end))
+            except BaseException:
+                answer = _FAILED
+            os.write(answers, answer)
+        status = 0
+    os._exit(status)
+
+
+def _stop(descriptors: list[int], pids: list[int]) -> None:
+    for fd in descriptors:
+        os.close(fd)
+    for pid in pids:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
