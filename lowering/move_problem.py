@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import gcd, prod
 
-from .kernel_builder import Index, KernelBuilder
-from .tails import BLOCK, ceil_div
+from .kernel_builder import Index, KernelBuilder, Ref
+from .tails import BLOCK, MAX_REPEAT, ceil_div, is_packed
 
 
 @dataclass(frozen=True)
@@ -105,3 +105,76 @@ class Grid:
                 rest = rest if outermost else kb.div(rest, n)
             found = iter(reversed(indices))
             yield [next(found) if n > 1 else 0 for n in self.counts]
+
+
+@dataclass(frozen=True)
+class DenseTiles:
+    """Tiles that are runs of dense output rows: the grid, byte strides of its indices, and how rows must end."""
+
+    grid: Grid
+    strides: tuple[int, ...]
+    exact: bool
+
+
+def dense_tiles(
+    counts: Sequence[int], strides: Sequence[int], sizes: Sequence[int], *, row_bytes: int, lanes: int
+) -> DenseTiles:
+    """Which blocks may take which tiles.
+
+    Args:
+        counts, strides: the indices of a tile, outermost first, and their output strides in bytes.
+        sizes: row counts that tiles may have (0: none such).
+    """
+    steps = [s for s, n in zip(strides, counts, strict=True) if n > 1]
+    if all(s % BLOCK == 0 for s in steps):
+        grid = Grid(tuple(counts))
+        odd = row_bytes % BLOCK != 0 and any(n % lanes for n in sizes)
+        return DenseTiles(grid, tuple(strides), odd and grid.total > 1 and not is_packed(row_bytes, lanes))
+    if is_packed(row_bytes, lanes):
+        return DenseTiles(Grid(tuple(counts), prod(counts)), tuple(strides), exact=False)
+    unit = 1
+    for count, stride in reversed(list(zip(counts, strides, strict=True))):
+        if stride % BLOCK == 0:
+            break
+        if unit * count == prod(counts):
+            unit *= aligned_steps(stride)
+            break
+        unit *= count
+    return DenseTiles(Grid(tuple(counts), min(unit, prod(counts))), tuple(strides), exact=True)
+
+
+def fill_blocks(kb: KernelBuilder, to: Ref, value: int, size: int, count: int, step: int = 1) -> None:
+    """Fills `count` blocks, `step` blocks apart, with elements of `size` bytes that have the bits `value`.
+
+    Wide elements are filled one 16-bit half at a time under a lane mask.
+    """
+    halves = max(1, size // 2)
+    if size == 1:
+        value = (value & 0xFF) * 0x101
+    if len({value >> 16 * h & 0xFFFF for h in range(halves)}) == 1:
+        halves = 1
+    for half in range(halves):
+        part, whole = value >> 16 * half & 0xFFFF, count // 8
+        with kb.loop(whole // MAX_REPEAT) as i:
+            if whole >= MAX_REPEAT:
+                at = to + kb.linear(0, (i, MAX_REPEAT * 8 * step * BLOCK))
+                _fill_lanes(kb, at, part, MAX_REPEAT, step, range(half, 128, halves))
+        done = whole // MAX_REPEAT * MAX_REPEAT
+        if whole > done:
+            _fill_lanes(kb, to + done * 8 * step * BLOCK, part, whole - done, step, range(half, 128, halves))
+        if count % 8:
+            lanes = range(half, count % 8 * 16, halves)
+            _fill_lanes(kb, to + whole * 8 * step * BLOCK, part, 1, step, lanes)
+
+
+def _fill_lanes(kb: KernelBuilder, to: Ref, part: int, repeat: int, step: int, lanes: range) -> None:
+    bits = sum(1 << i for i in lanes)
+    low, high = signed_bits(bits & (1 << 64) - 1), signed_bits(bits >> 64)
+    kb.op(
+        "vector_dup", "u16", to, value=part, repeat=repeat, dst_blk=step, dst_rep=8 * step, mask_lo=low, mask_hi=high
+    )
+
+
+def signed_bits(bits: int) -> int:
+    """64 bits as the signed number that attributes hold."""
+    return bits - (1 << 64) if bits >> 63 else bits

@@ -24,7 +24,7 @@ from math import prod
 
 from ..runtime.soc import Soc
 from .kernel_builder import Index, KernelBuilder, Ref
-from .move_problem import Axis, Grid, aligned_steps
+from .move_problem import Axis, Grid, aligned_steps, signed_bits
 from .tails import (
     BLOCK,
     MAX_GAP,
@@ -535,7 +535,7 @@ class TransposeEmitter:
         positions = plan.columns
         lane_bits = ((1 << t.row_count) - 1) & ~((1 << rest) - 1)
         half = sum(lane_bits << (16 * i) for i in range(4))
-        half -= (1 << 64) if half >> 63 else 0
+        half = signed_bits(half)
 
         def fill() -> None:
             where: Index = kb.mul(kb.sub(groups - 1, last), t.column.extent) if plan.batch > 1 else 0
@@ -550,7 +550,7 @@ class TransposeEmitter:
                 low, high = bits & (1 << 64) - 1, bits >> 64
                 kb.op(
                     "vector_dup", "u16", base + positions // 8 * 8 * BLOCK, value=0, repeat=1,
-                    mask_hi=_signed(high), mask_lo=_signed(low),
+                    mask_hi=signed_bits(high), mask_lo=signed_bits(low),
                 )  # fmt: skip
 
         if groups == 1:
@@ -586,10 +586,6 @@ class TransposeEmitter:
             to, of = wide + kb.linear(0, (r, pitch * BLOCK)), out + kb.linear(0, (r, shape.out_pitch * BLOCK))
             _convert(kb, "f162f32", to, of, elements if width is None else width, elements, dst_size=4, src_size=2)
         return UbRows(wide, pitch)
-
-
-def _signed(bits: int) -> int:
-    return bits - (1 << 64) if bits >> 63 else bits
 
 
 def _rest(kb: KernelBuilder, tile: int, total: int, start: Index) -> Index:
