@@ -155,6 +155,8 @@ class VectorGrowth:
         if any(isinstance(o, WINDOWS) for o in home.ops):
             return "window-must-be-first"
         reduces = [o for o in ops if isinstance(o, nn.ReduceOp)]
+        if isinstance(op, WINDOWS) and any(nn.dtype_of(r) != "f16" for o in ops for r in o.results):
+            return "window-computes-in-f16"
         if isinstance(op, WINDOWS) and reduces:
             return "window-before-reduction"
         axes = {_real_axes(o) for o in reduces}

@@ -278,7 +278,8 @@ def _fits_channels(op: ascend.GroupOp, space: Shape, ops: Sequence[Operation]) -
     if any(isinstance(o, nn.ReduceOp) and not _over_positions(o) for o in ops):
         return False
     tensors = [ascend.shape_of(v) for v in (*op.inputs, *op.outputs)]
-    return all(len(s) == 4 and s[1] == space[1] for s in tensors) and space[1] > 1
+    full = space[1] > 1 or any(isinstance(o, nn.MaxPoolOp | nn.AvgPoolOp) for o in ops)
+    return full and all(len(s) == 4 and s[1] == space[1] for s in tensors)
 
 
 def _over_positions(op: nn.ReduceOp) -> bool:
