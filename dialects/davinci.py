@@ -102,6 +102,13 @@ def space_of(value: SSAValue) -> str:
     return value.type.space.data if isinstance(value.type, BufferType) else "gm"
 
 
+def _parse_argument(parser: Parser) -> Parser.Argument:
+    """A kernel argument; its location, which `--print-debuginfo` writes, says nothing."""
+    argument = parser.parse_argument()
+    parser.parse_optional_location()
+    return argument
+
+
 @irdl_op_definition
 class KernelOp(IRDLOperation):
     """One kernel: the program that every block of a launch runs.
@@ -124,7 +131,7 @@ class KernelOp(IRDLOperation):
     @classmethod
     def parse(cls, parser: Parser) -> KernelOp:
         name = parser.parse_symbol_name()
-        args = parser.parse_comma_separated_list(parser.Delimiter.PAREN, parser.parse_argument)
+        args = parser.parse_comma_separated_list(parser.Delimiter.PAREN, lambda: _parse_argument(parser))
         parser.parse_keyword("blocks")
         blocks = parser.parse_integer()
         attributes = parser.parse_optional_attr_dict_with_keyword()
@@ -163,7 +170,7 @@ class LaunchOp(IRDLOperation):
     kernel = prop_def(SymbolRefAttr)
     inputs = var_operand_def(TensorType)
     outputs = var_result_def(TensorType)
-    workspace = prop_def(DenseArrayBase)
+    workspace = prop_def(DenseArrayBase.constr(i64))
     sources = prop_def(ArrayAttr[StringAttr])
     assembly_format = (
         "$kernel `(` $inputs `)` `workspace` $workspace `from` $sources attr-dict `:` functional-type($inputs, $outputs)"

@@ -1,9 +1,9 @@
 """From kernels, launches and a memory plan to an offline model.
 
-One task per launch, its arguments device addresses (region base + offset) in the kernel's argument order: inputs,
-weights, outputs, workspace.  Weights are payloads that are packed while the file is written; equal bytes share one
-place.  The graph that viewers show is that of the compiled model: one operator per task, with the names of the source
-nodes it stands for, and one per view, which has no task.
+One task per launch, its arguments device addresses (region base + offset) in the kernel's argument order:
+inputs, weights, outputs, workspace.  Weights are payloads that are packed while the file is written; equal
+bytes share one place.  The graph that viewers show is that of the compiled model: one operator per task, with
+the names of the source nodes it stands for, and one per view, which has no task.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.utils.hints import isa
 
 from ..dialects import ascend, davinci, nn
 from ..dialects.layouts import Format
@@ -43,7 +44,12 @@ def describe(value: SSAValue) -> OmDesc:
     shape = ascend.shape_of(value)
     origin = "NCHW" if len(shape) == 4 and layout.format is not Format.ND else "ND"
     return OmDesc(
-        ascend.dtype_of(value), shape, ascend.physical_shape_of(value), layout.format.value, origin, ascend.bytes_of(value)
+        ascend.dtype_of(value),
+        shape,
+        ascend.physical_shape_of(value),
+        layout.format.value,
+        origin,
+        ascend.bytes_of(value),
     )
 
 
@@ -72,7 +78,7 @@ class _Emitter:
         self.weights: dict[SSAValue, OmWeight] = {}
         self.tasks: list[tuple[davinci.LaunchOp, int]] = []
 
-    def emit(self, kernels: Mapping[str, bytes], name: str, attrs: Mapping[str, str]) -> OmModel:
+    def emit(self, kernels: Mapping[str, bytes], name: str) -> OmModel:
         inputs = self._inputs()
         for op in self.function.body.block.ops:
             self._visit(op)
@@ -82,14 +88,21 @@ class _Emitter:
         outputs = self._outputs()
         if self.plan.memory_size > self.soc.memory_bytes:
             raise AscendError(
-                "E19025", f"the model needs {self.plan.memory_size} bytes of device memory",
+                "E19025",
+                f"the model needs {self.plan.memory_size} bytes of device memory",
                 expected=f"at most {self.soc.memory_bytes} bytes on {self.soc.name}",
-            )  # fmt: skip
+            )
         return OmModel(
-            name=name, soc=self.soc.name, inputs=inputs, outputs=outputs, memory_size=self.plan.memory_size,
-            weights=tuple(placed.values()), kernels=tuple(OmKernel(k, kernels[k]) for k in sorted(used)), tasks=tasks,
-            graph=tuple(self.graph), attrs=dict(attrs),
-        )  # fmt: skip
+            name=name,
+            soc=self.soc.name,
+            inputs=inputs,
+            outputs=outputs,
+            memory_size=self.plan.memory_size,
+            weights=tuple(placed.values()),
+            kernels=tuple(OmKernel(k, kernels[k]) for k in sorted(used)),
+            tasks=tasks,
+            graph=tuple(self.graph),
+        )
 
     def _inputs(self) -> tuple[OmTensor, ...]:
         names = _strings(self.function.attributes.get("input_names"))
@@ -98,7 +111,13 @@ class _Emitter:
             name = self.names.fresh(names[i] if i < len(names) else f"input_{i}")
             self.producer[argument] = f"{name}:0"
             tensors.append(
-                OmTensor(name, ascend.dtype_of(argument), ascend.shape_of(argument), ascend.bytes_of(argument), self.plan.offset(argument))
+                OmTensor(
+                    name,
+                    ascend.dtype_of(argument),
+                    ascend.shape_of(argument),
+                    ascend.bytes_of(argument),
+                    self.plan.offset(argument),
+                )
             )
         return tuple(tensors)
 
@@ -111,12 +130,18 @@ class _Emitter:
             name = names[i] if i < len(names) else f"output_{i}"
             place = self.plan.aliases.place(value)
             if is_constant(place.root):
-                raise AscendError("E19999", f"output {name} is a constant", expected="an output that depends on an input")
+                raise AscendError(
+                    "E19999", f"output {name} is a constant", expected="an output that depends on an input"
+                )
             tensors.append(
                 OmTensor(
-                    name, ascend.dtype_of(value), ascend.shape_of(value), ascend.bytes_of(value), self.plan.offset(value),
+                    name,
+                    ascend.dtype_of(value),
+                    ascend.shape_of(value),
+                    ascend.bytes_of(value),
+                    self.plan.offset(value),
                     source=self.producer[value],
-                )  # fmt: skip
+                )
             )
         return tuple(tensors)
 
@@ -144,13 +169,21 @@ class _Emitter:
         task = isinstance(op, davinci.LaunchOp)
         self.graph.append(
             OmGraphOp(
-                name, kind, tuple(self.producer[v] for v in operands), tuple(map(describe, operands)), tuple(map(describe, op.results)),
+                name,
+                kind,
+                tuple(self.producer[v] for v in operands),
+                tuple(map(describe, operands)),
+                tuple(map(describe, op.results)),
                 attrs,
-                input_offsets=tuple(0 if is_constant(self._root(v)) else self.plan.offset(v) for v in operands),
-                output_offsets=tuple(0 if is_constant(self._root(v)) else self.plan.offset(v) for v in op.results),
-                workspace_offsets=tuple(self.plan.workspace_offsets(op)) if isinstance(op, davinci.LaunchOp) else (),
-                workspace_bytes=tuple(int(v) for v in op.workspace.get_values()) if task and isinstance(op, davinci.LaunchOp) else (),
-            )  # fmt: skip
+                input_offsets=tuple(
+                    0 if is_constant(self._root(v)) else self.plan.offset(v) for v in operands
+                ),
+                output_offsets=tuple(
+                    0 if is_constant(self._root(v)) else self.plan.offset(v) for v in op.results
+                ),
+                workspace_offsets=tuple(self.plan.workspace_offsets(op)) if task else (),
+                workspace_bytes=tuple(int(v) for v in op.workspace.get_values()) if task else (),
+            )
         )
 
     def _root(self, value: SSAValue) -> SSAValue:
@@ -158,23 +191,31 @@ class _Emitter:
 
     def _weight(self, op: nn.ConstantOp) -> None:
         blob = op.blob
-        keys = sorted(blob.sources())
-        name = self.names.fresh(keys[0] if keys else "const")
+        name = self.names.fresh(_leading_key(blob))
         layout = ascend.layout_of(op.output)
         shape = ascend.shape_of(op.output)
         payload = WeightPayload.measured(lambda: self.store.evaluate(blob).tobytes())
         self.producer[op.output] = f"{name}:0"
         self.weights[op.output] = OmWeight(
-            name, blob.dtype, shape, ascend.physical_shape_of(op.output), layout.format.value, payload,
+            name,
+            blob.dtype,
+            shape,
+            ascend.physical_shape_of(op.output),
+            layout.format.value,
+            payload,
             origin_format="NCHW" if len(shape) == 4 else "ND",
-        )  # fmt: skip
+        )
 
     def _task(self, launch: davinci.LaunchOp, index: int, placed: Mapping[SSAValue, OmWeight]) -> OmTask:
         args = [self._address(value, placed) for value in (*launch.inputs, *launch.outputs)]
         args += [Address("feature_map", offset) for offset in self.plan.workspace_offsets(launch)]
         kernel = launch.kernel.string_value()
         return OmTask(
-            kernel, self._blocks[kernel], tuple(args), op_index=index, sources=(tuple(name.data for name in launch.sources),)
+            kernel,
+            self._blocks[kernel],
+            tuple(args),
+            op_index=index,
+            sources=(tuple(name.data for name in launch.sources),),
         )
 
     def _address(self, value: SSAValue, placed: Mapping[SSAValue, OmWeight]) -> Address:
@@ -189,21 +230,46 @@ class _Emitter:
         assert isinstance(module, ModuleOp)
         if not hasattr(self, "_blocks_cache"):
             self._blocks_cache = {
-                op.sym_name.data: op.blocks.value.data for op in module.body.block.ops if isinstance(op, davinci.KernelOp)
+                op.sym_name.data: op.blocks.value.data
+                for op in module.body.block.ops
+                if isinstance(op, davinci.KernelOp)
             }
         return self._blocks_cache
 
 
-def _strings(attribute: object) -> list[str]:
-    return [s.data for s in attribute if isinstance(s, StringAttr)] if isinstance(attribute, ArrayAttr) else []
+def _leading_key(blob: nn.Blob) -> str:
+    """What a person would call the tensor: the source that all other operands were folded into."""
+    while blob.op != "source":
+        if not blob.inputs:
+            return "const"
+        blob = blob.inputs[0]
+    return str(blob.args[0])
 
 
-def emit_om(module: ModuleOp, store: WeightStore, soc: Soc, kernels: Mapping[str, bytes], name: str, attrs: Mapping[str, str]) -> OmModel:
+def _strings(attribute: Attribute | None) -> list[str]:
+    return [s.data for s in attribute] if isa(attribute, ArrayAttr[StringAttr]) else []
+
+
+def emit_om(
+    module: ModuleOp,
+    store: WeightStore,
+    soc: Soc,
+    kernels: Mapping[str, bytes],
+    name: str,
+    *,
+    blobs: dict[str, nn.BlobAttr] | None = None,
+) -> OmModel:
     """The offline model of a module at level davinci.
 
     Args:
         kernels: machine code by kernel name.
         name: model name (its file stem).
-        attrs: further model attributes.
+        blobs: receives the expression behind each weight, by its name in the model.
     """
-    return _Emitter(module, store, soc).emit(kernels, name, attrs)
+    emitter = _Emitter(module, store, soc)
+    model = emitter.emit(kernels, name)
+    if blobs is not None:
+        for value, weight in emitter.weights.items():
+            if isinstance(value.owner, nn.ConstantOp):
+                blobs[weight.name] = nn.BlobAttr(value.owner.blob)
+    return model

@@ -1,7 +1,7 @@
 """The compiler as a list of phases, and the call that runs all of them in one process.
 
-Read top to bottom this is the order of compilation; each entry is a pass that `ascend-opt` runs alone.  Pipelines can
-stop after any level (`ascend-opt --compile-to=…`).
+Read top to bottom this is the order of compilation; each entry is a pass that `ascend-opt` runs alone.
+Compilation can start and stop at any level (`ascend-opt --compile-to=…`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.func import FuncOp
 from xdsl.passes import ModulePass, PassPipeline
 
 from ..runtime.errors import AscendError
@@ -24,15 +25,31 @@ from ..runtime.soc import Soc, load_soc
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+    from ..dialects.nn import BlobAttr
     from ..runtime.om.model import OmModel
     from ..runtime.weights import WeightStore
 
-NN: Final = ("nn-infer-shapes", "nn-fold-constants", "nn-fold-batch-norm", "nn-simplify", "nn-decompose", "nn-simplify",
-             "nn-convert-precision", "nn-simplify", "nn-fuse-groups")  # fmt: skip
+NN: Final = (
+    "nn-infer-shapes",
+    "nn-fold-constants",
+    "nn-fold-batch-norm",
+    "nn-simplify",
+    "nn-decompose",
+    "nn-simplify",
+    "nn-convert-precision",
+    "nn-simplify",
+    "nn-fuse-groups",
+)
 ASCEND: Final = ("convert-nn-to-ascend", "ascend-assign-layouts", "ascend-choose-schedule")
 DAVINCI: Final = ("ascend-to-davinci",)
-KERNEL: Final = ("davinci-double-buffer", "davinci-allocate-buffers", "davinci-insert-sync", "davinci-materialize-state",
-                 "davinci-lower-addresses", "davinci-allocate-registers")  # fmt: skip
+KERNEL: Final = (
+    "davinci-double-buffer",
+    "davinci-allocate-buffers",
+    "davinci-insert-sync",
+    "davinci-materialize-state",
+    "davinci-lower-addresses",
+    "davinci-allocate-registers",
+)
 MEMORY: Final = ("plan-memory",)
 
 PIPELINES: Final[dict[str, list[str]]] = {
@@ -44,17 +61,39 @@ PIPELINES: Final[dict[str, list[str]]] = {
 }
 """Named pipelines of `ascend-opt --pipeline`."""
 
-_LEVELS: Final[dict[str, tuple[str, ...]]] = {
-    "nn": NN,
-    "ascend": (*NN, *ASCEND),
-    "davinci": (*NN, *ASCEND, *DAVINCI),
-    "om": (*NN, *ASCEND, *DAVINCI, *KERNEL, *MEMORY),
-}
+_STEPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
+    ("nn", NN), ("ascend", ASCEND), ("davinci", DAVINCI), ("code", (*KERNEL, *MEMORY)),
+)  # fmt: skip
+"""Where text can stop, and the passes that lead there; "code" is level davinci as it is encoded."""
+
+STOPS: Final = ("nn", "ascend", "davinci", "code", "om")
+"""What `ascend-opt --compile-to` takes; "om" is an emitter behind "code", no pass: it needs the weights."""
 
 
-def pipeline_until(level: str) -> list[str]:
-    """All passes from import to a level."""
-    return list(_LEVELS[level])
+def pipeline_until(stop: str, start: str = "") -> list[str]:
+    """All passes up to a stop, for a module that is at `start` ("" = imported, else what `level_of` says)."""
+    names = [name for name, _ in _STEPS]
+    begin = names.index(start) + 1 if start else 0
+    end = len(names) if stop == "om" else names.index(stop) + 1
+    return [name for _, passes in _STEPS[begin:end] for name in passes]
+
+
+def level_of(module: ModuleOp) -> str:
+    """The stop that a module has reached: "" when it is imported only (no groups), "nn" when it is fused."""
+    from ..dialects.davinci import AllocOp, KernelOp
+
+    top = list(module.body.block.ops)
+    names = {op.name for function in top if isinstance(function, FuncOp) for op in function.walk()}
+    kernels = [op for op in top if isinstance(op, KernelOp)]
+    if any(op.name == "om.model" for op in top):
+        return "om"
+    if any(isinstance(op, AllocOp) and op.address is not None for kernel in kernels for op in kernel.walk()):
+        return "code"
+    if kernels:
+        return "davinci"
+    if any(name.startswith("ascend.") for name in names):
+        return "ascend"
+    return "nn" if "nn.group" in names else ""
 
 
 @dataclass(frozen=True)
@@ -150,16 +189,20 @@ class _Clock:
         self._start = now
 
 
-def compile_model(source: ModelProto | Path | str | bytes | PathLike[str], options: CompileOptions) -> CompiledModel:
+def compile_model(
+    source: ModelProto | Path | str | bytes | PathLike[str], options: CompileOptions
+) -> CompiledModel:
     """Compiles an ONNX model to an offline model; what the user can change raises AscendError."""
     from .onnx_importer import import_onnx
 
     soc = load_soc(options.soc)
     clock = _Clock()
-    imported = import_onnx(_source(source), input_shapes=options.input_shapes, output_names=options.output_names)
+    imported = import_onnx(
+        _source(source), input_shapes=options.input_shapes, output_names=options.output_names
+    )
     clock.mark("import")
     name = options.name or (Path(str(source)).stem if isinstance(source, str | Path) else "model")
-    return compile_module(imported.module, imported.weights, soc, options, name, clock)
+    return compile_module(imported.module, imported.weights, soc, options, name=name, clock=clock)
 
 
 def _source(source: ModelProto | Path | str | bytes | PathLike[str]) -> ModelProto | Path:
@@ -173,7 +216,13 @@ def _source(source: ModelProto | Path | str | bytes | PathLike[str]) -> ModelPro
 
 
 def compile_module(
-    module: ModuleOp, store: WeightStore, soc: Soc, options: CompileOptions, name: str = "model", clock: _Clock | None = None
+    module: ModuleOp,
+    store: WeightStore,
+    soc: Soc,
+    options: CompileOptions,
+    *,
+    name: str = "model",
+    clock: _Clock | None = None,
 ) -> CompiledModel:
     """Compiles a module at level nn."""
     from xdsl.dialects.builtin import StringAttr
@@ -191,7 +240,7 @@ def compile_module(
     clock.mark("generate")
     kernels = machine_code(module, soc)
     clock.mark("kernels")
-    om = emit_om(module, store, soc, kernels, name, {})
+    om = emit_om(module, store, soc, kernels, name)
     clock.mark("om")
     return CompiledModel(om, module, clock.seconds)
 
@@ -205,7 +254,22 @@ def machine_code(module: ModuleOp, soc: Soc) -> dict[str, bytes]:
     return {kernel.sym_name.data: lower_kernel(kernel, soc) for kernel in kernels}
 
 
+def encoded_module(module: ModuleOp, store: WeightStore, name: str) -> ModuleOp:
+    """Level om of a module that all passes have run on (stop "code"): what `ascend-opt` does last."""
+    from ..dialects.davinci import KernelOp
+    from ..dialects.om import model_to_om
+    from .ascend_to_davinci import target_of
+    from .davinci_to_code import encode_kernel
+    from .davinci_to_om import emit_om
+
+    kernels = [op for op in module.body.block.ops if isinstance(op, KernelOp)]
+    images = {kernel.sym_name.data: encode_kernel(kernel) for kernel in kernels}
+    blobs: dict[str, BlobAttr] = {}
+    model = emit_om(module, store, target_of(module), images, name, blobs=blobs)
+    return ModuleOp([model_to_om(model, blobs)])
+
+
 def _run(context: Context, module: ModuleOp, passes: Sequence[ModulePass], verify: bool) -> None:
-    PassPipeline(passes).apply(context, module)
+    PassPipeline(tuple(passes)).apply(context, module)
     if verify:
         module.verify()
