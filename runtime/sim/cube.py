@@ -28,7 +28,7 @@ FRACTAL = 512
 _K0 = {"f16": 16, "s8": 32, "u8": 32}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Matrix:
     """Fractals [first, first + rows·cols) as a matrix of rows × cols fractals."""
 
@@ -173,19 +173,19 @@ class OperandMemory:
 
     def _drop(self, first: int, end: int, *, overwritten: bool) -> None:
         """Forget matrices that overlap [first, end); what is not overwritten goes to the fractals first."""
-        for link in [link for link in self._links if link.first < end and first < link.end]:
-            if overwritten and first <= link.first and link.end <= end:
-                self._links.remove(link)
-                link.l1.links.remove(link)
-            else:
-                self.settle_link(link)
-        kept: list[_Matrix] = []
-        for matrix in self._matrices:
-            if matrix.end <= first or matrix.first >= end:
-                kept.append(matrix)
-            elif not (overwritten and first <= matrix.first and matrix.end <= end):
-                self._store(matrix.first, matrix.end)
-        self._matrices = kept
+        for link in self._links[:] if self._links else ():
+            if first < link.end and link.first < end:
+                if overwritten and first <= link.first and link.end <= end:
+                    self._links.remove(link)
+                    link.l1.links.remove(link)
+                else:
+                    self.settle_link(link)
+        for matrix in self._matrices[:] if self._matrices else ():
+            last = matrix.end
+            if first < last and matrix.first < end:
+                if not (overwritten and first <= matrix.first and last <= end):
+                    self._store(matrix.first, last)
+                self._matrices.remove(matrix)
 
     def _reinterpret(self, first: int, count: int, kind: str) -> None:
         """Fractals loaded as one type are used as another: go through their bytes."""

@@ -100,11 +100,17 @@ def executors_of(program: Program, soc: Soc) -> dict[str, Executor]:
     return found
 
 
-def call_text(record: Decoded) -> str:
+def call_text(record: Decoded, event_ids: int) -> str:
     """The line that executes `record` in a translated kernel; empty when it has no effect on values."""
     if record.row.family == "sync" and not any(isinstance(value, Reg) for value in record.fields):
         return ""
     call = f"{executor_name(record)}(core, {operands_text(record)})"
+    if record.row.family == "sync":
+        event = record.fields[-1]
+        others = any(isinstance(value, Reg) for value in record.fields[:-1])
+        if len(record.fields) == 3 and isinstance(event, Reg) and not others:
+            return f"if not 0 <= {value_text(event)} < {event_ids}: {call}"  # the call is what faults
+        return call
     return f"{value_text(record.scalars[0])} = {call}" if record.mnemonic == "load_scalar" else call
 
 
@@ -131,8 +137,8 @@ def function_kernel(image: bytes | Program, soc: Soc) -> FunctionKernel:
     found = _CACHE.get(key)
     if found is None:
         namespace: dict[str, Any] = dict(executors_of(program, soc))
-        run = Translator(lambda record: [line for line in (call_text(record),) if line]).compile(
-            program, namespace
-        )
+        run = Translator(
+            lambda record: [line for line in (call_text(record, soc.core.event_ids),) if line]
+        ).compile(program, namespace)
         found = _CACHE[key] = FunctionKernel(program, run, mirrors_l1(program), accumulates(program))
     return found

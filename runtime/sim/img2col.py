@@ -141,7 +141,8 @@ def make_load3d(record: Decoded, soc: Soc) -> Executor:
         if place not in reached:
             _check_reach(rules, addresses[1], index)
             reached.add(place)
-        rules.check_range(0, addresses[0], index.size * 32, FRACTAL)
+        if addresses[0] & 511 or not 0 <= addresses[0] <= 65536 - index.size * 32:
+            rules.check_range(0, addresses[0], index.size * 32, FRACTAL)
         m1, k1 = index.shape[0] // 16, index.shape[1]
         first = addresses[0] // FRACTAL
         memory = core.l0a if to_a else core.l0b

@@ -119,11 +119,16 @@ class L1Memory:
 
     def before_write(self, low: int, high: int) -> None:
         """The bytes [low, high) are about to change."""
-        for link in [link for link in self.links if link.at < high and low < link.at + link.count * FRACTAL]:
-            link.settle()
-        stale = [key for key in self.matrices if key[0] < high and low < key[0] + key[1] * key[2] * FRACTAL]
-        for key in stale:
-            del self.matrices[key]
+        if self.links:
+            for link in self.links[:]:
+                if link.at < high and low < link.at + link.count * FRACTAL:
+                    link.settle()
+        if self.matrices:
+            stale = [
+                key for key in self.matrices if key[0] < high and low < key[0] + key[1] * key[2] * FRACTAL
+            ]
+            for key in stale:
+                del self.matrices[key]
 
     def refresh(self, low: int, high: int) -> None:
         """The bytes [low, high), multiples of 32, have changed."""

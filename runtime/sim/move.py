@@ -32,22 +32,11 @@ def rows(data: Array, at: int, count: int, length: int, pitch: int) -> Array:
     return np.ndarray((count, length), np.uint8, data, at, (pitch, 1))
 
 
-def _side(
-    core: Core, rules: Rules, operand: int, address: int, extent: int, *, write: bool
-) -> tuple[Array, int]:
-    """The array and the offset in it of a DMA operand, checked."""
-    place = rules.record.addresses[operand]
-    name = rules.record.row.addresses[operand].name
-    if place.space == "gm":
-        return core.gm.locate(rules.record, name, address, extent, write)
-    rules.check_range(operand, address, extent, BLOCK)
-    return (core.ub if place.space == "ub" else core.l1.data), address
-
-
 def make_copy(record: Decoded, soc: Soc) -> Executor:
     """Burst DMA between GM, L1 and UB."""
     rules = Rules(record, soc)
-    to_l1 = record.addresses[0].space == "l1"
+    to, source_space = record.addresses[0].space, record.addresses[1].space
+    to_l1 = to == "l1"
     plans: dict[Ints, tuple[int, int, int, int, int, int]] = {}
 
     def plan(fields: Ints) -> tuple[int, int, int, int, int, int]:
@@ -74,22 +63,29 @@ def make_copy(record: Decoded, soc: Soc) -> Executor:
         bursts, size, dst_pitch, src_pitch, dst_extent, src_extent = found
         if not bursts:
             return
-        target, dst = _side(core, rules, 0, addresses[0], dst_extent, write=True)
-        source, src = _side(core, rules, 1, addresses[1], src_extent, write=False)
+        dst, src = addresses
+        if to == "gm":
+            target, dst = core.gm.locate(record, "dst", dst, dst_extent, True)
+        else:
+            target = core.l1.data if to_l1 else core.ub
+            if dst & 31 or dst < 0 or dst + dst_extent > len(target):
+                rules.check_range(0, dst, dst_extent, BLOCK)
+        if source_space == "gm":
+            source, src = core.gm.locate(record, "src", src, src_extent, False)
+        else:
+            source = core.l1.data if source_space == "l1" else core.ub
+            if src & 31 or src < 0 or src + src_extent > len(source):
+                rules.check_range(1, src, src_extent, BLOCK)
         if to_l1:
             core.l1.before_write(dst, dst + dst_extent)
         if state and state[0][0]:
-            _accumulate(
-                rules,
-                state[0][0],
-                rows(target, dst, bursts, size, dst_pitch),
-                rows(source, src, bursts, size, src_pitch),
-            )
+            pieces = rows(target, dst, bursts, size, dst_pitch)
+            _accumulate(rules, state[0][0], pieces, rows(source, src, bursts, size, src_pitch))
         elif bursts == 1:
             target[dst : dst + size] = source[src : src + size]
         else:
-            np.copyto(rows(target, dst, bursts, size, dst_pitch), rows(source, src, bursts, size, src_pitch))
-        if to_l1:
+            rows(target, dst, bursts, size, dst_pitch)[...] = rows(source, src, bursts, size, src_pitch)
+        if to_l1 and core.l1.mirrored:
             _mirror(core, dst, bursts, size, dst_pitch)
 
     return copy
@@ -97,8 +93,6 @@ def make_copy(record: Decoded, soc: Soc) -> Executor:
 
 def _mirror(core: Core, at: int, bursts: int, size: int, pitch: int) -> None:
     l1 = core.l1
-    if not l1.mirrored:
-        return
     if bursts == 1 or pitch == size:
         l1.refresh(at, at + bursts * size)
     elif size >= 4096 or bursts * size * 2 < bursts * pitch:
