@@ -15,6 +15,7 @@ from ..dialects import dtypes
 from ..runtime.errors import AscendError
 from .kernel_builder import Index, KernelBuilder, Ref
 from .tails import row_period
+from .vector_long import LONG_BYTES, long_room, narrow, widen
 from .vector_program import NEUTRAL, REDUCTIONS, SIZES, Node
 from .vector_reduce import reduce_rows
 from .vector_space import Operand, Space
@@ -31,7 +32,7 @@ from .vector_transfer import (
 )
 from .vector_window import Scales, pool_windows, window_scales
 
-GM_ON_CHIP = {"bool": "u8", "u8": "u8", "i8": "s8", "f16": "f16", "f32": "f32", "i32": "s32"}
+GM_ON_CHIP = {"bool": "u8", "u8": "u8", "i8": "s8", "f16": "f16", "f32": "f32", "i32": "s32", "i64": "s64"}
 """Element type of a tile as the DMA brings it."""
 
 
@@ -367,6 +368,8 @@ class Body:
 
     def _load_columns(self, scope: _Scope, n: int, node: Node, source: Ref, dtype: str) -> Value:
         tile = scope.emitter.tile
+        if dtype == "s64":
+            return self._load_long(scope, n, source)
         rows, cols, pitch, size = self._shape(scope, n, dtype)
         raw = Value(ub_buffer(self.kb, size, depth=scope.depth), dtype, rows, cols, pitch)
         part = tile if rows else Tile(1, 1, tile.columns, tile.padded, tile.lanes)
@@ -379,6 +382,38 @@ class Body:
             filler = scope.emitter if rows else TileEmitter(self.kb, part)
             filler.fill(value, 0.0, tile.exact, tile.padded)
         return value
+
+    def _load_long(self, scope: _Scope, n: int, source: Ref) -> Value:
+        """i64 numbers as s32."""
+        columns = self._long_columns(scope)
+        raw = ub_buffer(self.kb, long_room(columns.limit), scope.depth)
+        copy_run(self.kb, "copy_gm_to_ubuf", raw, source, columns.n, columns.limit, LONG_BYTES)
+        out = ub_buffer(self.kb, long_room(columns.limit) // 2)
+        narrow(self.kb, raw, out, columns.limit)
+        rows, cols, pitch, _ = self._shape(scope, n, "s32")
+        return Value(out, "s32", rows, cols, pitch)
+
+    def _long_columns(self, scope: _Scope) -> Count:
+        if len(self.space.dims) > 1 or self.space.lanes:
+            raise AscendError("E40021", "i64 data that is broadcast in a vector group")
+        return scope.emitter.tile.columns
+
+    def _store_long(self, scope: _Scope, value: Value, target: Ref) -> None:
+        columns = self._long_columns(scope)
+        room = long_room(columns.limit)
+        numbers, signs = ub_buffer(self.kb, room // 2), ub_buffer(self.kb, room // 2)
+        copy, sign = (Value(ref, "s32", True, True, value.pitch) for ref in (numbers, signs))
+        limits = []
+        for bound in (-1.0, 0.0):
+            splat = Value(ub_buffer(self.kb, LANES * 4), "s32", False, False, 0)
+            scope.emitter.apply("vector_dup", "s32", splat, [], bound)
+            limits.append(splat)
+        scope.emitter.apply("vor", "u16", copy, [value, value])
+        scope.emitter.apply("vmax", "s32", sign, [value, limits[0]])
+        scope.emitter.apply("vmin", "s32", sign, [sign, limits[1]])
+        out = ub_buffer(self.kb, room, 2)
+        widen(self.kb, numbers, signs, out, columns.limit)
+        copy_run(self.kb, "copy_ubuf_to_gm", target, out, columns.n, columns.limit, LONG_BYTES)
 
     def _load_blocks(self, scope: _Scope, n: int, node: Node, source: Ref, dtype: str) -> Value:
         """One 16-lane block per row of a blocked layout."""
@@ -429,6 +464,9 @@ class Body:
         dtype = GM_ON_CHIP[operand.gm_type]
         size = dtypes.size_of(operand.gm_type)
         _, rows, cols = self.space.varies(operand.mask)
+        if dtype == "s64":
+            self._store_long(scope, value, target)
+            return
         if cols:
             value = self._for_store(scope, value, dtype)
             exact = (

@@ -26,7 +26,7 @@ compare."""
 
 def chip_type(dtype: str) -> str:
     """Element type on the chip of a graph type (decision D13)."""
-    table = {"f16": "f16", "f32": "f32", "i32": "s32", "bool": "f16", "i8": "f16", "u8": "f16"}
+    table = {"f16": "f16", "f32": "f32", "i32": "s32", "i64": "s32", "bool": "f16", "i8": "f16", "u8": "f16"}
     if dtype not in table:
         raise AscendError("E40021", f"vector groups hold no {dtype} data", expected=", ".join(table))
     return table[dtype]
@@ -58,8 +58,6 @@ def _number(op: Operation, name: str) -> float:
 
 # ------------------------------------------------------------------------------------------ functions
 def _sigmoid(p: Program, x: int) -> int:
-    if not p.has("vexp", "f32"):
-        x = p.scalar("vmaxs", x, -10.9)  # e^10.9 is the last that fits f16
     return p.reciprocal(p.adds(p.exp(p.muls(x, -1.0)), 1.0))
 
 
@@ -113,10 +111,7 @@ def _elu_like(p: Program, x: int, alpha: float, inner: float) -> int:
 def _sine(p: Program, x: int, quarter: float) -> int:
     """sin(x + quarter·2π): x less whole turns (in two parts of 2π), then an odd polynomial on [-π, π]."""
     turns = p.adds(p.muls(x, 1.0 / (2 * math.pi)), quarter)
-    if p.has("vconv", "f322s32r"):
-        k = p.cast(p.convert(turns, "f322s32r", "s32"), "f32")
-    else:
-        k = p.wide(p.cast(p.convert(p.cast(turns, "f16"), "f162s32r", "s32"), "f16"))
+    k = p.wide(_rounded(p, turns, "r"))
     r = p.add(p.add(x, p.muls(k, -6.28125)), p.muls(k, 6.28125 - 2 * math.pi))
     r = p.adds(r, quarter * 2 * math.pi)
     square = p.mul(r, r)
@@ -124,15 +119,15 @@ def _sine(p: Program, x: int, quarter: float) -> int:
     return p.mul(r, p.polynomial(square, terms[::-1]))
 
 
-def _round(suffix: str) -> Expansion:
-    def body(p: Program, op: nn.NNOp, a: list[int]) -> int:
-        dtype = p.dtype(a[0])
-        if not p.has("vconv", f"{dtype}2s32{suffix}"):
-            return p.cast(body(p, op, [p.cast(a[0], "f16")]), dtype)
-        whole = p.convert(a[0], f"{dtype}2s32{suffix}", "s32")
-        return p.cast(whole, dtype)
+def _rounded(p: Program, x: int, suffix: str) -> int:
+    """To s32 with a rounding mode, through f16 where the chip converts nothing else."""
+    if not p.has("vconv", f"{p.dtype(x)}2s32{suffix}"):
+        x = p.cast(x, "f16")
+    return p.convert(x, f"{p.dtype(x)}2s32{suffix}", "s32")
 
-    return body
+
+def _round(suffix: str) -> Expansion:
+    return lambda p, op, a: p.cast(_rounded(p, a[0], suffix), p.dtype(a[0]))
 
 
 def _pow(p: Program, op: nn.NNOp, a: list[int]) -> int:
@@ -177,9 +172,9 @@ def _cast(p: Program, op: nn.NNOp, a: list[int]) -> int:
     x = a[0]
     if target == "bool" and source != "bool":
         return p.cast(_truth(p, p.unary("vabs", _float(p, x))), "f16")
-    if target in ("i32", "i8", "u8") and source in ("f16", "f32"):
+    if target in ("i32", "i64", "i8", "u8") and source in ("f16", "f32"):
         whole = _truncate(p, x)
-        return whole if target == "i32" else p.cast(whole, "f16")
+        return whole if target in ("i32", "i64") else p.cast(whole, "f16")
     return x
 
 
@@ -243,19 +238,29 @@ def _clip(p: Program, op: nn.NNOp, a: list[int]) -> int:
     return x if high is None else p.mins(x, float(narrow(float, high)))
 
 
+def _is_nan(p: Program, op: nn.NNOp, a: list[int]) -> int:
+    """|x| + 1 is at least 1, infinities included, and only NaN converts to the integer 0."""
+    x = p.adds(p.unary("vabs", a[0]), 1.0)
+    if not p.has("vconv", f"{p.dtype(x)}2s32c"):
+        x = p.cast(x, "f16")
+    whole = p.convert(x, f"{p.dtype(x)}2s32c", "s32")
+    return _not(p, p.mins(p.cast(whole, "f16"), 1.0))
+
+
 def _hard_sigmoid(p: Program, op: nn.NNOp, a: list[int]) -> int:
-    scaled = p.adds(p.muls(a[0], _number(op, "alpha")), _number(op, "beta"))
+    scaled = p.adds(p.muls(p.wide(a[0]), _number(op, "alpha")), _number(op, "beta"))
     return p.mins(p.maxs(scaled, 0.0), 1.0)
 
 
 def _hard_swish(p: Program, op: nn.NNOp, a: list[int]) -> int:
-    return p.mul(a[0], p.mins(p.maxs(p.adds(p.muls(a[0], 1 / 6), 0.5), 0.0), 1.0))
+    x = p.wide(a[0])
+    return p.mul(x, p.mins(p.maxs(p.adds(p.muls(x, 1 / 6), 0.5), 0.0), 1.0))
 
 
 def _mod(p: Program, op: nn.NNOp, a: list[int]) -> int:
     x, y = p.wide(a[0]), p.wide(a[1])
     q = p.divide(x, y)
-    whole = _truncate(p, q) if "fmod" in op.values else p.convert(q, "f322s32f", "s32")
+    whole = _truncate(p, q) if "fmod" in op.values else _rounded(p, q, "f")
     return p.cast(p.sub(x, p.mul(p.wide(whole), y)), p.dtype(a[0]))
 
 
@@ -363,6 +368,7 @@ EXPANSIONS: dict[type[Operation], Expansion] = {
     nn.ClipOp: _clip,
     nn.HardSigmoidOp: _hard_sigmoid,
     nn.HardSwishOp: _hard_swish,
+    nn.IsNanOp: _is_nan,
     nn.CastOp: _cast,
     nn.AddOp: _binary("vadd"),
     nn.SubOp: _binary("vsub"),

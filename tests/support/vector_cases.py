@@ -136,7 +136,7 @@ def random(shape: Sequence[int], dtype: str, seed: int, low: float = -4, high: f
     rng = np.random.default_rng(seed)
     if dtype == "bool":
         return rng.random(shape) < 0.5
-    if dtype in ("i32", "i8", "u8"):
+    if dtype in ("i32", "i64", "i8", "u8"):
         return rng.integers(0 if dtype == "u8" else -100, 100, shape).astype(dtypes.numpy_dtype(dtype))
     return rng.uniform(low, high, shape).astype(dtypes.numpy_dtype(dtype))
 
