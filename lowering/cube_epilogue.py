@@ -367,7 +367,23 @@ def _leaky_relu(t: TileOps, op: Operation) -> Ref:
 
 
 def _sigmoid_into(t: TileOps, dst: Ref, source: Ref) -> None:
-    """1 / (1 + e^-x)."""
+    """e^min(x, 0) / (1 + e^-|x|): neither exponential overflows f16, and small results keep their relative accuracy."""
+    numerator = t.temporary()
+    t.scalar("vmins", numerator, source, 0.0)
+    t.op("vexp", numerator, numerator)
+    t.op("vabs", dst, source)
+    t.scalar("vmuls", dst, dst, -1.0)
+    t.op("vexp", dst, dst)
+    t.scalar("vadds", dst, dst, 1.0)
+    if t.kb.soc.core.supports("vdiv", "f16"):
+        t.op("vdiv", dst, numerator, dst)
+        return
+    _reciprocal_into(t, dst)
+    t.op("vmul", dst, numerator, dst)
+
+
+def _gate_into(t: TileOps, dst: Ref, source: Ref) -> None:
+    """1 / (1 + e^-x), for a product with x: there an absolute error of 2^-16 does not matter."""
     t.scalar("vmuls", dst, source, -1.0)
     t.op("vexp", dst, dst)
     t.scalar("vadds", dst, dst, 1.0)
@@ -391,7 +407,8 @@ def _reciprocal_into(t: TileOps, dst: Ref) -> None:
 
 def _sigmoid(t: TileOps, op: Operation) -> Ref:
     dst = t.target(op)
-    _sigmoid_into(t, dst, t.values[op.operands[0]])
+    gates = all(isinstance(use.operation, nn.MulOp) and op.operands[0] in use.operation.operands for use in op.results[0].uses)
+    (_gate_into if gates else _sigmoid_into)(t, dst, t.values[op.operands[0]])
     return dst
 
 
