@@ -403,7 +403,7 @@ class Body:
         room = long_room(columns.limit)
         numbers, signs = ub_buffer(self.kb, room // 2), ub_buffer(self.kb, room // 2)
         copy, sign = (Value(ref, "s32", True, True, value.pitch) for ref in (numbers, signs))
-        limits = []
+        limits: list[Value] = []
         for bound in (-1.0, 0.0):
             splat = Value(ub_buffer(self.kb, LANES * 4), "s32", False, False, 0)
             scope.emitter.apply("vector_dup", "s32", splat, [], bound)
