@@ -119,8 +119,13 @@ class InstructionOp(IRDLOperation):
         extents: list[int] | None = None
         while not row.addresses or parser.parse_optional_punctuation(",") is not None:
             name = parser.parse_identifier("operand name")
-            if name == "bytes":
-                extents = parser.parse_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_integer)
+            listed = None
+            if name == "bytes":  # extents in brackets; store_scalar also has a field of that name
+                listed = parser.parse_optional_comma_separated_list(
+                    parser.Delimiter.SQUARE, parser.parse_integer
+                )
+            if listed is not None:
+                extents = listed
             elif name in known:
                 values[name] = _parse_named(parser, known[name])
             else:

@@ -142,12 +142,15 @@ class _Lifetimes:
             elif isinstance(op, BreakIfOp):
                 self._use([op.condition], block)
             elif op in self.live and not isinstance(op, (OffsetOp, *_CASTS)):
-                self._use(list(op.operands), block)
-                if isinstance(op, arith.CeilDivSIOp):
-                    self._clock += 1  # two instructions: the result must not share a register with an operand
-                self._define(list(op.results))
+                if isinstance(op, arith.CeilDivSIOp | arith.CeilDivUIOp):
+                    self._define(op.results)  # written before the operands are read for the last time
+                    self._clock += 1
+                    self._use(op.operands, block)
+                else:
+                    self._use(op.operands, block)
+                    self._define(op.results)
 
-    def _use(self, values: list[SSAValue], block: Block) -> None:
+    def _use(self, values: Iterable[SSAValue], block: Block) -> None:
         for value in values:
             source = source_of(value)
             if constant_of(source) is None:

@@ -55,9 +55,8 @@ def may_overlap(
     With `carry`, `b` runs one or more iterations of that loop after `a`.  With `slot_of`, both see the same
     value of the ring counters of that block.
     """
-    if a.only is not None or b.only is not None:
-        if _never_both(a, b, fixed, carry):
-            return False
+    if (a.only or b.only) and _never_both(a, b, fixed, carry):
+        return False
     low = high = b.constant - a.constant
     divisor = 0
     pitch = _common_pitch(a, b)

@@ -1,8 +1,8 @@
-"""`davinci-hoist-scalars`: scalar arithmetic is computed once, as far outside of loops as its operands are known.
+"""`davinci-hoist-scalars`: scalar arithmetic is computed once, as far outside of loops as it is known.
 
-The scalar unit takes two cycles per operation and dispatches everything else, so what a loop body recomputes delays
-the queues of all pipes.  Equal operations of one block become one; a value whose operands are known outside of the
-loop moves in front of it, as long as registers are left for it (there is no spilling, so only so many may move).
+The scalar unit takes two cycles per operation and dispatches everything else, so what a loop body recomputes
+delays the queues of all pipes.  Equal operations of one block become one; a value whose operands are known
+outside of the loop moves in front of it, while registers are left (there is no spilling: only so many may move).
 
     scf.for %j = ... {                                   %a = arith.muli %n, %c56 : index
       %a = arith.muli %n, %c56 : index            →      scf.for %j = ... {
@@ -24,7 +24,9 @@ from xdsl.passes import ModulePass
 from ..dialects.davinci import CounterOp, KernelOp, OffsetOp, RingNextOp
 from .davinci_program import kernels
 
-_MOST_MOVED = 20  # values that may move out of loops: 64 registers, conv kernels keep 19..25 alive by themselves
+_MOST_MOVED = (
+    20  # values that may move out of loops: 64 registers, conv kernels keep 19..25 alive by themselves
+)
 
 
 class _Hoister:
@@ -32,7 +34,9 @@ class _Hoister:
         self.kernel = kernel
         self.depths: dict[Block, int] = {}
         self.homes: dict[SSAValue, Block] = {
-            op.counter: op.parent for op in kernel.walk() if isinstance(op, RingNextOp) and op.parent is not None
+            op.counter: op.parent
+            for op in kernel.walk()
+            if isinstance(op, RingNextOp) and op.parent is not None
         }
         self.known: dict[Block, dict[tuple[object, ...], SSAValue]] = {}
         self.left = _MOST_MOVED
@@ -73,13 +77,9 @@ class _Hoister:
 
     @staticmethod
     def _target(path: list[tuple[Block, Operation | None]], depth: int) -> int:
-        """The outermost block from `depth` on that a move out of a loop reaches: leaving an if saves nothing."""
+        """The outermost block from `depth` on that holds a loop around: leaving an if saves nothing."""
         home = len(path) - 1
-        for outer in range(depth, home):
-            if any(isinstance(holder, scf.ForOp) for _, holder in path[outer:home]):
-                if isinstance(path[outer][1], scf.ForOp):
-                    return outer
-        return home
+        return next((outer for outer in range(depth, home) if isinstance(path[outer][1], scf.ForOp)), home)
 
     def _depth(self, value: SSAValue) -> int:
         owner = value.owner

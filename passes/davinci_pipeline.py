@@ -10,6 +10,7 @@ from time import perf_counter
 
 from ..dialects.davinci import KernelOp
 from ..lowering.davinci_to_code import encode_kernel
+from ..runtime.errors import AscendError
 from ..runtime.soc import Soc
 from .davinci_allocate_buffers import allocate_buffers
 from .davinci_double_buffer import double_buffer
@@ -17,6 +18,7 @@ from .davinci_hoist_scalars import hoist_scalars
 from .davinci_insert_sync import insert_sync
 from .davinci_lower_addresses import lower_addresses
 from .davinci_materialize_state import materialize_state
+from .davinci_sink_scalars import sink_scalars
 
 PIPELINE: tuple[tuple[str, Callable[[KernelOp, Soc], None]], ...] = (
     ("davinci-double-buffer", double_buffer),
@@ -36,7 +38,13 @@ def lower_kernel(kernel: KernelOp, soc: Soc, times: dict[str, float] | None = No
         if times is not None:
             times[name] = times.get(name, 0.0) + perf_counter() - begin
     begin = perf_counter()
-    image = encode_kernel(kernel)
+    try:
+        image = encode_kernel(kernel)
+    except AscendError as error:
+        if error.code != "E40012":
+            raise
+        sink_scalars(kernel)
+        image = encode_kernel(kernel)
     if times is not None:
         times["encode"] = times.get("encode", 0.0) + perf_counter() - begin
     return image

@@ -393,7 +393,10 @@ class Program:
                 return
         for holder in item.chain[:-1]:
             branch = holder.op
-            if not isinstance(branch, scf.IfOp) or item.chain[holder.block.depth + 1].block is not holder.blocks[0]:
+            if (
+                not isinstance(branch, scf.IfOp)
+                or item.chain[holder.block.depth + 1].block is not holder.blocks[0]
+            ):
                 continue
             if (found := self._at_value(branch.cond)) is not None:
                 item.only, item.guard = found, branch.cond

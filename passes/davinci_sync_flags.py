@@ -256,7 +256,8 @@ class Flags:
     def _share(self, edges: list[Edge]) -> str:
         """Two flags of a block take one id if each is consumed before the other is set."""
         singles = sorted(
-            (e for e in edges if e.ids == 1 and e.distance == 0 and not e.group and e.guard is None), key=lambda e: e.s
+            (e for e in edges if e.ids == 1 and e.distance == 0 and not e.group and e.guard is None),
+            key=lambda e: e.s,
         )
         for i, first in enumerate(singles):
             for second in singles[i + 1 :]:

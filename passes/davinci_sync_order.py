@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
-from ..runtime.isa.model import PIPES
 from xdsl.ir import SSAValue
 
+from ..runtime.isa.model import PIPES
 from .davinci_program import BlockNode, Item
 
 # Places around an item, in time: [.. item][closing wait, set] … [wait, closing set, barrier][item ..]

@@ -105,7 +105,9 @@ class RandomKernel:
                 if r.random() < 0.5:
                     count = kb.select(first, 1, 0)
                     target, source = self._place("ub", 1), self._gm()
-                    kb.op("copy_gm_to_ubuf", "", target, source, bursts=count, length=16, limits={"bursts": 1})
+                    kb.op(
+                        "copy_gm_to_ubuf", "", target, source, bursts=count, length=16, limits={"bursts": 1}
+                    )
                 else:
                     target, source = self._place("l1", 1), self._gm()
                     with kb.when(first):

@@ -81,7 +81,7 @@ def test_most_flags_are_needed() -> None:
     assert noticed > 0.7 * total, (noticed, total)
 
 
-# ------------------------------------------------------------------------------------------------ known shapes
+# ----------------------------------------------------------------------------------- known shapes
 
 
 def elementwise(depth: int) -> KernelOp:
