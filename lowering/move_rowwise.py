@@ -86,6 +86,11 @@ class Rowwise:
         return len(self.pieces) == 1 and self.pieces[0] == Piece(0, self.width, 0)
 
     @property
+    def packed(self) -> bool:
+        """Rows so short that turning back packs them: a lane holds neighbouring rows, not every lanes-th."""
+        return not self.direct and not self.plain and is_packed(self.row_bytes, self.lanes)
+
+    @property
     def lanes(self) -> int:
         return BLOCK if self.size == 1 else 16
 
@@ -127,7 +132,7 @@ class _Tile:
             unit = pack_unit(m.lanes)
         held = ceil_div(rows, unit) * unit
         pitch = ceil_div(m.row_bytes, BLOCK)
-        cells = m.width * m.cells if m.direct else pitch * m.lanes
+        cells = m.width * m.cells if m.direct or m.packed else pitch * m.lanes
         return _Tile(rows, held, held if m.direct else held // m.lanes, pitch, cells)
 
     def ub_blocks(self, m: Rowwise) -> int:
@@ -139,12 +144,15 @@ class _Tile:
             taken += self.held * pitch * 2
             if not m.direct:
                 taken += self.groups * pitch * m.lanes
+        if m.packed:
+            return taken + 2 * self.groups * self.out_cells
         if not m.direct:
-            taken += self.held * self.out_pitch * (1 if is_packed(m.row_bytes, m.lanes) else 2)
+            taken += self.held * self.out_pitch * 2
         return taken + self._scratch(m)
 
     def _scratch(self, m: Rowwise) -> int:
-        return max(scratch_blocks(m.row_bytes, self.held, m.lanes, separate=s) for s in (False, True))
+        ways = (False,) if is_packed(m.row_bytes, m.lanes) else (False, True)
+        return max(scratch_blocks(m.row_bytes, self.held, m.lanes, separate=s) for s in ways)
 
 
 def tiles_of(m: Rowwise, plan: RowPlan) -> DenseTiles:
@@ -207,11 +215,15 @@ class RowwiseEmitter:
             if extent % plan.steps:
                 count = kb.min(plan.steps, kb.sub(extent, first))
             loaded = [self._load(k, indices[:-1], first, count) for k in range(len(m.inputs))]
-            rows = loaded[0] if m.plain else self._assemble(loaded)
             places = zip(self.tiles.strides, (*indices[:-1], indices[-1]), strict=True)
             dst = self.dst + kb.linear(0, *((i, s) for s, i in places))
             total = kb.mul(count, prod(m.rows[plan.cut + 1 :]))
-            if self.tiles.exact:
+            rows = loaded[0] if m.plain else self._assemble(loaded)
+            if m.packed:
+                length = kb.ceil_div(kb.mul(total, m.row_bytes), BLOCK)
+                longest = ceil_div(self.tile.rows * m.row_bytes, BLOCK)
+                dma(kb, "copy_ubuf_to_gm", dst, rows.base, 1, length, max_length=longest)
+            elif self.tiles.exact:
                 store_separate_rows(
                     kb, dst, rows, total, self.tile.rows, row_bytes=m.row_bytes, gm_pitch=m.row_bytes, lanes=m.lanes
                 )
@@ -261,6 +273,15 @@ class RowwiseEmitter:
         pitch, groups = rows.pitch, self.tile.groups
         out = kb.alloc("ub", groups * pitch * lanes * BLOCK)
         lane, group = (pitch, lanes * pitch) if rows.phases == 1 else (rows.phase_step, pitch)
+        if self.m.packed:
+            lane, group = groups * pitch, pitch
+        if self.m.packed and rows.phases > 1:
+            each = groups // rows.phases
+            with kb.loop(rows.phases) as p, kb.loop(each) as k:
+                to = out + kb.linear(0, (p, pitch * lanes * BLOCK), (k, rows.phases * pitch * lanes * BLOCK))
+                of = rows.base + kb.linear(0, (p, rows.phase_step * BLOCK), (k, pitch * BLOCK))
+                self._squares(to, of, pitch, 1, each * pitch, lanes, 1)
+            return out
         if groups > pitch:
             with kb.loop(pitch) as b:
                 to, of = out + kb.linear(0, (b, lanes * BLOCK)), rows.base + kb.linear(0, (b, BLOCK))
@@ -273,8 +294,12 @@ class RowwiseEmitter:
 
     def _turn_back(self, cells: Ref) -> UbRows:
         kb, lanes, tile = self.kb, self.m.lanes, self.tile
-        depth = 1 if is_packed(self.m.row_bytes, lanes) else 2
-        out = kb.alloc("ub", tile.held * tile.out_pitch * BLOCK, depth)
+        if self.m.packed:
+            chunk = tile.groups * tile.out_cells // lanes
+            dense = kb.alloc("ub", lanes * chunk * BLOCK, depth=2)
+            self._squares(dense, cells, chunk, chunk, 1, 1, lanes)
+            return UbRows(dense, 0)
+        out = kb.alloc("ub", tile.held * tile.out_pitch * BLOCK, depth=2)
         pitch = tile.out_pitch
         if tile.groups > pitch:
             with kb.loop(pitch) as b:

@@ -628,6 +628,8 @@ def as_transposition(axes: tuple[Axis, ...], size: int, out_base: int = 0, src_b
     if at is None or at == len(axes) - 1 or axes[-1].out != 1:
         return None
     rows, middle = axes[at + 1 :], list[Axis]()
+    if any(a.src <= 0 for a in rows):
+        return None
     while len(rows) > 1 and prod(a.extent for a in rows) > max_dense_rows(size):
         middle.append(rows[0])
         rows = rows[1:]
