@@ -36,7 +36,8 @@ _CASTS = (arith.IndexCastOp, arith.ExtUIOp, arith.ExtSIOp, arith.TruncIOp)
 
 def source_of(value: SSAValue) -> SSAValue:
     """The value behind casts: they are no instruction."""
-    while isinstance(value.owner, _CASTS):
+    while type(value.owner) in _CASTS:
+        assert isinstance(value.owner, Operation)
         value = value.owner.operands[0]
     return value
 
@@ -83,7 +84,8 @@ class _Lifetimes:
         self.live: set[Operation] = set()
         self._clock = 0
         self._loop_ends: dict[Block, int] = {}
-        self._uses: list[tuple[SSAValue, Block, int]] = []
+        self._uses: dict[tuple[SSAValue, Block], int] = {}
+        self._encoded: dict[Operation, list[SSAValue]] = {}
         self._mark(kernel)
         self._define(kernel.body.block.args)
         self._walk(kernel.body.block)
@@ -91,14 +93,18 @@ class _Lifetimes:
         for span in self.spans.values():
             if isinstance(span.value, SSAValue) and isinstance(span.value.owner, CounterOp):
                 span.start, span.end = 0, last
-        for value, block, time in self._uses:
+        for (value, block), time in self._uses.items():
             self._stretch(value, block, time)
 
     # ------------------------------------------------------------------ what is needed
     def _mark(self, kernel: KernelOp) -> None:
         work: list[SSAValue] = []
         for op in kernel.walk():
-            work.extend(_roots(op))
+            if isinstance(op, InstructionOp):
+                self._encoded[op] = encoded_values(op)
+                work.extend(self._encoded[op])
+            else:
+                work.extend(_roots(op))
         while work:
             value = source_of(work.pop())
             owner = value.owner
@@ -120,7 +126,7 @@ class _Lifetimes:
         for op in block.ops:
             self._clock += 2
             if isinstance(op, InstructionOp):
-                self._use(encoded_values(op), block)
+                self._use(self._encoded[op], block)
             elif isinstance(op, scf.ForOp):
                 self._use([op.lb, op.ub, op.step], block)
                 self._clock += 1  # the index must not share a register with the trip count
@@ -153,8 +159,8 @@ class _Lifetimes:
     def _use(self, values: Iterable[SSAValue], block: Block) -> None:
         for value in values:
             source = source_of(value)
-            if constant_of(source) is None:
-                self._uses.append((source, block, self._clock))
+            if type(source.owner) is not arith.ConstantOp:
+                self._uses[source, block] = self._clock
 
     def _stretch(self, value: SSAValue, block: Block, time: int) -> None:
         """The use at `time` keeps the value alive to the end of the outermost loop that does not compute
@@ -172,8 +178,6 @@ class _Lifetimes:
 def _roots(op: Operation) -> Iterator[SSAValue]:
     """Values that an op with effects needs."""
     match op:
-        case InstructionOp():
-            yield from encoded_values(op)
         case scf.ForOp():
             yield from (op.lb, op.ub, op.step)
         case scf.IfOp():

@@ -1,8 +1,9 @@
 """`davinci-hoist-scalars`: scalar arithmetic is computed once, as far outside of loops as it is known.
 
-The scalar unit takes two cycles per operation and dispatches everything else, so what a loop body recomputes
-delays the queues of all pipes.  Equal operations of one block become one; a value whose operands are known
-outside of the loop moves in front of it, while registers are left (there is no spilling: only so many may move).
+The scalar unit takes two cycles per operation and dispatches everything else, so what a loop body
+recomputes delays the queues of all pipes. Equal operations of one block become one; a value whose
+operands are known outside of the loop moves in front of it, while registers are left (there is no
+spilling: only so many may move).
 
     scf.for %j = ... {                                   %a = arith.muli %n, %c56 : index
       %a = arith.muli %n, %c56 : index            →      scf.for %j = ... {

@@ -61,9 +61,10 @@ def kernels(module: ModuleOp) -> Iterator[KernelOp]:
 def constant_of(value: SSAValue) -> int | None:
     """The number that `arith.constant` gives, else None."""
     owner = value.owner
-    if isinstance(owner, arith.ConstantOp) and isinstance(owner.value, IntegerAttr):
-        return owner.value.value.data
-    return None
+    if type(owner) is not arith.ConstantOp:  # quicker than isinstance, and asked very often
+        return None
+    attribute = owner.properties["value"]
+    return attribute.value.data if isinstance(attribute, IntegerAttr) else None
 
 
 @dataclass(eq=False, slots=True)

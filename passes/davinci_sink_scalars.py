@@ -1,8 +1,8 @@
 """`davinci-sink-scalars`: scalar values are computed right before their first use, so that fewer are alive.
 
-The cure for want of registers: there is no spilling, and a product that is computed once at the start of a loop
-body keeps its register until its last use.  Recomputing costs two cycles each time, so the pipeline only runs this
-pass when `davinci-allocate-registers` found no register.
+The cure for want of registers: there is no spilling, and a product that is computed once at the start of
+a loop body keeps its register until its last use. Recomputing costs two cycles each time, so the
+pipeline only runs this pass when `davinci-allocate-registers` found no register.
 
     %p = arith.muli %i, %c512 : index                 scf.for %j = ... {
     scf.for %j = ... {                          →       %p = arith.muli %i, %c512 : index
