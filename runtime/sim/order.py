@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -227,7 +228,7 @@ def random_kernel(image: bytes | Program, soc: Soc, seed: int) -> FunctionKernel
         order.finish()
         return left
 
-    return FunctionKernel(program, run, function_kernel(program, soc).mirrored)
+    return replace(function_kernel(program, soc), run=run)
 
 
 def run_kernel_random(

@@ -44,6 +44,17 @@ def test_reference_cases() -> None:
     assert [(row.name, row.expected, row.ours) for row in judged if not row.close] == []
 
 
+@pytest.mark.shared
+def test_measured_gemms_are_near() -> None:
+    """Whole GEMMs on hardware: nothing is fitted to them, so this is a sanity band and no calibration."""
+    bench = _benchmark()
+    if not bench.CASES.exists():
+        pytest.skip(f"{bench.CASES} is not there")
+    measured = [row for row in bench.gemm_table() if row[0].startswith("hw_")]
+    assert len(measured) == 2
+    assert all(abs(ours / expected - 1) < 0.1 for _, expected, ours in measured)
+
+
 def _cycles(text: str, **more: object) -> int:
     timing = _time(text, **more)
     return timing.cycles - timing.launch
