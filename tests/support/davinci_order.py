@@ -203,6 +203,11 @@ class Judge:
             )
             self._compare(space, past)
             new.append((space, past))
+        if record.mnemonic in ("vcmp", "set_cmpmask", "vsel"):
+            writes = record.mnemonic != "vsel"
+            past = Past(0, 1, ((0, 1),), pipe, self.count[pipe], writes, not writes, record.mnemonic, 0)
+            self._compare("cmpmask", past)
+            new.append(("cmpmask", past))
         for space, past in new:
             self.past.setdefault(space, []).append(past)
 
@@ -213,7 +218,7 @@ class Judge:
             keep.append(old)
             if known or not (old.writes or new.writes) or old.low >= new.high or new.low >= old.high:
                 continue
-            if old.pipe == new.pipe and not old.writes:
+            if old.pipe == new.pipe and (not old.writes or new.pipe == "S"):
                 continue
             if (
                 old.name == new.name == "mad"
