@@ -1,7 +1,7 @@
 """Random programs: whenever the hazard check is content, every legal order gives the same bytes.
 
-Programs are made clean by putting a flag or a barrier where a hazard is reported, until none is; then single
-sync instructions are taken out again.  The judge (`order.py`) shares no clock and no flag logic with the check.
+Programs are made clean by putting a flag or a barrier where a hazard is reported, until none is; then some
+sync instructions are taken out again.  The judge (`order.py`) shares no clock and no flag logic with it.
 """
 
 from __future__ import annotations
