@@ -173,7 +173,7 @@ class Body:
             emitter.apply("vector_dup", dtype, sums[n], [], NEUTRAL[self.nodes[n].op])
         self._pass(row_scope, [self.nodes[n].args[0] for n in targets], pieces, piece, outer, row, sums)
         for n in targets:
-            row_scope.values[n] = reduce_rows(emitter, self.nodes[n].op, sums[n], limit, limit, True)
+            row_scope.values[n] = reduce_rows(emitter, self.nodes[n].op, sums[n], limit, limit, in_place=True)
 
     def _pass(
         self,
@@ -286,7 +286,7 @@ class Body:
         a = node.args[0]
         dies = scope.uses.get(a, 0) == 1 and a in scope.owned
         scope.values[n] = reduce_rows(
-            scope.emitter, node.op, scope.values[a], self.space.columns, scope.padded, dies
+            scope.emitter, node.op, scope.values[a], self.space.columns, scope.padded, in_place=dies
         )
 
     # ------------------------------------------------------------------ constants

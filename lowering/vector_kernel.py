@@ -203,9 +203,10 @@ def _largest(space: Space, soc: Soc, plan_of: Callable[[int], Plan], unit: int, 
     """Largest multiple of `unit` up to `most` that fits UB; 0 if none."""
     most = max(unit, most // unit * unit)
     budget = soc.core.buffers["ub"].size - RESERVE
-    probe = min(most, unit * 8)
-    used = _probe(space, soc, plan_of(probe))
-    size = min(most, max(unit, int(budget * probe / max(1, used)) // unit * unit))
+    least, probe = _probe(space, soc, plan_of(unit)), min(most, unit * 8)
+    slope = (_probe(space, soc, plan_of(probe)) - least) / max(unit, probe - unit)
+    room = most if slope <= 0 else unit + int((budget - least) / slope)
+    size = min(most, max(unit, room // unit * unit))
     while size >= unit:
         if _probe(space, soc, plan_of(size)) <= budget:
             return size

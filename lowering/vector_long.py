@@ -1,9 +1,9 @@
 """64-bit integers at model borders: i64 in GM, s32 on the chip (decision D13).
 
 The vector unit has no 64-bit type, so low words are picked as bytes: a run of numbers is cut into 16 equal
-segments, and a 16×16 transpose makes lane i of a block belong to segment i.  Then each 16-bit quarter of a number is
-a block of its own, the copy engine keeps two blocks of four, and a second transpose restores the order.  Widening is
-the same backwards, with a vector of sign words beside the numbers.
+segments, and a 16×16 transpose makes lane i of a block belong to segment i.  Then each 16-bit quarter of a
+number is a block of its own, the copy engine keeps two blocks of four, and a second transpose restores the
+order.  Widening is the same backwards, with a vector of sign words beside the numbers.
 """
 
 from __future__ import annotations
