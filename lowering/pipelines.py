@@ -44,6 +44,7 @@ ASCEND: Final = ("convert-nn-to-ascend", "ascend-assign-layouts", "ascend-choose
 DAVINCI: Final = ("ascend-to-davinci",)
 KERNEL: Final = (
     "davinci-double-buffer",
+    "davinci-hoist-scalars",
     "davinci-allocate-buffers",
     "davinci-insert-sync",
     "davinci-materialize-state",
@@ -153,27 +154,26 @@ def _load_pass(name: str) -> type[ModulePass]:
     return found
 
 
-def nn_passes(soc: Soc, options: CompileOptions) -> list[ModulePass]:
-    """The passes of level nn with the settings that follow from chip and options."""
+def nn_passes(options: CompileOptions) -> list[ModulePass]:
+    """The passes of level nn with the settings that follow from the options."""
     made: list[ModulePass] = []
     for name in NN:
         kind = _load_pass(name)
         if name == "nn-convert-precision":
-            made.append(kind(**_precision(soc, options)))
+            made.append(kind(**_precision(options)))
         else:
             made.append(kind())
     return made
 
 
-def _precision(soc: Soc, options: CompileOptions) -> dict[str, object]:
-    """Settings of nn-convert-precision: f32 inside groups where the chip has f32 vector functions."""
+def _precision(options: CompileOptions) -> dict[str, object]:
+    """Settings of nn-convert-precision; which statistics stay in f32 follows from the module's target."""
     if options.precision in ("force_fp32", "must_keep_origin_dtype", "cube_fp16in_fp32out"):
         raise AscendError(
             "E10055", f"--precision_mode={options.precision} is not supported yet",
             expected="force_fp16, allow_fp32_to_fp16 or allow_mix_precision",
         )  # fmt: skip
-    f32 = all(soc.core.supports(name, "f32") for name in ("vexp", "vdiv", "vadd", "vmul"))
-    return {"compute": "f16", "f32_ops": f32, "keep": tuple(options.keep_dtype)}
+    return {"compute": "f16", "keep": tuple(options.keep_dtype)}
 
 
 class _Clock:
@@ -232,7 +232,7 @@ def compile_module(
     clock = clock or _Clock()
     module.attributes["ascend.target"] = StringAttr(soc.name)
     context = Context()
-    _run(context, module, nn_passes(soc, options), options.verify)
+    _run(context, module, nn_passes(options), options.verify)
     clock.mark("nn")
     _run(context, module, [_load_pass(p)() for p in ASCEND], options.verify)
     clock.mark("ascend")
