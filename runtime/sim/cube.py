@@ -19,7 +19,7 @@ import numpy as np
 from ..isa.record import Decoded
 from ..soc import Soc
 from .checks import Executor, Ints, Rules, State
-from .floats import DTYPES, Array
+from .floats import DTYPES, Array, half_to_double
 
 if TYPE_CHECKING:
     from .memory import Core, L1Memory
@@ -38,11 +38,8 @@ class _Matrix:
     kind: str
     values: Array
     stored: bool  # the fractals hold the same values
-    shared: bool = False  # the values belong to L1's cache
-
-    @property
-    def end(self) -> int:
-        return self.first + self.rows * self.cols
+    transposed: bool  # in memory
+    end: int
 
 
 @dataclass(slots=True, eq=False)
@@ -79,7 +76,13 @@ class OperandMemory:
         self._links: list[Link] = []
 
     def link(self, first: int, count: int, at: int, l1: L1Memory) -> None:
-        """Fractals of halves from `first` on become those at byte `at` of a mirrored L1, without a copy."""
+        """Fractals of halves from `first` on become those at byte `at` of L1, without a copy."""
+        for link in self._links:
+            if link.first == first and link.count == count and link.l1 is l1:
+                link.at = at
+                if self._matrices:
+                    self._drop_matrices(first, first + count, overwritten=True)
+                return
         self._drop(first, first + count, overwritten=True)
         self._kinds[first : first + count] = ["f16"] * count
         made = Link(self, first, count, at, l1)
@@ -88,10 +91,13 @@ class OperandMemory:
 
     def settle_link(self, link: Link) -> None:
         """Copy what `link` stands for and forget it."""
+        self._unlink(link)
+        halves = link.l1.data[link.at : link.at + link.count * FRACTAL].view("<f2").reshape(-1, 256)
+        half_to_double(halves, self._halves[link.first : link.end])
+
+    def _unlink(self, link: Link) -> None:
         self._links.remove(link)
         link.l1.links.remove(link)
-        low = link.at // 32
-        self._halves[link.first : link.end] = link.l1.plane[low : low + link.count * 16].reshape(-1, 256)
 
     def write(self, first: int, values: Array, kind: str, step: int = 1) -> None:
         """`values` (fractals × elements, fp64) become fractals first, first + step, …"""
@@ -104,39 +110,47 @@ class OperandMemory:
     def slot(self, first: int, rows: int, cols: int, kind: str, *, transposed: bool) -> Array:
         """An fp64 matrix (rows·16, cols·k0) to fill for the fractals from `first` on."""
         end = first + rows * cols
-        reuse: Array | None = None
+        reuse: _Matrix | None = None
+        others = bool(self._links)
         for matrix in self._matrices:
-            if (matrix.first, matrix.rows, matrix.cols, matrix.kind) == (first, rows, cols, kind):
-                reuse = None if matrix.shared else matrix.values
+            if matrix.first == first and matrix.rows == rows and matrix.cols == cols and matrix.kind == kind:
+                reuse = matrix
+            elif matrix.first < end and first < matrix.end:
+                others = True
+        if reuse is not None and not others and reuse.transposed == transposed:
+            reuse.stored = False
+            return reuse.values
         self._drop(first, end, overwritten=True)
         shape = (rows * 16, cols * _K0[kind])
-        if reuse is None or reuse.flags.c_contiguous == transposed:
-            reuse = np.empty(shape[::-1]).T if transposed else np.empty(shape)
-        self._matrices.append(_Matrix(first, rows, cols, kind, reuse, False))
+        values = np.empty(shape[::-1]).T if transposed else np.empty(shape)
+        self._matrices.append(_Matrix(first, rows, cols, kind, values, False, transposed, end))
         self._kinds[first:end] = [kind] * (end - first)
-        return reuse
+        return values
 
     def matrix(self, first: int, rows: int, cols: int, kind: str) -> Array:
         """The (rows·16, cols·k0) matrix that lies in the fractals from `first` on."""
         for matrix in self._matrices:
-            if (matrix.first, matrix.rows, matrix.cols, matrix.kind) == (first, rows, cols, kind):
+            if matrix.first == first and matrix.rows == rows and matrix.cols == cols and matrix.kind == kind:
                 return matrix.values
         end = first + rows * cols
         for link in self._links:
-            if link.first <= first and end <= link.end and kind == "f16":
-                key = (link.at + (first - link.first) * FRACTAL, rows, cols, self._rows_outer)
-                found = link.l1.matrices.get(key)
-                if found is None:
-                    low = key[0] // 32
-                    source = link.l1.plane[low : low + rows * cols * 16].reshape(rows * cols, 16, 16)
-                    found = np.ascontiguousarray(self.blocks(source, rows, cols)).reshape(rows * 16, -1)
-                    link.l1.matrices[key] = found
-                self._matrices.append(_Matrix(first, rows, cols, kind, found, True, True))
-                return found
-        values = self.blocks(self.read(first, rows * cols, kind).reshape(rows * cols, 16, -1), rows, cols)
-        made = np.ascontiguousarray(values).reshape(rows * 16, -1)
-        self._matrices.append(_Matrix(first, rows, cols, kind, made, True))
+            if link.first <= first and end <= link.first + link.count and kind == "f16":
+                return self._linked(link.l1, link.at + (first - link.first) * FRACTAL, rows, cols)
+        fractals = self.read(first, rows * cols, kind).reshape(rows * cols, 16, -1)
+        made = np.ascontiguousarray(self.blocks(fractals, rows, cols)).reshape(rows * 16, -1)
+        self._matrices.append(_Matrix(first, rows, cols, kind, made, True, False, end))
         return made
+
+    def _linked(self, l1: L1Memory, at: int, rows: int, cols: int) -> Array:
+        """The matrix of fractals that lie in L1: made once for all who use these bytes."""
+        found = l1.matrix(at, rows, cols, self._rows_outer)
+        if found is None:
+            bits = l1.data[at : at + rows * cols * FRACTAL].view(np.uint16).reshape(rows * cols, 16, 16)
+            ordered = np.ascontiguousarray(self.blocks(bits, rows, cols)).reshape(rows * 16, cols * 16)
+            found = np.empty(ordered.shape)
+            half_to_double(ordered.view(np.float16), found)
+            l1.keep_matrix(at, rows, cols, self._rows_outer, found)
+        return found
 
     def read(self, first: int, count: int, kind: str) -> Array:
         """Fractals as fp64 values (count, elements)."""
@@ -176,10 +190,12 @@ class OperandMemory:
         for link in self._links[:] if self._links else ():
             if first < link.end and link.first < end:
                 if overwritten and first <= link.first and link.end <= end:
-                    self._links.remove(link)
-                    link.l1.links.remove(link)
+                    self._unlink(link)
                 else:
                     self.settle_link(link)
+        self._drop_matrices(first, end, overwritten=overwritten)
+
+    def _drop_matrices(self, first: int, end: int, *, overwritten: bool) -> None:
         for matrix in self._matrices[:] if self._matrices else ():
             last = matrix.end
             if first < last and matrix.first < end:
@@ -332,8 +348,10 @@ def make_mad(record: Decoded, soc: Soc) -> Executor:
             if len(scratch) > 8:
                 scratch.clear()
             total = scratch[m, n] = np.empty((m, n))
-        np.matmul(a[:m, :k], b[:n, :k].T, out=total)
-        _accumulate(c[:m, :n], total, kind, init)
+        if m & 15 or n & 15 or k % k0:
+            a, b, c = a[:m, :k], b[:n, :k], c[:m, :n]
+        np.matmul(a, b.T, out=total)
+        _accumulate(c, total, kind, init)
 
     return mad
 

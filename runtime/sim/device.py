@@ -24,6 +24,7 @@ from ..soc import Soc, load_soc
 from .executors import FunctionKernel, function_kernel
 from .fault import SimulatorFault
 from .floats import Array
+from .gm_ranges import task_ranges
 from .memory import Core, GlobalMemory, Region
 from .program import Program
 from .translate import DEFAULT_FUEL, wrap
@@ -80,7 +81,6 @@ def run_blocks(
     if len(args) < needed:
         raise AscendError("E43002", f"kernel {name} takes {needed} arguments, the task passes {len(args)}")
     words = tuple(wrap(arg) for arg in args)
-    core.l1.mirrored = kernel.mirrored
     for block in which:
         try:
             kernel.run(core, words, block, blocks, fuel)
@@ -117,6 +117,7 @@ class Device:
     memory: GlobalMemory = field(default_factory=lambda: GlobalMemory(()))
     kernels: dict[str, FunctionKernel] = field(default_factory=dict[str, FunctionKernel])
     workers: int = 0
+    _views: list[GlobalMemory] = field(default_factory=list[GlobalMemory])
     _pool: BlockPool | None = None
     _core: tuple[int, Core] | None = None  # and the process it belongs to
     _alone: set[int] = field(default_factory=set[int])  # tasks too short to spread, or not allowed to
@@ -142,6 +143,14 @@ class Device:
             if task.is_ai_cpu or task.block_dim < 2 or self.kernels[task.kernel].accumulates
         }
         self.memory = _reserve(model)
+        self._views = [self._view(model, task) for task in model.tasks]
+
+    def _view(self, model: OmModel, task: OmTask) -> GlobalMemory:
+        """Device memory as `task` may touch it: the tensors of its operator, as far as the file tells."""
+        ranges = None if task.is_ai_cpu else task_ranges(model, task)
+        if ranges is None:
+            return self.memory
+        return GlobalMemory(self.memory.regions, [(piece.base, piece.size) for piece in ranges])
 
     def _check_task(self, model: OmModel, task: OmTask) -> None:
         if task.is_ai_cpu:
@@ -204,6 +213,7 @@ class Device:
         process = os.getpid()
         if self._core is None or self._core[0] != process:
             self._core = (process, Core(self.soc, self.memory))
+        self._core[1].gm = self._views[number]
         kernel = self.kernels[task.kernel]
         with np.errstate(all="ignore"):
             run_blocks(kernel, self._core[1], model.arg_words(task), blocks, task.block_dim, name=task.kernel)

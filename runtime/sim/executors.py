@@ -77,7 +77,6 @@ class FunctionKernel:
 
     program: Program
     run: Callable[[Core, Ints, int, int, int], int]
-    mirrored: bool
     accumulates: bool  # adds to device memory, which several processes must not do at once
 
 
@@ -114,14 +113,6 @@ def call_text(record: Decoded, event_ids: int) -> str:
     return f"{value_text(record.scalars[0])} = {call}" if record.mnemonic == "load_scalar" else call
 
 
-def mirrors_l1(program: Program) -> bool:
-    """Whether all cube loads from L1 are fp16, so that L1 keeps converted values."""
-    loads = {
-        record.dtype for record in program.records if record.mnemonic in ("load2d", "load3d", "load3dv1")
-    }
-    return loads == {"f16"}
-
-
 def accumulates(program: Program) -> bool:
     """Whether the kernel switches atomic accumulation on."""
     return any(record.mnemonic == "set_atomic" and record.fields[0] != 0 for record in program.records)
@@ -140,5 +131,5 @@ def function_kernel(image: bytes | Program, soc: Soc) -> FunctionKernel:
         run = Translator(
             lambda record: [line for line in (call_text(record, soc.core.event_ids),) if line]
         ).compile(program, namespace)
-        found = _CACHE[key] = FunctionKernel(program, run, mirrors_l1(program), accumulates(program))
+        found = _CACHE[key] = FunctionKernel(program, run, accumulates(program))
     return found

@@ -70,11 +70,14 @@ def version1_table(v: dict[str, int], c0_taps: int = 1) -> Array:
     return np.where(inside, (c1[:, None] * height + h) * width + w, _PAD)
 
 
-def _take(core: Core, source: int, index: Array, pad: int, *, kind: str, out: Array | None) -> Array:
+def _take(
+    core: Core, source: int, index: Array, hull: tuple[int, int], pad: int, *, kind: str, out: Array | None
+) -> Array:
     """Cells `index` from L1 address `source` as fp64 (…, cells · k0)."""
     l1 = core.l1
-    if kind == "f16" and l1.mirrored:
-        view = l1.padded_plane(pad)[source // 32 :]
+    if kind == "f16":
+        low, high = hull
+        view = l1.values(source + low, source + high, pad)[source // 32 :]
         if out is not None:
             shaped = out.reshape(*index.shape, 16)
             view.take(index, 0, shaped, "clip")
@@ -90,9 +93,10 @@ def _take(core: Core, source: int, index: Array, pad: int, *, kind: str, out: Ar
     return out
 
 
-def _check_reach(rules: Rules, source: int, index: Array) -> None:
+def _hull(index: Array) -> tuple[int, int]:
+    """The bytes [low, high) from the source address that a table reads."""
     used = index[index != _PAD]
-    rules.check_range(1, source, (int(used.max()) + 1) * 32 if used.size else 0, 32)
+    return (int(used.min()) * 32, (int(used.max()) + 1) * 32) if used.size else (0, 0)
 
 
 def make_load3d(record: Decoded, soc: Soc) -> Executor:
@@ -101,10 +105,9 @@ def make_load3d(record: Decoded, soc: Soc) -> Executor:
     kind = record.dtype
     c0 = 32 // DTYPES[kind].itemsize
     to_a = record.addresses[0].space == "l0a"
-    tables: dict[tuple[Ints, Ints], tuple[Array, bool]] = {}
-    reached: set[tuple[int, Ints, Ints]] = set()
+    tables: dict[tuple[Ints, Ints], tuple[Array, tuple[int, int], bool]] = {}
 
-    def plan(fields: Ints, geometry: Ints) -> tuple[Array, bool]:
+    def plan(fields: Ints, geometry: Ints) -> tuple[Array, tuple[int, int], bool]:
         v = rules.values(fields, (geometry, (0,)))
         for name in ("k_extent", "k_start"):
             if v[name] % c0:
@@ -126,7 +129,8 @@ def make_load3d(record: Decoded, soc: Soc) -> Executor:
                 "m_extent", f"{rows} x {v['k_extent']} elements do not fit into {record.addresses[0].space}"
             )
         taps = np.arange(v["k_extent"] // c0) + v["k_start"] // c0
-        return positions_table(v, np.arange(rows) + v["m_start"], taps), turned
+        index = positions_table(v, np.arange(rows) + v["m_start"], taps)
+        return index, _hull(index), turned
 
     def load(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
         geometry, padding = state
@@ -134,13 +138,11 @@ def make_load3d(record: Decoded, soc: Soc) -> Executor:
         found = tables.get(key)
         if found is None:
             found = tables[key] = plan(fields, geometry)
-        index, turned = found
+        index, hull, turned = found
         if not index.size:
             return
-        place = (addresses[1], *key)
-        if place not in reached:
-            _check_reach(rules, addresses[1], index)
-            reached.add(place)
+        if addresses[1] & 31 or addresses[1] < 0 or addresses[1] + hull[1] > len(core.l1.data):
+            rules.check_range(1, addresses[1], hull[1], 32)
         if addresses[0] & 511 or not 0 <= addresses[0] <= 65536 - index.size * 32:
             rules.check_range(0, addresses[0], index.size * 32, FRACTAL)
         m1, k1 = index.shape[0] // 16, index.shape[1]
@@ -150,7 +152,7 @@ def make_load3d(record: Decoded, soc: Soc) -> Executor:
             matrix = memory.slot(first, k1, m1, kind, transposed=True).T
         else:
             matrix = memory.slot(first, m1, k1, kind, transposed=False)
-        _take(core, addresses[1], index, padding[0], kind=kind, out=matrix)
+        _take(core, addresses[1], index, hull, padding[0], kind=kind, out=matrix)
 
     return load
 
@@ -159,14 +161,14 @@ def make_load3dv1(record: Decoded, soc: Soc) -> Executor:
     """load3d version 1: fractals of 16 positions × C0 for one filter tap each."""
     rules = Rules(record, soc)
     kind = record.dtype
-    tables: dict[tuple[Ints, Ints], tuple[Array, int]] = {}
-    reached: set[tuple[int, Ints, Ints]] = set()
+    tables: dict[tuple[Ints, Ints], tuple[Array, tuple[int, int], int]] = {}
 
-    def plan(fields: Ints, geometry: Ints) -> tuple[Array, int]:
+    def plan(fields: Ints, geometry: Ints) -> tuple[Array, tuple[int, int], int]:
         v = rules.values(fields, (geometry, (0,)))
         if (v["left_top_w"] + v["pad_left"]) % v["stride_w"] or v["left_top_w"] < -v["pad_left"]:
             rules.fault("left_top_w", f"{v['left_top_w']} is not a filter position of the padded row")
-        return version1_table(v), v["jump"] if v["repeat_mode"] else 1
+        index = version1_table(v)
+        return index, _hull(index), v["jump"] if v["repeat_mode"] else 1
 
     def load(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
         geometry, padding = state
@@ -174,16 +176,14 @@ def make_load3dv1(record: Decoded, soc: Soc) -> Executor:
         found = tables.get(key)
         if found is None:
             found = tables[key] = plan(fields, geometry)
-        index, step = found
+        index, hull, step = found
         if not index.size:
             return
-        place = (addresses[1], *key)
-        if place not in reached:
-            _check_reach(rules, addresses[1], index)
-            reached.add(place)
+        if addresses[1] & 31 or addresses[1] < 0 or addresses[1] + hull[1] > len(core.l1.data):
+            rules.check_range(1, addresses[1], hull[1], 32)
         rules.check_range(0, addresses[0], ((len(index) - 1) * step + 1) * FRACTAL, FRACTAL)
         memory = core.l0a if record.addresses[0].space == "l0a" else core.l0b
-        values = _take(core, addresses[1], index, padding[0], kind=kind, out=None)
+        values = _take(core, addresses[1], index, hull, padding[0], kind=kind, out=None)
         memory.write(addresses[0] // FRACTAL, values, kind, step)
 
     return load

@@ -3,8 +3,7 @@
 Bytes are numpy uint8 arrays. Three memories also keep *converted forms*, because converting fp16 at every
 use would cost more than the arithmetic:
 
-* L1 keeps, beside its bytes, the fp64 value of every half (`plane`), written by whoever writes the bytes.
-  Only kernels whose cube loads are all fp16 switch it on (`mirrored`).
+* L1 keeps, beside its bytes, the fp64 values of halves that loads asked for, and whole weight matrices.
 * L0A, L0B and L0C hold numbers only (`cube.py`): nothing but the cube reads L0A and L0B.
 
 `GlobalMemory` is a list of regions; an access must lie inside one region and, where the loader declared
@@ -13,7 +12,7 @@ allocations, inside one allocation with its spare bytes (decision D8).
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NoReturn
@@ -27,6 +26,7 @@ from .fault import SimulatorFault
 from .floats import Array, half_to_double
 
 SPARE_BYTES = 32
+_PAGE = 2048
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class GlobalMemory:
         self.regions = tuple(regions)
         merged: list[list[int]] = []
         for start, size in sorted(allocations):
-            if merged and start <= merged[-1][1]:
+            if merged and start < merged[-1][1]:
                 merged[-1][1] = max(merged[-1][1], start + size + SPARE_BYTES)
             else:
                 merged.append([start, start + size + SPARE_BYTES])
@@ -80,42 +80,59 @@ class GlobalMemory:
 
 
 class L1Memory:
-    """L1: bytes and, when `mirrored`, the fp64 value of each half; one more cell at the end is for padding.
+    """L1: bytes, and the fp64 value of each half (`plane`) where a load asked for it.
 
-    `matrices` are GEMM-ready forms of fractals (byte address, rows, columns, order) that stay until their
-    bytes change; `links` are L0 fractals that still live here.  Whoever writes calls `before_write`, writes
-    the bytes, then calls `refresh`.
+    Pages that changed are converted when `values` next needs them, so weights, which only `matrix` serves,
+    never are.  GEMM-ready forms of fractals (byte address, rows, columns, order) stay until their bytes
+    change; `links` are L0 fractals that still live here.  Whoever writes calls `before_write`, writes the
+    bytes, then calls `refresh`.
     """
 
     def __init__(self, size: int) -> None:
         self._bytes = np.zeros(size + 32, np.uint8)
         self.data = self._bytes[:size]
-        self.cells = size // 32
+        self._size = size
         self._plane: Array | None = None
+        self._changed = bytearray(-(-size // _PAGE))  # one byte per page: 1 = differs from the plane
         self._padding = -1
-        self.mirrored = False
-        self.matrices: dict[tuple[int, int, int, bool], Array] = {}
+        self._matrices: dict[tuple[int, int, int, bool], Array] = {}
+        self._starts: list[tuple[int, tuple[int, int, int, bool]]] = []  # of matrices, sorted
+        self._longest = 0
         self.links: list[Link] = []
 
-    @property
-    def plane(self) -> Array:
-        """fp64 values, one row of 16 per 32 bytes, and the padding cell."""
-        if self._plane is None:
-            self._plane = np.zeros((self.cells + 1, 16), np.float64)
-        return self._plane
-
-    def padded_plane(self, bits: int) -> Array:
-        """The plane with its padding cell set to a half."""
-        plane = self.plane
-        if bits != self._padding:
-            plane[-1] = np.array([bits], np.uint16).view("<f2").astype(np.float64)[0]
-            self._padding = bits
+    def values(self, low: int, high: int, padding: int) -> Array:
+        """fp64 values of halves, a row per 32 bytes and one of `padding`; those of [low, high) are valid."""
+        plane = self._plane
+        if plane is None:
+            plane = self._plane = np.zeros((self._size // 32 + 1, 16), np.float64)
+        changed = self._changed
+        at, last = low // _PAGE, -(-high // _PAGE)
+        while (at := changed.find(1, at, last)) >= 0:
+            end = changed.find(0, at, last)
+            end = last if end < 0 else end
+            halves = self.data[at * _PAGE : end * _PAGE].view("<f2")
+            half_to_double(halves, plane.reshape(-1)[at * _PAGE // 2 : end * _PAGE // 2])
+            changed[at:end] = bytes(end - at)
+        if padding != self._padding:
+            plane[-1] = np.array([padding], np.uint16).view("<f2").astype(np.float64)[0]
+            self._padding = padding
         return plane
 
     def padded_cells(self, bits: int) -> Array:
-        """The bytes as rows of 32, with the padding cell filled with a 16-bit value."""
+        """The bytes as rows of 32, and a row filled with a 16-bit value."""
         self._bytes[-32:].view(np.uint16)[...] = bits
         return self._bytes.reshape(-1, 32)
+
+    def matrix(self, at: int, rows: int, cols: int, order: bool) -> Array | None:
+        """The GEMM-ready form of the fractals at byte `at`, if it is known."""
+        return self._matrices.get((at, rows, cols, order))
+
+    def keep_matrix(self, at: int, rows: int, cols: int, order: bool, values: Array) -> None:
+        """Remember a GEMM-ready form until its bytes change."""
+        key = (at, rows, cols, order)
+        self._matrices[key] = values
+        insort(self._starts, (at, key))
+        self._longest = max(self._longest, rows * cols * FRACTAL)
 
     def before_write(self, low: int, high: int) -> None:
         """The bytes [low, high) are about to change."""
@@ -123,17 +140,19 @@ class L1Memory:
             for link in self.links[:]:
                 if link.at < high and low < link.at + link.count * FRACTAL:
                     link.settle()
-        if self.matrices:
-            stale = [
-                key for key in self.matrices if key[0] < high and low < key[0] + key[1] * key[2] * FRACTAL
-            ]
-            for key in stale:
-                del self.matrices[key]
+        if self._starts:
+            at = bisect_left(self._starts, (low - self._longest,))
+            while at < len(self._starts) and self._starts[at][0] < high:
+                key = self._starts[at][1]
+                if low < key[0] + key[1] * key[2] * FRACTAL:
+                    del self._matrices[key], self._starts[at]
+                else:
+                    at += 1
 
     def refresh(self, low: int, high: int) -> None:
         """The bytes [low, high), multiples of 32, have changed."""
-        if self.mirrored and high > low:
-            half_to_double(self.data[low:high].view("<f2"), self.plane.reshape(-1)[low // 2 : high // 2])
+        first, end = low // _PAGE, -(-high // _PAGE)
+        self._changed[first:end] = b"\1" * (end - first)
 
 
 class Core:

@@ -1,9 +1,8 @@
 """Data movement between memories: DMA bursts, fractal loads (load2d), fills, L0C copies, scalar loads and
 stores.
 
-A burst copy is one numpy assignment of a (bursts, bytes) view. What it writes to L1 is also converted
-there (`L1Memory.refresh`), and what load2d takes from L1 is read from that conversion when the kernel has
-it.
+A burst copy is one numpy assignment of a (bursts, bytes) view. A contiguous load2d of halves copies nothing:
+L0 then refers to the bytes in L1 (`OperandMemory.link`) until one of the two is overwritten.
 """
 
 from __future__ import annotations
@@ -85,22 +84,16 @@ def make_copy(record: Decoded, soc: Soc) -> Executor:
             target[dst : dst + size] = source[src : src + size]
         else:
             rows(target, dst, bursts, size, dst_pitch)[...] = rows(source, src, bursts, size, src_pitch)
-        if to_l1 and core.l1.mirrored:
-            _mirror(core, dst, bursts, size, dst_pitch)
+        if to_l1:
+            _changed(core, dst, bursts, size, dst_pitch)
 
     return copy
 
 
-def _mirror(core: Core, at: int, bursts: int, size: int, pitch: int) -> None:
-    l1 = core.l1
-    if bursts == 1 or pitch == size:
-        l1.refresh(at, at + bursts * size)
-    elif size >= 4096 or bursts * size * 2 < bursts * pitch:
-        for burst in range(bursts):
-            l1.refresh(at + burst * pitch, at + burst * pitch + size)
-    else:
-        source = np.ndarray((bursts, size // 2), "<f2", l1.data, at, (pitch, 2))
-        half_to_double(source, np.ndarray((bursts, size // 2), np.float64, l1.plane, at * 4, (pitch * 4, 8)))
+def _changed(core: Core, at: int, bursts: int, size: int, pitch: int) -> None:
+    """Tell L1 which bytes a copy has written."""
+    for burst in range(bursts):
+        core.l1.refresh(at + burst * pitch, at + burst * pitch + size)
 
 
 def _accumulate(rules: Rules, mode: int, target: Array, source: Array) -> None:
@@ -176,13 +169,10 @@ def make_load2d(record: Decoded, soc: Soc) -> Executor:
             core.l1.data[addresses[0] : addresses[0] + count * FRACTAL].reshape(count, FRACTAL)[...] = raw
             core.l1.refresh(addresses[0], addresses[0] + count * FRACTAL)
             return
-        if core.l1.mirrored and not from_gm:  # the kernel's cube loads are all f16: values are there already
-            if step == 1 and not transpose:
-                _operand_memory(core, space).link(addresses[0] // FRACTAL, count, at, core.l1)
-                return
-            values = np.ndarray((count, 256), np.float64, core.l1.plane, at * 4, (step * 2048, 8))
-        else:
-            values = _decode(np.ascontiguousarray(raw), kind)
+        if step == 1 and kind == "f16" and not transpose and not from_gm:
+            _operand_memory(core, space).link(addresses[0] // FRACTAL, count, at, core.l1)
+            return
+        values = _decode(np.ascontiguousarray(raw), kind)
         if transpose:
             values = values.reshape(count, 16, 16).transpose(0, 2, 1).reshape(count, 256)
         _operand_memory(core, space).write(addresses[0] // FRACTAL, values, kind)
