@@ -72,7 +72,7 @@ def test_the_bytes_are_those_of_the_product(stages: Path) -> None:
 
 
 def test_the_kernel_of_the_walkthrough_computes_the_block(stages: Path) -> None:
-    """The kernel that the davinci tests start from, put in place of the generated one, gives the same outputs."""
+    """What the davinci tests start from, put in place of the generated kernel, gives the same outputs."""
     text = (Path(__file__).parents[1] / "filecheck/walkthrough/Inputs/kernel.mlir").read_text()
     kernel = text[text.index("  davinci.kernel") : text.rindex("}")]
     module = ascend_opt(str(stages / "davinci.mlir"))
@@ -90,8 +90,6 @@ def test_the_kernel_of_the_walkthrough_computes_the_block(stages: Path) -> None:
     compiled.write(stages / "generated.om")
     random = np.random.default_rng(0)
     feeds = {name: random.standard_normal((1, 64, 56, 56)).astype(np.float32) for name in ("x", "res")}
-    ours, theirs = (
-        ascend_mlir.InferenceSession(stages / name).run(None, feeds)[0]
-        for name in ("replaced.om", "generated.om")
-    )
+    sessions = [ascend_mlir.InferenceSession(stages / name) for name in ("replaced.om", "generated.om")]
+    ours, theirs = (session.run(None, feeds)[0] for session in sessions)
     np.testing.assert_array_equal(ours, theirs)
