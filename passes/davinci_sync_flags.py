@@ -24,6 +24,7 @@ from .davinci_program import BlockNode, Item, Program
 from .davinci_sync_order import Edge, Need, Order, barrier, closing, flag, intersecting
 
 _CREDITS = 2  # ids of a flag without a ring: how many tiles its producer may run ahead
+_MOST_CREDITS = 4
 _MOST_IDS = 8  # deepest ring of ids that is tried; what the chip lacks is saved in step 5
 _Span = tuple[int, int, Item, Item]
 
@@ -86,6 +87,8 @@ class Flags:
             ia, ib = a.chain[block.depth], b.chain[block.depth]
             key = (block, dependence.distance, a.pipe, b.pipe, self._guard(dependence))
             groups.setdefault(key, []).append((ia.end, ib.start, ia, ib))
+        for key in [key for key in groups if key[4] is not None and (*key[:4], None) in groups]:
+            groups[*key[:4], None] += groups.pop(key)  # a flag that is needed in every iteration does it too
         for (block, distance, p, q, guard), spans in groups.items():
             for a, b in _merged(block, distance, spans):
                 edge = flag(block, distance, (p, q), a, b)
@@ -216,6 +219,25 @@ class Flags:
                     break
                 done = next(text for step in steps if (text := step(edges)))
                 self.relaxed.append(f"{pair[0]}->{pair[1]}: {done}")
+        self._deepen()
+
+    def _deepen(self) -> None:
+        """Ids that are left over let the producer of a guarded flag run further ahead."""
+        for edge in self.order.edges:
+            partner = edge.partner
+            if edge.guard is None or partner is None or edge.distance:
+                continue
+            there, back = self._pair(edge), self._pair(partner)
+            while edge.ids < _MOST_CREDITS:
+                if max(sum(_ids_of(there)), sum(_ids_of(back))) >= self.core.event_ids:
+                    break
+                edge.ids += 1
+                partner.ids = partner.distance = edge.ids
+            _assign(there)
+            _assign(back)
+
+    def _pair(self, edge: Edge) -> list[Edge]:
+        return [other for other in self.order.edges if (other.p, other.q) == (edge.p, edge.q)]
 
     def _tighten(self, edge: Edge) -> None:
         """After an edge became stricter: its own closing is looked up anew (others still hold)."""
@@ -341,6 +363,10 @@ def _merged(block: BlockNode, distance: int, spans: list[_Span]) -> list[tuple[I
             kept.append((a, b))
             earliest = start
     return kept
+
+
+def _ids_of(edges: list[Edge]) -> list[int]:
+    return [edge.ids for edge in edges]
 
 
 def _assign(edges: list[Edge]) -> int:

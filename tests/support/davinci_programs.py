@@ -153,7 +153,9 @@ class RandomKernel:
                 )
             case 8 if r.random() < 0.3:
                 kb.op("vcmp", "f16", self._place("ub", 1), self._place("ub", 1), condition=2)
-                kb.op("vsel", "f16", self._place("ub", 1), self._place("ub", 1), self._place("ub", 1), repeat=1)
+                kb.op(
+                    "vsel", "f16", self._place("ub", 1), self._place("ub", 1), self._place("ub", 1), repeat=1
+                )
             case 8 if r.random() < 0.2:
                 target = self._place("ub", 1) if r.random() < 0.5 else self._gm()
                 kb.op("store_scalar", "", target, a=r.randint(0, 9), bytes=4)

@@ -182,3 +182,57 @@ def test_a_loop_that_may_be_left_early_is_cut_by_barriers() -> None:
     assert not isinstance(condition, int) and loop.body.block is store.parent
     loop.body.block.insert_op_before(BreakIfOp(condition), store)
     assert problems(lower(kb.kernel)) == []
+
+
+def test_work_of_the_first_iteration_does_not_throttle_later_ones() -> None:
+    """Weights filled during the first tile: no flag makes a load wait for the tile before."""
+    kb = KernelBuilder("resident", SOC, gm_args=2, blocks=1)
+    weights = kb.alloc("l1", 4 * 512)
+    with kb.loop(5) as tile:
+        first = kb.equal(tile, 0)
+        with kb.loop(4) as k:
+            x = kb.alloc("l1", 512, 4)
+            kb.op(
+                "copy_gm_to_cbuf",
+                "",
+                x,
+                kb.args[0] + kb.linear(0, (tile, 2048), (k, 512)),
+                bursts=1,
+                length=16,
+            )
+            with kb.loop(2) as half:
+                part = kb.linear(0, (k, 512), (half, 256))
+                bursts = kb.select(first, 1, 0)
+                source = kb.args[1] + part
+                kb.op(
+                    "copy_gm_to_cbuf",
+                    "",
+                    weights + part,
+                    source,
+                    bursts=bursts,
+                    length=8,
+                    limits={"bursts": 1},
+                )
+                a, b = kb.alloc("l0a", 512, 2), kb.alloc("l0b", 512, 2)
+                kb.op("load2d", "f16", a, x, repeat=1)
+                kb.op("copy_cbuf_to_ubuf", "", kb.alloc("ub", 256, 2), weights + part, bursts=1, length=8)
+                kb.op("load2d", "f16", b, x, repeat=1)
+    records = lower(kb.kernel)
+    assert problems(records) == []
+    conditional = [
+        records[i + 1].mnemonic
+        for i, r in enumerate(records)
+        if r.mnemonic == "if" and "flag" in records[i + 1].mnemonic
+    ]
+    assert sorted(conditional) == ["set_flag", "set_flag", "wait_flag", "wait_flag"]
+
+
+def test_what_does_not_fit_is_named() -> None:
+    kb = KernelBuilder("large", SOC, gm_args=1, blocks=1)
+    tile = kb.alloc("ub", 200000)
+    other = kb.alloc("ub", 100000)
+    kb.op("copy_gm_to_ubuf", "", tile, kb.args[0], bursts=1, length=6250)
+    kb.op("copy_ubuf_to_ubuf", "", other, tile, bursts=1, length=3125)
+    tile.base.name_hint = "slab"
+    with pytest.raises(AscendError, match="buffers of ub need 300000 bytes: %slab 1 x 200000"):
+        lower(kb.kernel)
