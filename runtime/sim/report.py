@@ -77,10 +77,16 @@ class TaskReport:
         return name, shares[name]
 
     def longest_wait(self) -> tuple[str, str, int]:
-        """(waiting pipe, pipe waited for, cycles over all blocks) of the greatest stall."""
+        """(waiting pipe, pipe waited for, cycles over all blocks) of the greatest stall.
+
+        The scalar unit waiting for room in a queue only says that it runs ahead: it counts if nothing else
+        waits.
+        """
         if self.timing is None or not self.timing.stalls:
             return "", "", 0
-        (waiting, on), cycles = max(self.timing.stalls.items(), key=lambda item: item[1])
+        ranked = {pair: (pair[0] != "S", cycles) for pair, cycles in self.timing.stalls.items()}
+        waiting, on = max(ranked, key=lambda pair: ranked[pair])
+        cycles = self.timing.stalls[waiting, on]
         return waiting, on, cycles
 
 

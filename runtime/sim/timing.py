@@ -114,7 +114,6 @@ class TimingKernel:
     run: Callable[..., Run]
     stall_pairs: tuple[tuple[str, str], ...]
     regions: tuple[Counter[str], ...]
-    source: str
 
 
 class _Emitter:
@@ -401,7 +400,7 @@ def compile_timing(soc: Soc, program: Program, *, trace: bool = False) -> Timing
         emitter.emit, scalar=emitter.scalar, parameters=parameters, prologue=prologue, epilogue=[result]
     )
     run = translator.compile(program, emitter.namespace)
-    kernel = TimingKernel(run, tuple(emitter.stalls), tuple(emitter.regions), translator.source(program))
+    kernel = TimingKernel(run, tuple(emitter.stalls), tuple(emitter.regions))
     _KERNELS[key] = (soc, kernel)
     return kernel
 
