@@ -1,12 +1,14 @@
 """The cube: L0A, L0B, L0C and `mad`.
 
-L0A and L0B hold numbers, not bytes: fp64 values of each 512-byte fractal, converted once by the load that
-writes them. `mad` needs matrices; the matrix of an operand is built at its first use (or delivered
-complete by load3d) and kept until a load overwrites one of its fractals. L0C keeps each accumulator as an
-(m, n) matrix behind its address and turns it into bytes only for reads of another shape or type.
+L0A and L0B hold numbers, not bytes: fp64 (bytes: fp32) values of each 512-byte fractal, converted once by
+the load that writes them. `mad` needs matrices; the matrix of an operand is built at its first use (or
+delivered complete by load3d) and kept until a load overwrites one of its fractals. L0C keeps each
+accumulator as an (m, n) matrix behind its address and turns it into bytes only for reads of another shape
+or type.
 
 Numbers (decision D22): products and their sum are exact in fp64 for all ordinary fp16 values, so one mad
-is fp32(C + exact sum), rounded once, whatever the BLAS library; int8 is exact in every case.
+is fp32(C + exact sum), rounded once, whatever the BLAS library. int8 needs no fp64: sums of up to `_EXACT`
+products stay below 2^24, so fp32 holds them exactly; longer ones are added as integers.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 FRACTAL = 512
 _K0 = {"f16": 16, "s8": 32, "u8": 32}
+NUMBERS = {"f16": np.float64, "s8": np.float32, "u8": np.float32}  # what L0 keeps: see module docstring
 
 
 @dataclass(slots=True, eq=False)
@@ -122,7 +125,8 @@ class OperandMemory:
             return reuse.values
         self._drop(first, end, overwritten=True)
         shape = (rows * 16, cols * _K0[kind])
-        values = np.empty(shape[::-1]).T if transposed else np.empty(shape)
+        dtype = NUMBERS[kind]
+        values = np.empty(shape[::-1], dtype).T if transposed else np.empty(shape, dtype)
         self._matrices.append(_Matrix(first, rows, cols, kind, values, False, transposed, end))
         self._kinds[first:end] = [kind] * (end - first)
         return values
@@ -166,7 +170,7 @@ class OperandMemory:
         if kind == "f16":
             return self._halves
         if self._bytes is None:
-            self._bytes = np.zeros((self._count, 512), np.float64)
+            self._bytes = np.zeros((self._count, 512), np.float32)
         return self._bytes
 
     def blocks(self, fractals: Array, rows: int, cols: int) -> Array:
@@ -312,12 +316,16 @@ _OPERANDS = {
 }
 
 
+_EXACT = {"s32s8s8": 1024, "s32u8s8": 512, "u32u8u8": 256}  # k whose sums stay within 2^24
+
+
 def make_mad(record: Decoded, soc: Soc) -> Executor:
     """C[m, n] (+)= A[m, k] · B[k, n]."""
     rules = Rules(record, soc)
     kind = _ACCUMULATOR[record.dtype]
     a_kind, b_kind = _OPERANDS[record.dtype]
     k0 = _K0[a_kind]
+    exact = _EXACT.get(record.dtype, 0)
     checked: set[tuple[Ints, Ints]] = set()
     scratch: dict[tuple[int, int], Array] = {}
 
@@ -350,22 +358,27 @@ def make_mad(record: Decoded, soc: Soc) -> Executor:
             total = scratch[m, n] = np.empty((m, n))
         if m & 15 or n & 15 or k % k0:
             a, b, c = a[:m, :k], b[:n, :k], c[:m, :n]
+        if exact:
+            _add_bytes(a, b, c, exact, init)
+            return
         np.matmul(a, b.T, out=total)
         _accumulate(c, total, kind, init)
 
     return mad
 
 
+def _add_bytes(a: Array, b: Array, c: Array, exact: int, init: int) -> None:
+    total: Array = np.matmul(a[:, :exact], b[:, :exact].T).astype(np.int64)
+    for low in range(exact, a.shape[1], exact):
+        total += np.matmul(a[:, low : low + exact], b[:, low : low + exact].T).astype(np.int64)
+    c[...] = total if init else total + c  # a sum beyond 32 bits wraps
+
+
 def _accumulate(c: Array, total: Array, kind: str, init: int) -> None:
-    if kind in ("f32", "f16"):
-        if not init:
-            total += c.astype(np.float64)
-        if kind == "f32":
-            c[...] = total
-            return
-        np.clip(total, -65504.0, 65504.0, out=total)
-        c[...] = total.astype(np.float16)
-        return
     if not init:
-        total += c
-    c[...] = total.astype(np.int64)  # a sum beyond 32 bits wraps
+        total += c.astype(np.float64)
+    if kind == "f32":
+        c[...] = total
+        return
+    np.clip(total, -65504.0, 65504.0, out=total)
+    c[...] = total.astype(np.float16)

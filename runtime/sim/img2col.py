@@ -14,7 +14,7 @@ import numpy as np
 from ..isa.record import Decoded
 from ..soc import Soc
 from .checks import Executor, Ints, Rules, State
-from .cube import FRACTAL
+from .cube import FRACTAL, NUMBERS
 from .floats import DTYPES, Array
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _take(
     raw = np.take(l1.padded_cells(pad)[source // 32 :], index, axis=0, mode="clip").reshape(
         index.shape[0], -1
     )
-    values = raw.view(DTYPES[kind]).astype(np.float64)
+    values = raw.view(DTYPES[kind]).astype(NUMBERS[kind])
     if out is None:
         return values
     out[...] = values

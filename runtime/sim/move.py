@@ -115,7 +115,7 @@ def _operand_memory(core: Core, space: str) -> OperandMemory:
 def _decode(raw: Array, kind: str) -> Array:
     """Fractal bytes (count, 512) as fp64 numbers (count, elements)."""
     if kind != "f16":
-        return raw.view(DTYPES[kind]).astype(np.float64)
+        return raw.view(DTYPES[kind]).astype(np.float32)
     out = np.empty((len(raw), 256))
     half_to_double(raw.view("<f2"), out)
     return out
