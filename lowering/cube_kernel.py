@@ -23,16 +23,38 @@ from ..dialects.davinci import KernelOp
 from ..runtime.soc import Soc
 from .cube_epilogue import Epilogue, ub_tiles
 from .cube_problem import FRACTAL, UNIT, CubeGroup, CubeProblem, analyse, ceil_div
-from .cube_schedule import CubeSchedule, choose
+from .cube_schedule import CubeSchedule, finalists, rank
 from .kernel_builder import Index, KernelBuilder, Linear, Ref
 
 _VECTOR = 64  # bytes of one f32 bias vector (16 channels)
 
 
+_LONG = 50_000  # estimated cycles from which a group is worth timing several schedules (tens of milliseconds each)
+_FINALISTS = 10
+
+
 def choose_schedule(group: ascend.GroupOp, soc: Soc) -> dict[str, int | str]:
-    """The schedule attribute of a cube group."""
+    """The schedule attribute of a cube group: the cheapest by formula, of long groups the fastest of a few finalists."""
     found = analyse(group)
-    return choose(found.problem, soc, 1 + len(found.epilogue), found.has_residual, ub_tiles(found, soc)).as_dict()
+    ranked = rank(found.problem, soc, 1 + len(found.epilogue), found.has_residual, ub_tiles(found, soc))
+    if ranked[0][0] < _LONG:
+        return ranked[0][1].as_dict()
+    best = min(finalists(ranked, _FINALISTS), key=lambda schedule: _timed(group, found, schedule, soc))
+    return best.as_dict()
+
+
+def _timed(group: ascend.GroupOp, found: CubeGroup, schedule: CubeSchedule, soc: Soc) -> int:
+    """Cycles of the kernel with this schedule on the timing model, operands cold in DDR."""
+    from ..passes.davinci_pipeline import lower_kernel
+    from ..runtime.sim.program import load_program
+    from ..runtime.sim.timing import time_task
+
+    kernel = _CubeKernel(group, found, schedule, soc, "candidate").build()
+    address, args = 0, list[int]()
+    for value in (*group.inputs, *group.outputs):
+        args.append(address)
+        address += -(-(ascend.bytes_of(value) + 32) // 512) * 512
+    return time_task(soc, load_program(lower_kernel(kernel, soc)), args, schedule.blocks).cycles
 
 
 def generate(group: ascend.GroupOp, soc: Soc, name: str) -> KernelOp:

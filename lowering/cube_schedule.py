@@ -5,7 +5,8 @@ and vector time, plus what cannot overlap: the first loads, the last store, and 
 (without which tiny tiles tie when memory bounds; spike lessons §8).  DDR is shared by all cores, so its time counts
 the bytes of the whole task once.
 
-The numbers come from the SoC file; the limits (L0A, L0B, L0C, L1, UB) too.
+The numbers come from the SoC file; the limits (L0A, L0B, L0C, L1, UB) too.  For long groups the finalists are then
+timed on the simulator's timing model (`cube_kernel.choose_schedule`).
 """
 
 from __future__ import annotations
@@ -110,14 +111,15 @@ class _Cost:
         tiles_n = ceil_div(columns, s.n)
         m_real = ceil_div(ceil_div(min(positions, p.positions), tiles_m), 16)
         n_real = columns / tiles_n
+        m_sum = self._rows_of_fractals(s, units) * items * tiles_n
         steps = ceil_div(p.k_steps, s.k_piece) * ceil_div(s.k_piece, s.k_load) * ceil_div(s.k_load, s.k)
         tiles = items * slabs * tiles_m * tiles_n
         rows_spanned = 1 if window.is_point else max(1, ceil_div(m_real * 16, max(1, p.out_width)))
         a_rate = self._a_rate(rows_spanned)
         k_real = p.k_steps / steps
         step_mte1 = k_real * (m_real * FRACTAL / a_rate + n_real * FRACTAL / self.l0b) + 2
-        cube = tiles * (m_real * n_real * p.k_steps + self.mad_overhead * steps)
-        mte1 = tiles * steps * step_mte1
+        cube = m_sum * n_real * p.k_steps + tiles * self.mad_overhead * steps
+        mte1 = p.k_steps * (m_sum * FRACTAL / a_rate + tiles * n_real * FRACTAL / self.l0b) + 2 * tiles * steps
         step = max(step_mte1, m_real * n_real * k_real + self.mad_overhead)
         weight_bytes = p.k_steps * columns * FRACTAL
         reloads = items if s.weights == "resident" and p.groups > 1 else 1
@@ -137,7 +139,7 @@ class _Cost:
         ring_a = (tiles * pieces if pieces > 1 else items * slabs) * turn_a / s.slab_depth
         mte2 = max(traffic / self.l2 + 16 * (slab_loads * pieces + tiles * loads), ring_a, ring_b)
         scalar = tiles * (steps * 45 + loads * 30 + pieces * 40 + 120) * 1.5
-        vector = tiles * m_real * n_real * (_ACCUMULATOR * 2 / self.l0c + 2 * self.vector_passes) + tiles * 60
+        vector = m_sum * n_real * (_ACCUMULATOR * 2 / self.l0c + 2 * self.vector_passes) + tiles * 60
         mte3 = out_bytes / self.l2 + tiles * 20
         ddr = self._ddr_bytes() / self.ddr
         piece = slab_bytes * s.k_piece // p.k_steps
@@ -146,6 +148,17 @@ class _Cost:
         # pipes overlap, but not perfectly: a little of each remains
         parts = (cube, mte1, mte2, vector, mte3, ddr, scalar)
         return max(parts) + 0.05 * sum(parts) + first + last + self.latency
+
+    def _rows_of_fractals(self, s: CubeSchedule, units: int) -> int:
+        """Fractals of m that one core computes for one item and one column tile, tails of slabs and tiles included."""
+        width = 16 if self.p.window.is_point else self.p.out_width
+        full, rest = divmod(units, s.rows)
+
+        def slab(rows: int) -> int:
+            whole, tail = divmod(min(rows * width, self.p.positions), s.m * 16)
+            return whole * s.m + ceil_div(tail, 16)
+
+        return full * slab(s.rows) + (slab(rest) if rest else 0)
 
     def _a_rate(self, rows: int) -> float:
         """load3d into L0A slows down with the stride and the output rows it spans (davinci.md §3.9)."""
@@ -165,8 +178,10 @@ class _Cost:
         return weights + planes_in + planes_out * (2 if self.residual else 1)
 
 
-def choose(problem: CubeProblem, soc: Soc, vector_passes: int = 2, residual: bool = False, ub_tiles: int = 2) -> CubeSchedule:
-    """The cheapest schedule that fits.
+def rank(
+    problem: CubeProblem, soc: Soc, vector_passes: int = 2, residual: bool = False, ub_tiles: int = 2
+) -> list[tuple[float, CubeSchedule]]:
+    """All schedules that fit, cheapest first, with their estimated cycles.
 
     Args:
         vector_passes: vector instructions per output fractal behind the cube.
@@ -174,14 +189,20 @@ def choose(problem: CubeProblem, soc: Soc, vector_passes: int = 2, residual: boo
         ub_tiles: tiles that live in UB at once.
     """
     cost = _Cost(problem, soc, vector_passes, residual)
-    best: tuple[float, int, CubeSchedule] | None = None
-    for number, candidate in enumerate(_candidates(problem, soc, ub_tiles)):
-        estimate = cost(candidate)
-        if best is None or (estimate, number) < best[:2]:
-            best = (estimate, number, candidate)
-    if best is None:
+    found = [(cost(candidate), candidate) for candidate in _candidates(problem, soc, ub_tiles)]
+    if not found:
         raise ValueError("no cube schedule fits the on-chip memories")
-    return best[2]
+    return sorted(found, key=lambda entry: entry[0])  # stable: equal costs keep the order of enumeration
+
+
+def finalists(ranked: list[tuple[float, CubeSchedule]], count: int) -> list[CubeSchedule]:
+    """The best schedule of each of the first `count` different splits and tiles."""
+    seen: dict[tuple[int, ...], CubeSchedule] = {}
+    for _, s in ranked:
+        seen.setdefault((s.split_items, s.split_rows, s.split_columns, s.m, s.n, s.k), s)
+        if len(seen) == count:
+            break
+    return list(seen.values())
 
 
 def _candidates(p: CubeProblem, soc: Soc, ub_tiles: int) -> Iterator[CubeSchedule]:
@@ -241,16 +262,14 @@ def _placements(
         k_load = min(k_piece, max(step, 24 * 1024 // (n * FRACTAL) // step * step))
         piece, weights = slab_positions(p, rows) * planes * UNIT, k_load * n * FRACTAL
         alone = planes == p.k1 and one_tile
-        for depth in (1,) if alone else (2, 1) if planes == p.k1 else (ids - 2, 4, 3, 2):
+        for depth in (1,) if alone else (2, 1) if planes == p.k1 else (ids - 2, ids // 2, 3, 2):
             if depth >= ids:
                 continue
             if piece * depth + all_weights <= l1 and columns <= n * 64 and not alone:
                 yield CubeSchedule(*split, rows, m, n, step, k_load, k_piece, "resident", depth, 1)
-            ring = next((d for d in (6, 4, 3, 2) if piece * depth + weights * d <= l1 and depth + d <= ids), 0)
+            ring = next((d for d in (6, 5, 4, 3, 2) if piece * depth + weights * d <= l1 and depth + d <= ids), 0)
             if ring:
                 yield CubeSchedule(*split, rows, m, n, step, k_load, k_piece, "stream", depth, ring)
-                if planes < p.k1:
-                    break
 
 
 def _divisor(total: int, most: int) -> int:
