@@ -102,7 +102,9 @@ class Costs:
         self._gm: Mapping[str, Any] = table["gm"]
 
     def scalar(self, row: Instruction) -> int:
-        """Cycles of the scalar unit; everything that is not scalar work costs it one dispatch."""
+        """Cycles of the scalar unit; what is not scalar work, loops included, costs it one dispatch."""
+        if row.family == "control":
+            return self.dispatch
         return self._scalar.get(row.timing, self.dispatch)
 
     def duration(self, row: Instruction, dtype: str, values: Values, space: str = "") -> Duration:
