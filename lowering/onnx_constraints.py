@@ -8,21 +8,26 @@ collects every refusal of the model before it reports.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ParamSpec, TypeAlias
+from typing import TYPE_CHECKING, ParamSpec, TypeAlias
 
 from ..dialects.nn_shapes import Shape
+
+if TYPE_CHECKING:
+    from .onnx_node import Value
 
 P = ParamSpec("P")
 Verdict: TypeAlias = tuple[bool, str]
 
 
 class RefusedError(Exception):
-    """A node that cannot be imported; becomes a `Refusal` with the node's name."""
+    """A node that cannot be imported; becomes a `Refusal` with the node's name. `value` is the operand whose
+    value was needed and is not known, if that is the reason."""
 
-    def __init__(self, requirement: str, actual: str) -> None:
+    def __init__(self, requirement: str, actual: str, value: Value | None = None) -> None:
         super().__init__(requirement, actual)
         self.requirement = requirement
         self.actual = actual
+        self.value = value
 
 
 def require(constraint: Callable[P, Verdict], *args: P.args, **kwargs: P.kwargs) -> None:

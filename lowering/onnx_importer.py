@@ -18,7 +18,7 @@ import onnx
 from onnx import FunctionProto, GraphProto, NodeProto
 from xdsl.dialects.builtin import FunctionType, ModuleOp
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Block, Region, SSAValue
+from xdsl.ir import Block, BlockArgument, Operation, Region, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
 from ..dialects import dtypes, nn
@@ -64,14 +64,16 @@ def import_onnx(
     *,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     output_names: Sequence[str] | None = None,
+    input_values: Mapping[str, Array] | None = None,
 ) -> ImportedModel:
     """Imports a model with all sizes fixed; anything wrong with it or with the arguments is an AscendError.
 
     `output_names` may name any tensors of the graph (or `node:index`) to cut the model there.
+    `input_values` turns inputs into constants: shapes, axes and the like that a model takes as inputs.
     """
     file = ModelFile(model) if isinstance(model, onnx.ModelProto) else read_model(Path(model))
     try:
-        return _import(file, input_shapes or {}, output_names)
+        return _import(file, input_shapes or {}, output_names, input_values or {})
     except (UnicodeError, TypeError) as error:  # protobuf hands out bytes where a name is not UTF-8
         raise AscendError(
             "E10041", f"the model is malformed: {error}", hint="download or export the model again"
@@ -79,12 +81,15 @@ def import_onnx(
 
 
 def _import(
-    file: ModelFile, input_shapes: Mapping[str, Sequence[int]], output_names: Sequence[str] | None
+    file: ModelFile,
+    input_shapes: Mapping[str, Sequence[int]],
+    output_names: Sequence[str] | None,
+    input_values: Mapping[str, Array],
 ) -> ImportedModel:
     opsets = _opsets(file.model)
     _check_graph(file.model)
     inputs = model_inputs(file.model.graph, input_shapes)
-    importer = _Importer(file, opsets, inputs)
+    importer = _Importer(file, opsets, inputs, input_values)
     return importer.run(_wanted(file.model.graph, output_names))
 
 
@@ -156,15 +161,22 @@ class _Scope:
 class _Importer:
     """State of one import; the `Builder` of its nodes."""
 
-    def __init__(self, file: ModelFile, opsets: Mapping[str, int], inputs: Sequence[InputType]) -> None:
+    def __init__(
+        self,
+        file: ModelFile,
+        opsets: Mapping[str, int],
+        all_inputs: Sequence[InputType],
+        given: Mapping[str, Array],
+    ) -> None:
         self.file = file
         self.graph = file.model.graph
+        inputs = [item for item in all_inputs if item.name not in given]
         self.inputs = tuple(inputs)
         self.store = WeightStore()
         self.block = Block(arg_types=[nn.tensor_type(item.shape, item.dtype) for item in inputs])
         self.refusals: list[Refusal] = []
         self.functions = {(f.domain, f.name, f.overload): f for f in file.model.functions}
-        self.inferred = InferredTypes(file.model, inputs)
+        self.inferred = InferredTypes(file.model, all_inputs)
         self.scope = _Scope({}, opsets)
         for item, argument in zip(inputs, self.block.args, strict=True):
             argument.name_hint = _hint(item.name)
@@ -172,6 +184,21 @@ class _Importer:
             if 0 in item.shape:  # no elements: known without seeing any
                 value.array = np.empty(item.shape, dtypes.numpy_dtype(item.dtype))
             self.scope.values[item.name] = value
+        for item in all_inputs:
+            if item.name in given:
+                self.scope.values[item.name] = self._given(item, given[item.name])
+
+    def _given(self, item: InputType, array: Array) -> Value:
+        """An input whose value the user fixed."""
+        if array.shape != item.shape or array.dtype != dtypes.numpy_dtype(item.dtype):
+            raise AscendError(
+                "E10050",
+                f"the value given for input {item.name!r} is {array.dtype.name}{list(array.shape)}",
+                expected=f"{item.dtype}{list(item.shape)}",
+            )
+        value = self.constant(item.name, array)
+        value.array = array
+        return value
 
     def run(self, wanted: Sequence[str]) -> ImportedModel:
         self._walk_graph(self.graph, self.scope, wanted)
@@ -299,9 +326,26 @@ class _Importer:
         scope.values[output] = value
 
     def _refuse(self, name: str, op_type: str, error: RefusedError) -> None:
-        refusal = Refusal(name, op_type, error.requirement, error.actual)
+        needed = self._inputs_behind(error.value) if error.value is not None else ()
+        refusal = Refusal(name, op_type, error.requirement, error.actual, needed)
         if refusal not in self.refusals:
             self.refusals.append(refusal)
+
+    def _inputs_behind(self, value: Value) -> tuple[str, ...]:
+        """Names of the model inputs that a value is computed from."""
+        found: set[int] = set()
+        seen: set[SSAValue] = set()
+        stack = [value.ssa] if value.ssa is not None else []
+        while stack:
+            item = stack.pop()
+            if item in seen:
+                continue
+            seen.add(item)
+            if isinstance(item, BlockArgument):
+                found |= {item.index} if item.block is self.block else set()
+            elif isinstance(item.owner, Operation):
+                stack += item.owner.operands
+        return tuple(self.inputs[index].name for index in sorted(found))
 
     def _skip(self, proto: NodeProto, scope: _Scope) -> None:
         """Goes on with typed placeholders, so that later nodes are checked too."""

@@ -24,7 +24,7 @@ from ..dialects.nn_shapes import Shape, normalize_axis
 from ..runtime.interp.nn import evaluate
 from ..runtime.weights import Source
 from . import onnx_constraints as constraints
-from .onnx_constraints import require
+from .onnx_constraints import RefusedError, require, requirement_of
 
 T = TypeVar("T")
 
@@ -112,8 +112,8 @@ class Node:
         """Operand whose value must be known now."""
         value = self.input(index)
         if value.array is None:
-            require(constraints.value_is_known, what, value.name)
-            raise AssertionError
+            _, actual = constraints.value_is_known(what, value.name)
+            raise RefusedError(requirement_of(constraints.value_is_known), actual, value)
         return value.array
 
     def known_ints(self, index: int, what: str) -> tuple[int, ...]:

@@ -25,6 +25,7 @@ from ..runtime.soc import Soc, load_soc
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+    from ..dialects.dtypes import Array
     from ..dialects.nn import BlobAttr
     from ..runtime.om.model import OmModel
     from ..runtime.weights import WeightStore
@@ -104,6 +105,7 @@ class CompileOptions:
     Args:
         soc: chip to compile for.
         input_shapes: sizes of inputs that the model leaves open.
+        input_values: inputs that become constants (shapes, axes, … that a model takes as inputs).
         output_names: tensors to stop at; None: the model's outputs.
         precision: `--precision_mode` value.
         keep_dtype: source nodes that keep the model's data type.
@@ -112,6 +114,7 @@ class CompileOptions:
 
     soc: str = "Ascend310P3"
     input_shapes: Mapping[str, tuple[int, ...]] | None = None
+    input_values: Mapping[str, Array] | None = None
     output_names: tuple[str, ...] | None = None
     precision: str = "force_fp16"
     keep_dtype: tuple[str, ...] = ()
@@ -198,7 +201,10 @@ def compile_model(
     soc = load_soc(options.soc)
     clock = _Clock()
     imported = import_onnx(
-        _source(source), input_shapes=options.input_shapes, output_names=options.output_names
+        _source(source),
+        input_shapes=options.input_shapes,
+        output_names=options.output_names,
+        input_values=options.input_values,
     )
     clock.mark("import")
     name = options.name or (Path(str(source)).stem if isinstance(source, str | Path) else "model")

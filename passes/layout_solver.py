@@ -61,6 +61,8 @@ class Problem:
         for value in self.results:
             if value not in self.constants:
                 self._meet(value, ND, {}, 1.0)
+        if not self.costs:  # nothing to compute: outputs are inputs or constants
+            return {}
         chosen = _minimise(np.array(self.costs), self.rows, binaries)
         return {
             op: self.options[op][int(np.argmax(chosen[first[op] : first[op] + len(self.options[op])]))]

@@ -33,12 +33,13 @@ class AscendError(Exception):
 @dataclass(frozen=True)
 class Refusal:
     """One node that cannot be compiled: its name, operator, the requirement it misses and what was found
-    instead."""
+    instead. `inputs` are the model inputs whose values would have to be known."""
 
     node: str
     op: str
     requirement: str
     actual: str
+    inputs: tuple[str, ...] = ()
 
 
 class UnsupportedOpError(AscendError):

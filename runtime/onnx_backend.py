@@ -1,7 +1,8 @@
 """`onnx.backend` for this compiler: every run goes model → compiler → bytes of an `.om` → simulator.
 
 A prepared model is compiled for the input shapes it is given, at its first run with them, and the session
-is kept per set of shapes. `ASCEND_SOC` and `ASCEND_SANITIZE=1` choose the chip and the hazard check; so do
+is kept per set of shapes. Sizes, axes and the like that a model takes as inputs (the `shape` of a Reshape) are
+part of what it is compiled for: the offline model holds their values. `ASCEND_SOC` and `ASCEND_SANITIZE=1` choose the chip and the hazard check; so do
 the class attributes.
 """
 
@@ -16,22 +17,26 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto
 from onnx.backend.base import Backend, BackendRep
 
-from .errors import AscendError
+from .errors import AscendError, UnsupportedOpError
 from .om.writer import om_bytes
 from .session import InferenceSession
 
 Array: TypeAlias = NDArray[Any]
-_Shapes: TypeAlias = tuple[tuple[int, ...], ...]
+_Key: TypeAlias = tuple[tuple[tuple[int, ...], ...], tuple[tuple[str, bytes], ...]]
+
+MAX_SETTING = 64
+"""Elements of an input that may be a setting (an operand that must be known at compile time)."""
 
 
 class PreparedModel(BackendRep):
-    """One model, compiled once per set of input shapes."""
+    """One model, compiled once per set of input shapes (and values of inputs that are settings)."""
 
     def __init__(self, model: ModelProto, soc: str, sanitize: bool) -> None:
         self._model = model
         self._soc = soc
         self._sanitize = sanitize
-        self._sessions: dict[_Shapes, InferenceSession] = {}
+        self._sessions: dict[_Key, InferenceSession] = {}
+        self._settings: set[str] = set()
         initialized = {tensor.name for tensor in model.graph.initializer}
         self._inputs = [value.name for value in model.graph.input if value.name not in initialized]
         self._outputs = [value.name for value in model.graph.output]
@@ -40,24 +45,42 @@ class PreparedModel(BackendRep):
     def run(self, inputs: Any, **kwargs: Any) -> tuple[Array, ...]:
         """Outputs in graph order; `inputs` are arrays by position (or by name)."""
         feed = self._feed(inputs)
-        session = self._session(feed)
+        session = self._session_for(feed)
         known = {argument.name for argument in session.get_inputs()}  # an unused input may be gone
         outputs = session.run(self._outputs, {name: array for name, array in feed.items() if name in known})
         return tuple(outputs)
 
-    def session(self, shapes: Mapping[str, tuple[int, ...]]) -> InferenceSession:
+    def session(
+        self, shapes: Mapping[str, tuple[int, ...]], values: Mapping[str, Array] | None = None
+    ) -> InferenceSession:
         """The session for these input shapes, compiled when it is asked for the first time."""
-        key = tuple(shapes[name] for name in self._inputs if name in shapes)
+        fixed = dict(values or {})
+        key = (
+            tuple(shapes[name] for name in self._inputs if name in shapes),
+            tuple((name, fixed[name].tobytes()) for name in sorted(fixed)),
+        )
         if key not in self._sessions:
             from ..lowering.pipelines import CompileOptions, compile_model
 
-            compiled = compile_model(self._model, CompileOptions(soc=self._soc, input_shapes=dict(shapes)))
+            options = CompileOptions(soc=self._soc, input_shapes=dict(shapes), input_values=fixed)
+            compiled = compile_model(self._model, options)
             self._sessions[key] = InferenceSession(om_bytes(compiled.om), sanitize=self._sanitize)
-            self.engine_counts = self._sessions[key].engine_counts
+        self.engine_counts = self._sessions[key].engine_counts
         return self._sessions[key]
 
-    def _session(self, feed: Mapping[str, Array]) -> InferenceSession:
-        return self.session({name: array.shape for name, array in feed.items()})
+    def _session_for(self, feed: Mapping[str, Array]) -> InferenceSession:
+        """The compiler says which inputs it must know; each round finds at least one more."""
+        shapes = {name: array.shape for name, array in feed.items()}
+        while True:
+            try:
+                return self.session(shapes, {name: feed[name] for name in self._settings if name in feed})
+            except UnsupportedOpError as error:
+                wanted = {name for item in error.items for name in item.inputs} - self._settings
+                if not wanted or not all(item.inputs for item in error.items):
+                    raise
+                if not all(name in feed and _may_be_setting(feed[name]) for name in wanted):
+                    raise
+                self._settings |= wanted
 
     def _feed(self, inputs: Any) -> dict[str, Array]:
         if isinstance(inputs, Mapping):
@@ -71,6 +94,10 @@ class PreparedModel(BackendRep):
                 expected=", ".join(self._inputs),
             )
         return {name: np.asarray(array) for name, array in zip(self._inputs, arrays, strict=False)}
+
+
+def _may_be_setting(array: Array) -> bool:
+    return array.ndim <= 1 and array.size <= MAX_SETTING
 
 
 class AscendBackend(Backend):
