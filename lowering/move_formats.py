@@ -137,6 +137,10 @@ def _from_blocked(
 ) -> FormatWork:
     c, c0 = shape[blocked.axis], blocked.c0
     outer = [Axis(shape[i], rows[i], stride) for i, stride in blocked.others]
+    if rows[blocked.axis] == 1 and blocked.block_stride == c0 and src_size != out_size:
+        plain = tuple(Axis(a.extent, 0, a.src) for a in normalize(outer)) or (Axis(1, 0, 0),)
+        extents = tuple(a.extent for a in plain)
+        return Rowwise(extents, c, (Input(plain, c),), (Piece(0, c, 0),), src_size, out_size=out_size)
     if rows[blocked.axis] == 1 and src_size == out_size:
         if blocked.block_stride == c0:  # one pixel: the row is in one piece
             return Box(normalize((*outer, Axis(c, 1, 1))))

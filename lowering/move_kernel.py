@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Operation, SSAValue
 
 from ..dialects import ascend, davinci, nn
@@ -39,11 +38,20 @@ from .move_runs import (
     split_long,
 )
 from .move_separable import boxes_of, rowwise_of
-from .move_transpose import Plan, TransposeEmitter, Transposition, as_transposition, choose_plan, make_grid
+from .move_transpose import (
+    Plan,
+    TransposeEmitter,
+    Transposition,
+    as_single_column,
+    as_transposition,
+    choose_plan,
+    make_grid,
+)
 from .tails import BLOCK, ceil_div
 
 MoveOp = ascend.GroupOp | ascend.TransDataOp
 LONG_RUN = 4096  # bytes from which a run is worth its own loop
+WOVEN_ROWS = 4  # input rows that are woven into one output row
 
 
 @dataclass(frozen=True)
@@ -86,11 +94,25 @@ def work_of(op: MoveOp, soc: Soc) -> Work:
         AscendError: no kernel exists for it.
     """
     try:
-        return _work(op, soc)
+        return _scheduled(_work(op, soc), op)
     except ValueError as error:
         raise AscendError(
             "E20030", f"no move kernel: {error}", expected="a move that the layouts contract lists"
         ) from error
+
+
+def _scheduled(work: Work, op: MoveOp) -> Work:
+    """Tile sizes that the group's schedule gives replace the generator's own."""
+    given = op.schedule.values if isinstance(op, ascend.GroupOp) else {}
+    numbers = {key: v for key, v in given.items() if isinstance(v, int)}
+    if isinstance(work, Turn):
+        plan = work.plan
+        batch, columns = numbers.get("batch", plan.batch), numbers.get("columns", plan.columns)
+        return Turn(work.move, Plan(batch, columns, numbers.get("split", plan.split)))
+    if isinstance(work, Rows):
+        cut, steps = numbers.get("cut", work.plan.cut), numbers.get("steps", work.plan.steps)
+        return Rows(work.move, RowPlan(cut, steps, numbers.get("depth", work.plan.depth)))
+    return work
 
 
 def _work(op: MoveOp, soc: Soc) -> Work:
@@ -119,7 +141,7 @@ def _of_op(body: Operation, group: ascend.GroupOp, soc: Soc) -> Work:
     return work_of_move(move_of(body, sources, out, dtype, layout), soc)
 
 
-def _format(source: SSAValue[TensorType], result: SSAValue[TensorType], soc: Soc) -> Work:
+def _format(source: SSAValue, result: SSAValue, soc: Soc) -> Work:
     """A change of format, with a cast when the types differ."""
     sizes = [size_of(ascend.dtype_of(v)) for v in (source, result)]
     types = {ascend.dtype_of(v) for v in (source, result)}
@@ -155,7 +177,7 @@ def work_of_box(box: Box, size: int, soc: Soc) -> Work:
     box = Box(axes, box.out_base, box.src_base, box.source)
     turn = as_transposition(axes, size, box.out_base, box.src_base)
     if turn is not None:
-        return Turn(turn, choose_plan(turn, soc))
+        return _turn_or_weave(turn, size, soc)
     if not is_straight(box):
         return _last_axis(box, size, soc)
     if is_aligned(box, size) and (run_bytes(box, size) >= 8 * BLOCK or len(axes) == 1):
@@ -177,6 +199,23 @@ def work_of_box(box: Box, size: int, soc: Soc) -> Work:
     return Boxes((box,), size, False, blocks)
 
 
+def _turn_or_weave(turn: Transposition, size: int, soc: Soc) -> Work:
+    """Small matrices of a few rows (pixel shuffle) are woven from rows instead: 16 matrices at a time."""
+    plan = choose_plan(turn, soc)
+    tile = plan.batch * plan.columns * turn.row_count * size
+    w, row, one_axis = turn.column.extent, turn.rows[-1], len(turn.rows) == 1
+    if turn.row_count > WOVEN_ROWS or tile >= LONG_RUN or not one_axis or not turn.outer:
+        return Turn(turn, plan)
+    rows = tuple(Axis(a.extent, 0, a.src) for a in turn.outer)
+    inputs = tuple(Input(rows, w, turn.src_base + k * row.src) for k in range(row.extent))
+    pieces = tuple(Piece(k, w, k, 0, row.extent) for k in range(row.extent))
+    move = Rowwise(tuple(a.extent for a in rows), w * row.extent, inputs, pieces, size)
+    woven = choose_rows(move, soc)
+    if woven is None or tiles_of(move, woven).grid.parallel < min(soc.cores, make_grid(turn, plan).parallel):
+        return Turn(turn, plan)
+    return Rows(move, woven)
+
+
 def _last_axis(box: Box, size: int, soc: Soc) -> Work:
     """The innermost output axis steps or repeats in the input: pieces of rows."""
     last = box.axes[-1]
@@ -188,6 +227,9 @@ def _last_axis(box: Box, size: int, soc: Soc) -> Work:
     piece = Piece(0, count, 0, start, 1, step)
     move = Rowwise(tuple(a.extent for a in rows), count, (Input(rows, width, base),), (piece,), size)
     plan = choose_rows(move, soc)
+    turn = as_single_column(box.axes, size, box.out_base, box.src_base)
+    if turn is not None and (plan is None or (abs(step) * size > 4 * BLOCK and len(box.axes) == 1)):
+        return Turn(turn, choose_plan(turn, soc))
     if plan is None:
         raise ValueError(f"a step of {step} over {count} elements")
     return Rows(move, plan)
@@ -251,7 +293,7 @@ def choose_schedule(op: MoveOp, soc: Soc) -> dict[str, int | str]:
         case Turn(_, plan):
             return {"kind": "transpose", "batch": plan.batch, "columns": plan.columns, "split": plan.split}
         case Rows(_, plan):
-            return {"kind": "rows", "cut": plan.cut, "steps": plan.steps}
+            return {"kind": "rows", "cut": plan.cut, "steps": plan.steps, "depth": plan.depth}
         case Boxes() as work:
             return {"kind": "aligned" if work.aligned else "long", "blocks": work.blocks}
 

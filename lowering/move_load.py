@@ -20,7 +20,7 @@ from .tails import BLOCK, MAX_GAP, UbRows, ceil_div, dma, load_rows
 
 @dataclass(frozen=True)
 class Quotient:
-    """An axis whose input index is `min((i · scale + add) // den, most)`: nearest-neighbour resampling."""
+    """An axis whose input index is `min(max(i · scale + add, 0) // den, most)`: nearest-neighbour resampling."""
 
     extent: int
     out: int
@@ -31,7 +31,8 @@ class Quotient:
     most: int
 
     def source(self, kb: KernelBuilder, i: Index) -> Index:
-        return kb.min(kb.div(kb.add(kb.mul(i, self.scale), self.add), self.den), self.most)
+        numerator = kb.add(kb.mul(i, self.scale), self.add)
+        return kb.min(kb.div(kb.max(numerator, 0) if self.add < 0 else numerator, self.den), self.most)
 
 
 @dataclass(frozen=True)

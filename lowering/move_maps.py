@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from math import prod
 
 import numpy as np
@@ -178,21 +179,22 @@ def _concat(op: nn.ConcatOp, sources: Sequence[Shape], out: Shape, size: int) ->
     return Move(size, prod(out), separable=Separable(out, tuple(sources), maps))
 
 
-def _quotient(index: list[int], src: int) -> AxisMap:
+def _quotient(index: list[int], src: int, scale: float) -> AxisMap:
     """The cheapest description of a non-decreasing index list."""
     out = len(index)
     if index == list(range(out)):
         return (Segment(0, out),)
     if out % src == 0 and index == [i // (out // src) for i in range(out)]:
         return Rule("repeat", (out // src,))
-    tries = [(src, 0, out), (2 * src, src - 1, 2 * out), (2 * src, src, 2 * out)]
+    ratios = {(src, out), Fraction(1 / scale).limit_denominator(4096).as_integer_ratio()}
     if out > 1:
-        span = src - 1
-        tries += [(span, 0, out - 1), (2 * span, out - 2, 2 * (out - 1)), (2 * span, out - 1, 2 * (out - 1))]
-        tries += [(span, out - 2, out - 1), (src, out - 1, out)]
-    for scale, add, den in tries:
-        if [min((i * scale + add) // den, src - 1) for i in range(out)] == index:
-            return Rule("quotient", (scale, add, den, src - 1))
+        ratios.add((src - 1, out - 1))
+    for p, q in sorted(ratios):  # position i · p / q, shifted by half a pixel or not, rounded in one of four ways
+        for add in (0, q - 1, q, p - 1, p, p - q, p + q - 1, 2 * q - 1):
+            for times in (1, 2):
+                values = (times * p, add, times * q, src - 1)
+                if [min(max(i * times * p + add, 0) // (times * q), src - 1) for i in range(out)] == index:
+                    return Rule("quotient", values)
     return _segments(index)
 
 
@@ -220,7 +222,7 @@ def _resize(op: nn.ResizeOp, src: Shape, out: Shape, size: int) -> Move:
             maps.append(identity(extent))
             continue
         places = nearest_index(source_positions(extent, result, scale, op.coordinate.data), op.nearest.data)
-        maps.append(_quotient([int(i) for i in np.clip(places, 0, extent - 1)], extent))
+        maps.append(_quotient([int(i) for i in np.clip(places, 0, extent - 1)], extent, scale))
     return Move(size, prod(out), separable=Separable(out, (src,), tuple(maps)))
 
 

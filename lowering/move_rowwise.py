@@ -17,6 +17,7 @@ from math import prod
 
 from ..runtime.soc import Soc
 from .kernel_builder import Index, KernelBuilder, Ref
+from .move_cast import convert
 from .move_load import Quotient, RowAxis, RowSource, Window, load_row_axes, placed, row_elements
 from .move_problem import Axis, DenseTiles, dense_tiles, fill_blocks
 from .tails import (
@@ -57,6 +58,7 @@ class Input:
     width: int
     base: int = 0  # element of position 0 at row 0
     chunks: Axis | None = None  # a row lies in pieces of one block: their number and distance
+    argument: int = 0  # which kernel argument
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Rowwise:
     size: int
     unit: int = 1
     fill: int | None = None
+    out_size: int = 0  # bytes of an output element where rows are cast on the way (f16 ↔ f32)
 
     @property
     def direct(self) -> bool:
@@ -101,15 +104,20 @@ class Rowwise:
 
     @property
     def row_bytes(self) -> int:
-        return self.width * self.unit * self.size
+        return self.width * self.unit * (self.out_size or self.size)
+
+    @property
+    def casts(self) -> bool:
+        return self.out_size not in (0, self.size)
 
 
 @dataclass(frozen=True)
 class RowPlan:
-    """A tile takes `steps` of row axis `cut` and everything inside of it."""
+    """A tile takes `steps` of row axis `cut` and everything inside of it; `depth` tiles are in UB at a time."""
 
     cut: int
     steps: int
+    depth: int = 2
 
 
 @dataclass(frozen=True)
@@ -135,19 +143,20 @@ class _Tile:
         cells = m.width * m.cells if m.direct or m.packed else pitch * m.lanes
         return _Tile(rows, held, held if m.direct else held // m.lanes, pitch, cells)
 
-    def ub_blocks(self, m: Rowwise) -> int:
+    def ub_blocks(self, m: Rowwise, depth: int) -> int:
         if m.plain:
-            return self.held * self.out_pitch * 2 + self._scratch(m)
-        taken = self.groups * self.out_cells * (2 if m.direct else 1)
+            raw = ceil_div(m.width * m.unit * m.size, BLOCK) if m.casts else 0
+            return self.held * (raw + self.out_pitch) * depth + self._scratch(m)
+        taken = self.groups * self.out_cells * (depth if m.direct else 1)
         for source in m.inputs:
             pitch = ceil_div(source.width * m.unit * m.size, BLOCK)
-            taken += self.held * pitch * 2
+            taken += self.held * pitch * depth
             if not m.direct:
                 taken += self.groups * pitch * m.lanes
         if m.packed:
-            return taken + 2 * self.groups * self.out_cells
+            return taken + depth * self.groups * self.out_cells
         if not m.direct:
-            taken += self.held * self.out_pitch * 2
+            taken += self.held * self.out_pitch * depth
         return taken + self._scratch(m)
 
     def _scratch(self, m: Rowwise) -> int:
@@ -174,8 +183,10 @@ def choose_rows(m: Rowwise, soc: Soc) -> RowPlan | None:
     """Largest tile that fits and keeps all cores busy; None when not even the smallest fits."""
     room = soc.core.buffers["ub"].size * 15 // 16 // BLOCK
     best: tuple[int, RowPlan] | None = None
-    for plan in _candidates(m):
-        if _Tile.of(m, plan).ub_blocks(m) > room or _Tile.of(m, plan).out_pitch > MAX_BURSTS:
+    for plan in (*_candidates(m), *(RowPlan(p.cut, p.steps, 1) for p in _candidates(m))):
+        if plan.depth == 1 and best is not None:
+            break
+        if _Tile.of(m, plan).ub_blocks(m, plan.depth) > room or _Tile.of(m, plan).out_pitch > MAX_BURSTS:
             continue
         total = min(2 * soc.cores, tiles_of(m, plan).grid.parallel)
         if best is None or total > best[0]:
@@ -218,7 +229,7 @@ class RowwiseEmitter:
             places = zip(self.tiles.strides, (*indices[:-1], indices[-1]), strict=True)
             dst = self.dst + kb.linear(0, *((i, s) for s, i in places))
             total = kb.mul(count, prod(m.rows[plan.cut + 1 :]))
-            rows = loaded[0] if m.plain else self._assemble(loaded)
+            rows = self._cast(loaded[0], total) if m.plain else self._assemble(loaded)
             if m.packed:
                 length = kb.ceil_div(kb.mul(total, m.row_bytes), BLOCK)
                 longest = ceil_div(self.tile.rows * m.row_bytes, BLOCK)
@@ -230,9 +241,26 @@ class RowwiseEmitter:
             else:
                 store_rows(kb, dst, rows, total, self.tile.rows, row_bytes=m.row_bytes, lanes=m.lanes)
 
+    def _cast(self, rows: UbRows, count: Index) -> UbRows:
+        """Plain rows in the output's type; only what exists is computed with (D10)."""
+        kb, m, pitch = self.kb, self.m, self.tile.out_pitch
+        if not m.casts:
+            return rows
+        out = kb.alloc("ub", self.tile.held * pitch * BLOCK, self.plan.depth)
+        with kb.loop(count) as r:
+            p, i = (kb.rem(r, rows.phases), kb.div(r, rows.phases)) if rows.phases > 1 else (0, r)
+            of = rows.base + kb.linear(0, (p, rows.phase_step * BLOCK), (i, rows.pitch * BLOCK))
+            to = out + kb.linear(0, (r, pitch * BLOCK))
+            elements = m.width * m.unit
+            convert(
+                kb, "f322f16" if m.size == 4 else "f162f32", to, of, elements, elements,
+                dst_size=m.out_size, src_size=m.size,
+            )  # fmt: skip
+        return UbRows(out, pitch)
+
     def _assemble(self, loaded: Sequence[UbRows]) -> UbRows:
         kb, m = self.kb, self.m
-        cells = kb.alloc("ub", self.tile.groups * self.tile.out_cells * BLOCK, 2 if m.direct else 1)
+        cells = kb.alloc("ub", self.tile.groups * self.tile.out_cells * BLOCK, self.plan.depth if m.direct else 1)
         self._fill(cells)
         sources = [r.base if m.direct else self._turn(r) for r in loaded]
         for piece in m.pieces:
@@ -242,7 +270,7 @@ class RowwiseEmitter:
     def _load(self, k: int, outer: Sequence[Index], first: Index, count: Index) -> UbRows:
         kb, m, plan, source = self.kb, self.m, self.plan, self.m.inputs[k]
         pitch = ceil_div(source.width * m.unit * m.size, BLOCK)
-        raw = kb.alloc("ub", self.tile.held * pitch * BLOCK, depth=2)
+        raw = kb.alloc("ub", self.tile.held * pitch * BLOCK, self.plan.depth)
         axes = [a for i, a in enumerate(source.axes[plan.cut :]) if i == 0 or a.extent > 1]
         if any(isinstance(a, Window) for a in source.axes):
             assert m.fill is not None
@@ -258,7 +286,7 @@ class RowwiseEmitter:
         with ExitStack() as stack:
             for axis, index in zip(source.axes, outer, strict=False):
                 terms.append((stack.enter_context(placed(kb, axis, index)), axis.src * m.size))
-            start = self.srcs[k] + kb.linear(source.base * m.size, *terms)
+            start = self.srcs[source.argument] + kb.linear(source.base * m.size, *terms)
             held = load_row_axes(kb, raw, start, rows, first, count, most, lanes=m.lanes)
         if source.chunks is not None:
             return UbRows(raw, pitch)
@@ -296,10 +324,10 @@ class RowwiseEmitter:
         kb, lanes, tile = self.kb, self.m.lanes, self.tile
         if self.m.packed:
             chunk = tile.groups * tile.out_cells // lanes
-            dense = kb.alloc("ub", lanes * chunk * BLOCK, depth=2)
+            dense = kb.alloc("ub", lanes * chunk * BLOCK, self.plan.depth)
             self._squares(dense, cells, chunk, chunk, 1, 1, lanes)
             return UbRows(dense, 0)
-        out = kb.alloc("ub", tile.held * tile.out_pitch * BLOCK, depth=2)
+        out = kb.alloc("ub", tile.held * tile.out_pitch * BLOCK, self.plan.depth)
         pitch = tile.out_pitch
         if tile.groups > pitch:
             with kb.loop(pitch) as b:
@@ -332,7 +360,7 @@ class RowwiseEmitter:
             fill_blocks(kb, cells + half * BLOCK, m.fill >> 16 * half & 0xFFFF, 2, total * 2 // m.size, m.size // 2)
 
     def _copy(self, cells: Ref, source: Ref, piece: Piece) -> None:
-        kb, m, tile = self.kb, self.m, self.tile
+        kb, m = self.kb, self.m
         q = m.cells
         pitch = ceil_div(m.inputs[piece.source].width * m.unit * m.size, BLOCK)
         src_group = pitch if m.direct else pitch * m.lanes
@@ -350,7 +378,6 @@ class RowwiseEmitter:
             with kb.loop(piece.count) as i:
                 near = to + kb.linear(0, (i, piece.out_step * q * BLOCK))
                 self._groups(near, of + kb.linear(0, (i, piece.src_step * q * BLOCK)), q, src_group)
-        del tile
 
     def _groups(self, to: Ref, of: Ref, length: int, src_group: int) -> None:
         """The same `length` blocks of every group."""
@@ -402,8 +429,3 @@ class RowwiseEmitter:
             at = quotient.source(kb, i)
             near = to + kb.linear(0, (i, piece.out_step * q * BLOCK))
             self._groups(near, of + kb.linear(0, (at, q * BLOCK)), q, src_group)
-
-
-def row_axes(*axes: RowAxis) -> tuple[RowAxis, ...]:
-    """Axes of an input, one per row axis of the output (a single step where it has none)."""
-    return axes or (Axis(1, 0, 0),)

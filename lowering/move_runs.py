@@ -94,11 +94,12 @@ def emit_aligned(
         if fill is not None and box.source < 0:
             held = UbRows(fill, blocks)
         else:
-            raw = kb.alloc("ub", ceil_div(rows, 16) * 16 * blocks * BLOCK if rows > 1 else blocks * BLOCK, depth=2)
+            room = rows if rows <= 16 else ceil_div(rows, 16) * 16  # rows may come in 16 phases
+            raw = kb.alloc("ub", room * blocks * BLOCK, depth=2)
             of = srcs[box.source] + kb.linear(box.src_base * size, *((i, a.src * size) for a, i in outer))
             held = load_row_axes(kb, raw, of, RowSource((last,), size, blocks), first, count, rows, lanes=16)
             if keep:
-                zero_lanes(kb, raw, keep, size, ceil_div(rows, 16) * 16 if rows > 1 else 1)
+                zero_lanes(kb, raw, keep, size, room)
         pitch = last.out * size if last.extent > 1 else run_bytes(box, size)
         store_separate_rows(kb, to, held, count, rows, row_bytes=run_bytes(box, size), gm_pitch=pitch, lanes=16)
 

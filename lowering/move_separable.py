@@ -16,9 +16,9 @@ MAX_PIECES = 16
 
 def boxes_of(s: Separable) -> list[Box] | None:
     """The map as affine boxes, each normalized; None when a rule is in the way or there are too many."""
+    outs, steps = dense_strides(s.out), dense_strides(s.sources[0])
     if len(s.sources) > 1:
         return _concat_boxes(s)
-    outs, steps = dense_strides(s.out), dense_strides(s.sources[0])
     boxes = [Box(())]
     finished: list[Box] = []  # fills: they span all of the axes that follow
     for axis, pieces in enumerate(s.maps):
@@ -93,7 +93,9 @@ def rowwise_of(s: Separable, last: int, size: int) -> Rowwise | None:
         bases[0] += pieces[0].src * unit  # a range of the row: load just that
         widths[0] = pieces[0].count
         pieces = [replace(pieces[0], src=0)]
-    inputs = tuple(Input(tuple(r), w, b) for r, w, b in zip(rows, widths, bases, strict=True))
+    inputs = tuple(
+        Input(tuple(r), w, b, argument=i) for i, (r, w, b) in enumerate(zip(rows, widths, bases, strict=True))
+    )
     extents = tuple(a.extent for a in rows[0])
     fill = s.fill if padded else None
     return Rowwise(extents, s.out[last], inputs, tuple(pieces), size, unit, fill)

@@ -24,6 +24,7 @@ from math import prod
 
 from ..runtime.soc import Soc
 from .kernel_builder import Index, KernelBuilder, Ref
+from .move_cast import convert
 from .move_problem import Axis, Grid, aligned_steps, signed_bits
 from .tails import (
     BLOCK,
@@ -214,12 +215,12 @@ def _candidates(t: Transposition) -> list[Plan]:
         if cut < columns:
             cuts.append(cut)
         cut = cut * 3 // 4 // step * step if cut > step else 0
+    row, axes = t.rows[-1].extent, len(t.rows)
     if whole:
         plans += [Plan(1, c) for c in cuts]
-        if not _aligned(t) or len(t.rows) > 1:
+        if not _aligned(t) or axes > 1:
             return plans
-    row = t.rows[-1].extent
-    if len(t.rows) > 1:
+    if axes > 1:
         return [Plan(1, c, t.row_count) for c in cuts if c <= 512]
     splits = [row] if row <= 256 else [s for s in (256, 224, 192, 160, 128, 112, 96, 64, 48, 32, 16) if s <= row]
     pairs = [Plan(1, c, s) for c in cuts for s in splits if c <= 512]
@@ -336,7 +337,7 @@ class TransposeEmitter:
         axes = (*t.outer, *t.middle, t.column, t.rows[-1])
         src, dst = self._addresses(list(zip(axes, (*fixed, column, row), strict=True)))
         last = fixed[len(t.outer) - 1] if t.outer else 0
-        loaded = t.rows if len(t.rows) > 1 else (replace(t.rows[0], extent=plan.split),)
+        loaded = (*t.rows[:-1], replace(t.rows[-1], extent=plan.split) if len(t.rows) == 1 else t.rows[-1])
         lanes, geometry = self._load(src, loaded, columns, 1, count)
         out = kb.alloc("ub", self.shape.out_rows * self.shape.out_pitch * BLOCK, self.shape.out_depth(t, plan))
         self._turn(out, lanes, geometry)
@@ -499,7 +500,7 @@ class TransposeEmitter:
 
     def _turn_pieces(self, out: Ref, rows: Ref, lane: int, group: int) -> None:
         """Elements of 4 and 8 bytes: three turns of 16-bit pieces, see the module docstring."""
-        kb, t, plan, shape, q = self.kb, self.t, self.plan, self.shape, self.t.pieces
+        kb, plan, shape, q = self.kb, self.plan, self.shape, self.t.pieces
         groups, columns = shape.rows // 16, ceil_div(plan.columns, 16)
         by_row = columns * 16 * q  # blocks of one lane group in the first copy
         by_column = shape.rows * q  # blocks of one column group in the second
@@ -572,7 +573,7 @@ class TransposeEmitter:
             place = kb.add(kb.mul(o, matrix), kb.add(kb.mul(g, group), kb.mul(i, lane)))
             to = cast + kb.linear(0, (place, shape.in_pitch * BLOCK))
             of = raw + kb.linear(0, (place, shape.gm_in_pitch * BLOCK))
-            _convert(kb, "f322f16", to, of, columns, self.plan.columns, dst_size=2, src_size=4)
+            convert(kb, "f322f16", to, of, columns, self.plan.columns, dst_size=2, src_size=4)
 
     def _cast_out(self, out: Ref, count: Index, width: Index | None = None) -> UbRows:
         kb, t, shape = self.kb, self.t, self.shape
@@ -584,7 +585,7 @@ class TransposeEmitter:
         wide = kb.alloc("ub", shape.wide_rows(t, self.plan) * pitch * BLOCK, depth=2)
         with kb.loop(count) as r:
             to, of = wide + kb.linear(0, (r, pitch * BLOCK)), out + kb.linear(0, (r, shape.out_pitch * BLOCK))
-            _convert(kb, "f162f32", to, of, elements if width is None else width, elements, dst_size=4, src_size=2)
+            convert(kb, "f162f32", to, of, elements if width is None else width, elements, dst_size=4, src_size=2)
         return UbRows(wide, pitch)
 
 
@@ -595,42 +596,35 @@ def _rest(kb: KernelBuilder, tile: int, total: int, start: Index) -> Index:
     return min(tile, total - start) if isinstance(start, int) else kb.min(tile, kb.sub(total, start))
 
 
-def _convert(
-    kb: KernelBuilder, dtype: str, dst: Ref, src: Ref, count: Index, most: int, *, dst_size: int, src_size: int
-) -> None:
-    """`count` elements, 64 per repeat, the rest under a mask."""
-    lanes = 64
-    steps = {"dst_rep": lanes * dst_size // BLOCK, "src_rep": lanes * src_size // BLOCK}
-    whole, rest = kb.div(count, lanes), kb.rem(count, lanes)
-    if most >= lanes:
-        for start in range(0, most // lanes, MAX_REPEAT):
-            part = whole
-            if most // lanes > MAX_REPEAT:
-                part = kb.max(0, kb.min(MAX_REPEAT, kb.sub(whole, start)))
-            kb.op(
-                "vconv", dtype, dst + start * lanes * dst_size, src + start * lanes * src_size,
-                limits={"repeat": min(MAX_REPEAT, most // lanes)}, repeat=part,
-                dst_rep=steps["dst_rep"], src_rep=steps["src_rep"],
-            )  # fmt: skip
-    if isinstance(rest, int) and rest == 0:
-        return
-    repeat = 1 if isinstance(rest, int) else kb.min(1, rest)
-    kb.op(
-        "vconv", dtype, dst + kb.linear(0, (whole, lanes * dst_size)), src + kb.linear(0, (whole, lanes * src_size)),
-        limits={"repeat": 1, "mask_lo": -1}, repeat=repeat, mask_hi=0, mask_lo=kb.low_ones(rest),
-        dst_rep=steps["dst_rep"], src_rep=steps["src_rep"],
-    )  # fmt: skip
-
-
 def as_transposition(axes: tuple[Axis, ...], size: int, out_base: int = 0, src_base: int = 0) -> Transposition | None:
     """The turn that a normalized box of axes asks for; None where the innermost output axis has input stride 1."""
     at = next((i for i, a in enumerate(axes) if a.src == 1), None)
     if at is None or at == len(axes) - 1 or axes[-1].out != 1:
         return None
-    rows, middle = axes[at + 1 :], list[Axis]()
+    return _around(axes[:at], axes[at], axes[at + 1 :], size, out_base, src_base)
+
+
+def as_single_column(axes: tuple[Axis, ...], size: int, out_base: int = 0, src_base: int = 0) -> Transposition | None:
+    """A box without input stride 1, as a turn of one column: a row of 32 bytes is loaded for each element."""
+    last = axes[-1]
+    return _around(axes[:-1], Axis(1, last.extent, 1), (last,), size, out_base, src_base)
+
+
+def _around(
+    outer: tuple[Axis, ...], column: Axis, rows: tuple[Axis, ...], size: int, out_base: int, src_base: int
+) -> Transposition | None:
+    """Row axes that do not fit a tile become loops, the outermost one that fits in part is cut in two."""
+    most, middle = max_dense_rows(size), list[Axis]()
     if any(a.src <= 0 for a in rows):
         return None
-    while len(rows) > 1 and prod(a.extent for a in rows) > max_dense_rows(size):
-        middle.append(rows[0])
-        rows = rows[1:]
-    return Transposition(axes[:at], axes[at], rows, size, tuple(middle), out_base=out_base, src_base=src_base)
+    while len(rows) > 1 and prod(a.extent for a in rows) > most:
+        first, rows = rows[0], rows[1:]
+        room = most // prod(a.extent for a in rows)
+        part = max((d for d in range(1, room + 1) if first.extent % d == 0), default=1)
+        middle.append(Axis(first.extent // part, first.out * part, first.src * part))
+        if part > 1:
+            rows = (Axis(part, first.out, first.src), *rows)
+            break
+    if middle and prod(a.extent for a in rows) * size < BLOCK:
+        return None
+    return Transposition(outer, column, rows, size, tuple(middle), out_base=out_base, src_base=src_base)
