@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -285,53 +285,43 @@ def preserves_zero(program: Program, results: Sequence[int], along: int = -1) ->
     return all(values[r] == 0 for r in results)
 
 
-def _scalar_value(node: Node, a: list[float]) -> float:
+_ON_SCALARS: dict[str, Callable[[np.float32, np.float32], np.float32]] = {
+    "vadds": np.add,
+    "vmuls": np.multiply,
+    "vmaxs": np.maximum,
+    "vmins": np.minimum,
+    "vadd": np.add,
+    "vsub": np.subtract,
+    "vmul": np.multiply,
+    "vmax": np.maximum,
+    "vmin": np.minimum,
+    "vdiv": np.divide,
+    "vexp": lambda x, _: np.exp(x),
+    "vln": lambda x, _: np.log(x),
+    "vsqrt": lambda x, _: np.sqrt(x),
+    "vrsqrt": lambda x, _: 1 / np.sqrt(x),
+    "vrec": lambda x, _: 1 / x,
+    "vabs": lambda x, _: np.abs(x),
+    "vrelu": lambda x, _: np.maximum(x, 0),
+    "vlrelu": lambda x, _: x,  # right for 0, and only 0 matters
+    "vconv": lambda x, _: x,
+    "reduce_sum": lambda x, _: x,
+    "reduce_max": lambda x, _: x,
+    "reduce_min": lambda x, _: x,
+    "vand": lambda x, y: np.float32(0 if x == 0 or y == 0 else np.nan),
+    "vor": lambda x, y: np.float32(0 if x == 0 and y == 0 else np.nan),
+}
+
+
+def _scalar_value(node: Node, args: list[float]) -> float:
+    """The node's value where its arguments have these values; NaN where that is not known."""
+    if node.op in ("load", "window"):
+        return 0.0
     imm = float(node.imm) if isinstance(node.imm, int | float) else 0.0
-    one = np.float32(a[0]) if a else np.float32(0)
-    match node.op:
-        case "load" | "window":
-            return 0.0
-        case "splat":
-            return imm
-        case "vadds":
-            return float(one + imm)
-        case "vmuls":
-            return float(one * imm)
-        case "vmaxs":
-            return float(np.maximum(one, imm))
-        case "vmins":
-            return float(np.minimum(one, imm))
-        case "vadd":
-            return a[0] + a[1]
-        case "vsub":
-            return a[0] - a[1]
-        case "vmul":
-            return a[0] * a[1]
-        case "vmax":
-            return float(np.maximum(a[0], a[1]))
-        case "vmin":
-            return float(np.minimum(a[0], a[1]))
-        case "vdiv":
-            return float(np.float32(a[0]) / np.float32(a[1]))
-        case "vexp":
-            return float(np.exp(one))
-        case "vln":
-            return float(np.log(one))
-        case "vsqrt":
-            return float(np.sqrt(one))
-        case "vrec":
-            return math.inf if a[0] == 0 else 1.0 / a[0]
-        case "vrsqrt":
-            return math.inf if a[0] <= 0 else a[0] ** -0.5
-        case "vabs":
-            return abs(a[0])
-        case "vrelu" | "reduce_max" | "reduce_min" | "reduce_sum" | "vlrelu":
-            return float(np.maximum(a[0], 0.0)) if node.op == "vrelu" else a[0]
-        case "vconv":
-            return a[0]
-        case "vand":
-            return 0.0 if 0.0 in a else math.nan
-        case "vor":
-            return 0.0 if a[0] == a[1] == 0 else math.nan
-        case _:
-            return math.nan
+    if node.op == "splat":
+        return imm
+    compute = _ON_SCALARS.get(node.op)
+    if compute is None or not args:
+        return math.nan
+    second = args[1] if len(args) > 1 else imm
+    return float(compute(np.float32(args[0]), np.float32(second)))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import cast as narrow
 
-from xdsl.ir import SSAValue
+from xdsl.ir import BlockArgument, SSAValue
 
 from ..dialects import ascend, dtypes, nn
 from ..dialects.layouts import Format, Layout
@@ -127,6 +127,18 @@ def _reduced_axes(group: ascend.GroupOp) -> set[int]:
     return set(found.pop()) if found else set()
 
 
+def _per_channel(group: ascend.GroupOp) -> set[SSAValue]:
+    """Outer values of rank-1 operands that belong to dim 1 (numpy would align them with the last one)."""
+    outer = dict(zip(group.body.block.args, group.inputs, strict=True))
+    found: set[SSAValue] = set()
+    for op in group.body.block.ops:
+        if isinstance(op, nn.InstanceNormOp | nn.BatchNormOp):
+            for v in op.operands[1:]:
+                if isinstance(v, BlockArgument):
+                    found.add(outer[v])
+    return found
+
+
 class _Analysis:
     """Builds the program on the physical dims, then collapses them."""
 
@@ -145,6 +157,7 @@ class _Analysis:
             raise AscendError("E40021", "a pooling group pools one of its operands")
         operands = [v for i, v in enumerate(group.inputs) if i != self.pooled]
         self.layout = self._group_layout()
+        self.per_channel = _per_channel(group)
         self.blocked = self.layout.format is not Format.ND
         shapes = [ascend.shape_of(v) for v in (*operands, *group.outputs)]
         shapes += [nn.shape_of(v) for op in group.body.block.ops for v in op.results]
@@ -173,7 +186,7 @@ class _Analysis:
         if self.blocked and len(shape) == 1 and ascend.layout_of(value).format is not Format.ND:
             channel = self.rank - 1 if self.layout.format is Format.FRACTAL_NZ else 1
             return tuple(d == channel and e > 1 for d, e in self.physical)
-        if self.blocked and len(shape) == 1 and prod(shape) > 1 and self.layout.format is Format.NC1HWC0:
+        if len(shape) == 1 and value in self.per_channel:
             return tuple(d == 1 and e > 1 for d, e in self.physical)
         full = _aligned(shape, self.rank)
         return tuple(full[d] > 1 and e > 1 for d, e in self.physical)

@@ -28,6 +28,11 @@ BLOCK = 32
 REPEAT_BYTES = 256
 MAX_REPEAT = 255
 MAX_STRIDE = 255
+DRAIN = 25
+"""Cycles until a dependent vector instruction may start [PYPTO].  Instructions on interleaved columns of the
+same rows count as dependent: the sync pass compares hulls of bytes."""
+ISSUE = 4
+"""Scalar cycles of one iteration of a loop around one instruction."""
 LANES = 16  # elements per row of a per-row value
 
 
@@ -327,7 +332,10 @@ class _Instruction:
         step = self.lanes * halves  # columns that one repeat advances
         chunks, rest = divmod(columns, step)
         fits = all(f.pitch // BLOCK <= MAX_STRIDE for f in forms) and limit <= MAX_REPEAT
-        if not fits or chunks + (1 if rest else 0) > 2 * limit:
+        pieces = chunks + (1 if rest else 0)
+        over = pieces * (limit + DRAIN) if pieces > 1 else limit
+        along = limit * (max(chunks, ISSUE) + (ISSUE if rest and chunks else 0)) * halves + DRAIN
+        if not fits or over > along:
             with self.kb.loop(rows) as r:
                 self.run(
                     [replace(f, ref=f.ref + self.kb.linear(0, (r, f.pitch))) for f in forms],
