@@ -64,7 +64,8 @@ isa: $(VENV)/.installed-dev ## regenerate the instruction ops from the ISA table
 proto: $(VENV)/.installed-dev build/typing/ascend_mlir/__init__.py ## regenerate the protobuf modules
 	cd build/typing && ../../$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. $(addprefix ascend_mlir/,$(PROTO))
 
-docs: isa ## regenerate the generated documents
+docs: isa ## regenerate isa.md, dialects.md and passes.md in docs
+	$(BIN)/python -m ascend_mlir.tools.generate_docs
 
 bench: $(VENV)/.installed-dev ## measure compile time, simulator speed and modelled latency
 	$(BIN)/python benchmarks/run.py

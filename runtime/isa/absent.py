@@ -1,0 +1,98 @@
+"""What real cores have and the instruction table has not, with the reason: the honest end of `docs/isa.md`.
+
+Names are those of the public platform files and kernel libraries.  "Not public" means that a platform file
+lists name and data types, but nothing says what the instruction computes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Absent:
+    """Instructions that share a reason."""
+
+    names: tuple[str, ...]
+    chips: str
+    reason: str
+
+
+ABSENT: tuple[Absent, ...] = (
+    Absent(
+        ("vbitsort", "vmrgsort4", "vconcat", "vextract"),
+        "310, 910, 310P",
+        "sorting of region proposals: no generator sorts yet; TopK and NonMaxSuppression are not compiled",
+    ),
+    Absent(
+        ("vmergech", "vrpac", "viou", "vaadd", "rpn_cor", "rpn_cor_diag"),
+        "310, 910, 310P",
+        "box helpers: names and types are public, semantics are not",
+    ),
+    Absent(
+        ("depthwise_conv", "winograd variants of mmad"),
+        "310P",
+        "semantics are not public; grouped convolutions run as `mad` on block-diagonal weights",
+    ),
+    Absent(
+        ("mad with s4, u2 or b8u2 operands",),
+        "310P, in part 310 and 910",
+        "4-bit and 2-bit formats come with quantised models, which are not compiled yet",
+    ),
+    Absent(
+        ("scatter_v* other than scatter_vnchwconv",),
+        "310, 910, 310P",
+        "operands in VA registers, eight block addresses each; block strides reach what the generators need",
+    ),
+    Absent(
+        ("VA registers of scatter_vnchwconv",),
+        "310, 910, 310P",
+        "`vnchwconv` gives its rows as base + i · stride instead (decision 0004)",
+    ),
+    Absent(
+        ("vmulconv", "vaddreluconv", "vsubreluconv", "vadddeqrelu"),
+        "310P, in part 910",
+        "combined with a conversion to 8 bits: for quantised models",
+    ),
+    Absent(
+        ("vcmpv_* and vcmpvs_* as six instructions each",),
+        "all",
+        "one instruction each with a field `condition`; the SoC files' row of `eq` stands for all six",
+    ),
+    Absent(
+        ("v4dtrans", "vpadding", "vscatter", "vcbd", "vbi"),
+        "310P",
+        "nothing generated uses them: strided DMA, `vnchwconv` and `vconv` do their work",
+    ),
+    Absent(
+        ("abs", "sqrt", "bcnt0", "bcnt1", "clz", "f32 scalar arithmetic"),
+        "all",
+        "scalar unit: kernels only compute addresses and counts",
+    ),
+    Absent(
+        ("set_l3d_rpt", "load3d of 32-bit types"),
+        "310P, 910B",
+        "repeats of img2col: one instruction per slice is enough, loops stay loops",
+    ),
+    Absent(
+        (
+            "fix_pipe_*",
+            "data_move_l12bt",
+            "data_move_out2l1_nd2nz",
+            "data_move_pad",
+            "vbrcb",
+            "vcopy",
+            "vgatherb",
+            "vbitsort32",
+            "ffts_cross_core_sync",
+            "mad with f32, hf32 or bf16",
+        ),
+        "910B",
+        "the split-core chips have no SoC file yet; see architecture, section 12",
+    ),
+    Absent(
+        ("jumps and calls",),
+        "all",
+        "the chip's own encoding is not public; ours has structured control flow only (decision D3)",
+    ),
+)

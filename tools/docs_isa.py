@@ -1,0 +1,274 @@
+"""`docs/isa.md`: the instruction table and the SoC files as a document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from ..runtime.isa import absent, record, rows_cube, rows_move, rows_scalar, rows_vector
+from ..runtime.isa.model import Instruction, Scalar
+from ..runtime.isa.table import INSTRUCTIONS, STATE_GROUPS
+from ..runtime.soc import Soc, load_soc, soc_names
+from .docs_markdown import code, document, prose
+from .docs_markdown import table as markdown_table
+
+_SECTIONS: Final = (
+    ("Scalar unit, control flow, flags and registers", rows_scalar, rows_scalar.SCALAR_ROWS),
+    ("Data movement", rows_move, rows_move.MOVE_ROWS),
+    ("Cube", rows_cube, rows_cube.CUBE_ROWS),
+    ("Vector unit", rows_vector, rows_vector.VECTOR_ROWS),
+)
+_INTRO: Final = """
+One table (`runtime/isa`) drives the ops of the `davinci` dialect, encoder, decoder, assembler, disassembler,
+simulator and this document. Which instruction takes which data type, and every timing number, stands in the
+SoC files (`runtime/socs/*.toml`), each with its source. Marks such as [CSIM] or [ASC] name the public sources
+of a fact. A block is 32 bytes.
+"""
+
+
+def isa_document() -> str:
+    """The text of `docs/isa.md`."""
+    socs = [load_soc(name) for name in soc_names()]
+    parts = [_INTRO, *_chips(socs), *_encoding(), *_state(), "## Instructions\n", _overview()]
+    for title, module, rows in _SECTIONS:
+        parts += [f"## {title}\n", prose(module.__doc__), *(_instruction(row, socs) for row in rows)]
+    parts += ["## Absent\n", prose(absent.__doc__), _absent()]
+    return document("Instruction set", "runtime/isa and runtime/socs", parts)
+
+
+# ----------------------------------------------------------------------------------------------- the chip
+
+
+def _chips(socs: list[Soc]) -> Iterator[str]:
+    yield "## Chips\n"
+    rows: list[tuple[str, ...]] = [
+        ("architecture", *(soc.arch for soc in socs)),
+        ("cores", *(str(soc.cores) for soc in socs)),
+        ("clock, MHz", *(str(soc.clock_mhz) for soc in socs)),
+        ("L2, bytes", *(str(soc.l2_bytes) for soc in socs)),
+    ]
+    for space in socs[0].core.buffers:
+        sizes = ((soc.core.buffers[space].size, soc.core.buffers[space].align) for soc in socs)
+        rows.append((f"{space}, bytes (alignment)", *(f"{size} ({align})" for size, align in sizes)))
+    rows += [
+        ("img2col version", *(str(soc.core.load3d) for soc in socs)),
+        ("event ids per pipe pair", *(str(soc.core.event_ids) for soc in socs)),
+        ("queue entries per pipe", *(str(soc.core.queue_depth) for soc in socs)),
+        ("counter mode", *("yes" if soc.core.has_counter_mode else "no" for soc in socs)),
+    ]
+    yield markdown_table(("", *(soc.name for soc in socs)), rows)
+
+
+def _encoding() -> Iterator[str]:
+    yield "## Machine code\n"
+    yield prose(record.__doc__)
+
+
+def _state() -> Iterator[str]:
+    yield "## Special registers\n"
+    yield (
+        "In the `davinci` dialect a value of a special register is an operand of the instruction that "
+        "reads it; `davinci-materialize-state` writes the `set_*` instructions. The machine captures the "
+        "values at issue.\n"
+    )
+    yield markdown_table(
+        ("group", "written by", "value", "range", "at kernel start", ""),
+        (
+            (
+                group.name,
+                code(group.setter),
+                code(value.name),
+                _range(value.low, value.high),
+                _number(value.default, value.low == -(1 << 63)),
+                value.doc,
+            )
+            for group in STATE_GROUPS.values()
+            for value in group.fields
+        ),
+    )
+
+
+def _number(value: int, wide: bool) -> str:
+    return "all ones" if wide and value == -1 else str(value)
+
+
+def _range(low: int, high: int) -> str:
+    if (low, high) == (-(1 << 63), (1 << 63) - 1):
+        return "64 bits"
+    return f"{low} … {high}"
+
+
+# ------------------------------------------------------------------------------------------- instructions
+
+
+def _overview() -> str:
+    rows = (
+        (
+            f"{row.opcode:#04x}",
+            f"[`{row.mnemonic}`](#{row.mnemonic})",
+            row.pipe,
+            row.doc if row.doc not in _BARE else row.formula,
+        )
+        for row in INSTRUCTIONS
+    )
+    return markdown_table(("opcode", "mnemonic", "pipe", ""), rows)
+
+
+_BARE: Final = ("elementwise", "vector with scalar", "reduction")
+
+
+def _instruction(row: Instruction, socs: list[Soc]) -> str:
+    lines = [
+        f"### {row.mnemonic}\n",
+        f"Opcode {row.opcode:#04x}, pipe {row.pipe}. {row.doc}.\n".replace("..", "."),
+    ]
+    if row.formula:
+        lines.append(f"    {row.formula}\n")
+    lines.append(_operands(row))
+    if row.state:
+        names = (code(value.name) for name in row.state for value in STATE_GROUPS[name].fields)
+        lines.append(f"Reads state: {', '.join(names)}.\n")
+    lines += [_types(row, socs), _timing(row, socs)]
+    lines += [f"Faults: {'; '.join(row.faults)}.\n"] if row.faults else []
+    lines += [f"Source: {row.source}.\n"] if row.source else []
+    return "\n".join(line for line in lines if line)
+
+
+def _operands(row: Instruction) -> str:
+    rows: list[tuple[object, ...]] = []
+    uses = {"r": "read", "w": "written", "rw": "read and written"}
+    for address in row.addresses:
+        rows.append(
+            (code(address.name), "address", ", ".join(address.spaces), uses[address.access], "", address.doc)
+        )
+    for scalar in row.scalars:
+        rows.append(
+            (
+                code(scalar.name),
+                "scalar",
+                "64 bits",
+                _scalar_use(scalar),
+                _default(scalar.default),
+                scalar.doc,
+            )
+        )
+    for field in row.fields:
+        words = "; ".join(f"{i} {word}" for i, word in enumerate(field.choices))
+        rows.append(
+            (
+                code(field.name),
+                "field",
+                _range(field.low, field.high),
+                field.unit,
+                _default(field.default),
+                field.doc or words,
+            )
+        )
+    return markdown_table(("operand", "kind", "memory or range", "use or unit", "default", ""), rows)
+
+
+def _scalar_use(scalar: Scalar) -> str:
+    return {"": "immediate or register", "w": "register, written", "rw": "register, read and written"}[
+        scalar.register
+    ]
+
+
+def _default(value: int | None) -> str:
+    return "" if value is None else str(value)
+
+
+def _types(row: Instruction, socs: list[Soc]) -> str:
+    if not row.intrinsic and not row.types:
+        return ""
+    lines: list[tuple[str, str]] = []
+    for soc in socs:
+        if not soc.core.supports(row.intrinsic):
+            lines.append((soc.name, "not on this chip"))
+        elif row.types:
+            lines.append(
+                (soc.name, " ".join(kind for kind in row.types if soc.core.supports(row.intrinsic, kind)))
+            )
+        else:
+            lines.append((soc.name, "bytes of any type"))
+    return _per_soc("Data types", lines)
+
+
+def _per_soc(title: str, lines: Iterable[tuple[str, str]]) -> str:
+    """One line when all chips agree, else one per distinct value."""
+    by_value: dict[str, list[str]] = {}
+    for name, value in lines:
+        by_value.setdefault(value, []).append(name)
+    if len(by_value) == 1:
+        return f"{title}: {next(iter(by_value))}.\n"
+    return (
+        "\n".join([f"{title}:", "", *(f"* {', '.join(names)}: {value}" for value, names in by_value.items())])
+        + "\n"
+    )
+
+
+# ------------------------------------------------------------------------------------------------- timing
+
+
+def _timing(row: Instruction, socs: list[Soc]) -> str:
+    return _per_soc(f"Timing class `{row.timing}`", [(soc.name, _cycles(row, soc.timing)) for soc in socs])
+
+
+def _cycles(row: Instruction, timing: Mapping[str, Any]) -> str:
+    """The numbers of the SoC file that decide how long the instruction takes."""
+    vector: Mapping[str, Mapping[str, list[int]]] = timing["vector"]
+    path: Mapping[str, Mapping[str, int]] = timing["path"]
+    if row.family.startswith("vector") and row.timing in vector:
+        entries = vector[row.timing].items()
+        each = (
+            f"{kind}: {rate} B/cycle · {factor}, result {fixed} later"
+            for kind, (rate, factor, fixed) in entries
+        )
+        return "; ".join(each).replace(" · 1,", ",")
+    if row.timing in path:
+        text = f"{path[row.timing]['rate']} B/cycle, result {path[row.timing]['fixed']} later"
+        return text + (f"; {_gm(timing['gm'], row)}" if "gm" in row.timing else "")
+    if row.timing == "load2d_gm":
+        return _gm(timing["gm"], row)
+    if row.timing == "mad":
+        cube = timing["cube"]
+        return (
+            f"⌈m/16⌉ · ⌈n/16⌉ · ⌈k/{cube['kstep_16']}⌉ ({cube['kstep_8']} for 8-bit types) "
+            f"+ {cube['overhead']} cycles, result {cube['fixed'] - cube['overhead']} later; "
+            f"{cube['noop']} when m, k or n is 0"
+        )
+    return _small(row, timing)
+
+
+def _small(row: Instruction, timing: Mapping[str, Any]) -> str:
+    l0 = timing["l0"]
+    if row.family == "load":
+        kind = "load3d" if row.timing == "load3d" else "load2d"
+        rates = f"{l0['l0a_rate']} B/cycle into L0A, {l0['l0b_rate']} into L0B"
+        slower = ", less with a stride or several output rows" if kind == "load3d" else ""
+        return f"{rates}{slower}, result {l0[f'{kind}_fixed']} later"
+    keys = {
+        "scalar": "scalar_cycles",
+        "scalar_load": "scalar_load_cycles",
+        "scalar_store": "scalar_store_cycles",
+        "flag": "flag_cycles",
+        "barrier": "barrier_cycles",
+    }
+    if row.timing in keys:
+        return f"{timing[keys[row.timing]]} cycles"
+    return f"{timing['dispatch_cycles']} cycle of the scalar unit"
+
+
+def _gm(gm: Mapping[str, Any], row: Instruction) -> str:
+    kind = "write" if row.timing == "ub_to_gm" else "read"
+    return (
+        f"device memory: {gm[f'l2_{kind}_rate']} B/cycle to L2, {gm[f'ddr_{kind}_rate']} to DDR per core, "
+        f"latency {gm[f'{kind}_latency']}"
+    )
+
+
+def _absent() -> str:
+    rows = (
+        (", ".join(code(name) if " " not in name else name for name in row.names), row.chips, row.reason)
+        for row in absent.ABSENT
+    )
+    return markdown_table(("not in the table", "on chips", "reason"), rows)
