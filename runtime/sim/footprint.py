@@ -10,7 +10,7 @@ them by operand values.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
 
@@ -39,6 +39,10 @@ class Footprint:
     count: int
     blocks: Bools | None = None
     bytes: Bools | None = None
+    met: dict[tuple[Footprint, int], tuple[int, int] | None] = field(
+        default_factory=dict["tuple[Footprint, int]", "tuple[int, int] | None"], repr=False
+    )
+    """What `overlap` found: (other footprint, its distance) → common bytes."""
 
     @property
     def low(self) -> int:
@@ -85,15 +89,27 @@ def overlap(a: Footprint, at_a: int, b: Footprint, at_b: int) -> tuple[int, int]
         return None
     if a.solid and b.solid:
         return low, high
-    if (at_a | at_b) % BLOCK == 0:
-        base = min(at_a // BLOCK + a.first, at_b // BLOCK + b.first)
-        common = (a.bits << (at_a // BLOCK + a.first - base)) & (b.bits << (at_b // BLOCK + b.first - base))
+    # In a loop the same two shapes meet at ever new addresses; only their distance matters.
+    key = (b, at_b - at_a)
+    if key in a.met:
+        met = a.met[key]
+    else:
+        met = a.met[key] = _common(a, b, at_b - at_a)
+    return None if met is None else (met[0] + at_a, met[1] + at_a)
+
+
+def _common(a: Footprint, b: Footprint, distance: int) -> tuple[int, int] | None:
+    """The common bytes of `a` at 0 and `b` at `distance`: by blocks, and by bytes where that is not exact."""
+    if distance % BLOCK == 0:
+        at_b = distance // BLOCK + b.first
+        base = min(a.first, at_b)
+        common = (a.bits << (a.first - base)) & (b.bits << (at_b - base))
         if not common:
             return None
         if a.bytes is None and b.bytes is None:
             return _span(common, base * BLOCK, BLOCK)
-    base = min(at_a + a.low, at_b + b.low)
-    common = (a.byte_bits << (at_a + a.low - base)) & (b.byte_bits << (at_b + b.low - base))
+    base = min(a.low, distance + b.low)
+    common = (a.byte_bits << (a.low - base)) & (b.byte_bits << (distance + b.low - base))
     return _span(common, base, 1) if common else None
 
 

@@ -87,6 +87,7 @@ class BlockCheck:
         self.log: list[tuple[Access, int, Clock, GmAccess]] = []
         self.hazards: dict[tuple[object, ...], Hazard] = {}
         self.events = soc.core.event_ids
+        self.clashed: set[tuple[int, int]] = set()
 
     def text(self, number: int) -> str:
         record = self.program.records[number]
@@ -122,6 +123,10 @@ class BlockCheck:
         return self.index.tables.setdefault(number, {})
 
     def clash(self, later: Access, earlier: Access) -> None:
+        """`later` needs `earlier`, and nothing orders them: report each pair of records once."""
+        if (earlier.number, later.number) in self.clashed:
+            return
+        self.clashed.add((earlier.number, later.number))
         for rule, space, low, high in disturbances(earlier, later, self.index.overlap_fractals):
             same = " in one pipe: a pipe_barrier is missing" if earlier.pipe == later.pipe else ""
             self.report(rule, earlier.number, later.number, (space, low, high), f"nothing orders them{same}")
