@@ -25,6 +25,7 @@ _HIGH = np.float32(F16_MAX)
 _LOW = np.float32(-F16_MAX)
 _ZERO = np.float32(0)
 _INFINITE = np.float32(np.inf)
+_FEW = 600  # and those below which its cast to fp16 is, unless results are subnormal
 _SMALL = 1500  # elements below which numpy's own conversion is as fast
 _MASK32 = np.array([0x8FFFE000], np.uint32).view(np.int32)[0]
 _MASK64 = np.array([0x81FFFC0000000000], np.uint64).view(np.int64)[0]
@@ -106,7 +107,7 @@ def store_half(single: Array, out: Array) -> None:
     significand of the half, rounded by the addition itself, in its low bits.  numpy's cast takes 2.5 ns per
     element, and 30 where results are subnormal; this takes about 1.
     """
-    if single.size < _SMALL:
+    if single.size < _FEW:
         out[...] = saturate(single)
         return
     bits = single.view(np.int32)

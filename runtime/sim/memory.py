@@ -24,6 +24,7 @@ from ..soc import Soc
 from .cube import FRACTAL, AccumulatorMemory, Link, OperandMemory
 from .fault import SimulatorFault
 from .floats import Array, half_to_double
+from .vector import Prepared
 
 SPARE_BYTES = 32
 _PAGE = 2048
@@ -167,3 +168,4 @@ class Core:
         self.l0b = OperandMemory(sizes["l0b"], rows_outer=False)
         self.l0c = AccumulatorMemory(sizes["l0c"])
         self.cmpmask = np.zeros(128, np.bool_)
+        self.prepared: dict[object, list[Prepared]] = {}  # views of vector operands on `ub`

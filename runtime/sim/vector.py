@@ -9,6 +9,7 @@ strides 0).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -18,12 +19,17 @@ from ..isa.record import Decoded
 from ..soc import Soc
 from .checks import Executor, Ints, Rules, State
 from .floats import DTYPES, Array, from_bits
-from .vector_ops import ELEMENTWISE, Lanes, conversion
+from .vector_ops import ELEMENTWISE, conversion
 from .vector_plan import BLOCK, Operand, Piece, Plan, make_plan, reads_own_result
 
 if TYPE_CHECKING:
     from .memory import Core
 
+Prepared: TypeAlias = tuple[Array, list[Array], tuple[Array, ...] | None]
+"""Destination, sources, and element numbers of the active lanes when these are too ragged for views."""
+
+_MOST_PREPARED = 20_000
+_TOKENS = count()
 _ACCUMULATES = frozenset(("vadd", "vsub", "vmul", "vmax", "vmin"))
 
 
@@ -49,7 +55,6 @@ class VectorUnit:
         self.names = [address.name for address in row.addresses] if names is None else list(names)
         self._field_at = {spec.name: number for number, spec in enumerate(row.fields)}
         self._plans: dict[tuple[Ints, State], Plan] = {}
-        self._legal: set[tuple[Ints, Ints, State]] = set()
 
     def plan(self, fields: Ints, state: State) -> Plan:
         """The plan for these fields and this mask and count."""
@@ -68,9 +73,9 @@ class VectorUnit:
             if number == 0 and blk == 0:
                 blk = 1  # [CSIM]; the documentation forbids a destination block stride of 0
             operands.append(Operand(self.types[number], blk, self._value(fields, f"{name}_rep", 8)))
-        mask, count = state if state else ((-1, -1), (-1,))
+        mask, total = state if state else ((-1, -1), (-1,))
         operands += more
-        return make_plan(operands, self.lanes, self._value(fields, "repeat", 1), (mask[0], mask[1]), count[0])
+        return make_plan(operands, self.lanes, self._value(fields, "repeat", 1), (mask[0], mask[1]), total[0])
 
     def _value(self, fields: Ints, name: str, default: int) -> int:
         at = self._field_at.get(name)
@@ -84,18 +89,12 @@ class VectorUnit:
         one = (*fields[:at], 1, *fields[at + 1 :])
         return self.make(one, state, more) if more else self.plan(one, state)
 
-    def check(self, plan: Plan, addresses: Ints, fields: Ints, state: State) -> None:
-        """Alignment, bounds and overlap; remembered, because loops come back to the same addresses."""
-        key = (addresses, fields, state)
-        if key in self._legal:
-            return
+    def check(self, plan: Plan, addresses: Ints) -> None:
+        """Alignment, bounds and overlap."""
         for number in range(len(self.names)):
             self.rules.check_range(number, addresses[number], plan.extents[number])
         for source in range(1, len(self.names)):
             self._check_overlap(plan, addresses, source)
-        if len(self._legal) > 4096:
-            self._legal.clear()
-        self._legal.add(key)
 
     def _check_overlap(self, plan: Plan, addresses: Ints, source: int) -> None:
         distance = addresses[source] - addresses[0]
@@ -125,6 +124,7 @@ def make_elementwise(record: Decoded, soc: Soc) -> Executor:
     shift = record.mnemonic in ("vshl", "vshr")
     types = unit.types
     scalars_seen: dict[int, Any] = {}
+    token = next(_TOKENS)
 
     def scalar_of(bits: int) -> Any:
         value = bits if shift else from_bits(bits, scalar_type)
@@ -132,44 +132,53 @@ def make_elementwise(record: Decoded, soc: Soc) -> Executor:
             scalars_seen[bits] = value
         return value
 
-    def run(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
+    def prepare(core: Core, addresses: Ints, fields: Ints, state: State) -> list[Prepared]:
+        """The plan's views on this core's UB: loops come back to the same addresses again and again."""
         plan = unit.plan(fields, state)
         if not plan.repeats:
-            return
-        unit.check(plan, addresses, fields, state)
+            return []
+        unit.check(plan, addresses)
+        if not plan.rewrites:
+            return prepared(core.ub, plan, types, addresses)
+        one = unit.single(fields, state)
+        steps: list[Prepared] = []
+        for repeat in range(plan.repeats):
+            steps += prepared(core.ub, one, types, moved(plan, addresses, repeat))
+        return steps
+
+    def run(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
+        key = (token, addresses, fields, state)
+        steps = core.prepared.get(key)
+        if steps is None:
+            if len(core.prepared) > _MOST_PREPARED:
+                core.prepared.clear()
+            steps = core.prepared[key] = prepare(core, addresses, fields, state)
         scalar: Any = None
         if scalars:
             scalar = scalars_seen.get(scalars[0])
             if scalar is None:
                 scalar = scalar_of(scalars[0])
-        if plan.rewrites:
-            one = unit.single(fields, state)
-            for repeat in range(plan.repeats):
-                apply(core.ub, one, types, lanes, moved(plan, addresses, repeat), scalar)
-            return
-        apply(core.ub, plan, types, lanes, addresses, scalar)
+        for target, sources, elements in steps:
+            if elements is None:
+                lanes(target, sources, scalar)
+            else:
+                picked = [view[index] for view, index in zip((target, *sources), elements, strict=True)]
+                lanes(picked[0], picked[1:], scalar)
+                target[elements[0]] = picked[0]
 
     return run
 
 
-Types: TypeAlias = Sequence[np.dtype[Any]]
-
-
-def apply(ub: Array, plan: Plan, types: Types, lanes: Lanes, addresses: Ints, scalar: Any) -> None:  # noqa: PLR0917
-    """All lanes of a plan at once."""
+def prepared(ub: Array, plan: Plan, types: Sequence[np.dtype[Any]], addresses: Ints) -> list[Prepared]:
+    """Destination and source views of each piece of a plan, or whole operands and element numbers."""
+    steps: list[Prepared] = []
     for piece in plan.pieces:
-        views = [
-            np.ndarray(piece.shape, dtype, ub, address + offset, strides)
-            for dtype, address, offset, strides in zip(
-                types, addresses, piece.offsets, piece.strides, strict=True
-            )
-        ]
-        lanes(views[0], views[1:], scalar)
+        views = [piece_view(ub, at, types[n], piece, n) for n, at in enumerate(addresses)]
+        steps.append((views[0], views[1:], None))
     if plan.elements:
-        whole = [element_view(ub, address, dtype) for dtype, address in zip(types, addresses, strict=True)]
-        picked = [view[index] for view, index in zip(whole, plan.elements, strict=True)]
-        lanes(picked[0], picked[1:], scalar)
-        whole[0][plan.elements[0]] = picked[0]
+        whole = [element_view(ub, at, dtype) for dtype, at in zip(types, addresses, strict=True)]
+        steps.append((whole[0], whole[1:], plan.elements))
+    return steps
 
 
 def moved(plan: Plan, addresses: Ints, repeat: int) -> Ints:

@@ -205,6 +205,7 @@ def make_compare(record: Decoded, soc: Soc) -> Executor:
     dtype = DTYPES[record.dtype]
     lanes = 256 // dtype.itemsize
     to_register = record.mnemonic == "vcmp"
+    plans: dict[tuple[Ints, State], tuple[dict[str, int], Ints]] = {}
 
     def source(core: Core, operand: int, address: int, v: dict[str, int], extent: int) -> Array:
         rules.check_range(operand, address, extent)
@@ -215,10 +216,14 @@ def make_compare(record: Decoded, soc: Soc) -> Executor:
         return _wide(grid.reshape(-1, lanes))
 
     def run(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
-        v = rules.values(fields, state)
+        key = (fields, state)
+        found = plans.get(key)
+        if found is None:
+            v = rules.values(fields, state)
+            found = plans[key] = (v, extents(record.row, record.dtype, v))
+        v, sizes = found
         if v.get("repeat", 1) == 0:
             return
-        sizes = extents(record.row, record.dtype, v)
         first = 0 if to_register else 1
         sources = [source(core, n, addresses[n], v, sizes[n]) for n in range(first, len(addresses))]
         other = sources[1] if len(sources) > 1 else from_bits(scalars[0], record.dtype)
@@ -267,7 +272,7 @@ def make_select(record: Decoded, soc: Soc) -> Executor:
             plan = plans[key] = unit.make(fields, state, (condition,))
         if not plan.repeats:
             return
-        unit.check(plan, addresses[:3], fields, state)
+        unit.check(plan, addresses[:3])
         bits = chosen(core, addresses, plan.repeats)
         if plan.rewrites:
             one = unit.single(fields, state, (condition,))
@@ -303,6 +308,7 @@ def _lane_elements(address: int, dtype: np.dtype[Any], repeats: int, *, blk: int
 def make_transpose(record: Decoded, soc: Soc) -> Executor:
     """vtranspose and vnchwconv."""
     rules = Rules(record, soc)
+    plans: dict[Ints, tuple[dict[str, int], Ints]] = {}
     dtype = DTYPES[record.dtype]
 
     def square(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
@@ -312,10 +318,13 @@ def make_transpose(record: Decoded, soc: Soc) -> Executor:
         core.ub[addresses[0] : addresses[0] + 512].view(np.uint16).reshape(16, 16)[...] = source
 
     def rows(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
-        v = rules.values(fields)
+        found = plans.get(fields)
+        if found is None:
+            v = rules.values(fields)
+            found = plans[fields] = (v, extents(record.row, record.dtype, v))
+        v, sizes = found
         if not v["repeat"]:
             return
-        sizes = extents(record.row, record.dtype, v)
         for operand in range(2):
             rules.check_range(operand, addresses[operand], sizes[operand])
         size = dtype.itemsize
@@ -411,7 +420,7 @@ def make_ramp(record: Decoded, soc: Soc) -> Executor:
         plan = unit.plan(fields, state)
         if not plan.repeats:
             return
-        unit.check(plan, addresses, fields, state)
+        unit.check(plan, addresses)
         v = unit.rules.values(fields, state)
         active = active_lanes(plan.repeats, unit.lanes, state).reshape(-1)
         places = _lane_elements(

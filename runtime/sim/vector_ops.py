@@ -32,6 +32,9 @@ Lanes: TypeAlias = Callable[[Array, list[Array], Any], None]
 """(destination, sources, scalar)"""
 
 
+_FEW = 1000
+
+
 def _single(values: Array) -> Array:
     """fp32 values of a float view: a new array for fp16, the view itself for fp32."""
     return half_to_single(values) if values.dtype == np.float16 else values
@@ -65,7 +68,7 @@ def _pick(function: Callable[..., Any]) -> Lanes:
     """max and min: no rounding, so fp16 needs no saturation."""
 
     def run(dst: Array, src: list[Array], scalar: Any) -> None:
-        if dst.dtype != np.float16:
+        if dst.dtype != np.float16 or dst.size < _FEW:  # numpy's own halves are slow, but one call
             function(src[0], src[1], out=dst)
             return
         bits = [values.view(np.int16) for values in src]
@@ -79,7 +82,7 @@ def _pick(function: Callable[..., Any]) -> Lanes:
 
 def _pick_scalar(function: Callable[..., Any]) -> Lanes:
     def run(dst: Array, src: list[Array], scalar: Any) -> None:
-        if dst.dtype != np.float16:
+        if dst.dtype != np.float16 or dst.size < _FEW:
             function(src[0], scalar, out=dst)
             return
         bits, limit = src[0].view(np.int16), np.array([scalar]).view(np.int16)
