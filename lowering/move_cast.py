@@ -6,8 +6,16 @@ from .kernel_builder import Index, KernelBuilder, Ref
 from .tails import BLOCK, MAX_REPEAT
 
 
-def convert(
-    kb: KernelBuilder, dtype: str, dst: Ref, src: Ref, count: Index, most: int, *, dst_size: int, src_size: int
+def convert(  # noqa: PLR0917
+    kb: KernelBuilder,
+    dtype: str,
+    dst: Ref,
+    src: Ref,
+    count: Index,
+    most: int,
+    *,
+    dst_size: int,
+    src_size: int,
 ) -> None:
     """`count` elements, 64 per repeat, the rest under a mask."""
     lanes = 64
@@ -27,7 +35,14 @@ def convert(
         return
     repeat = 1 if isinstance(rest, int) else kb.min(1, rest)
     kb.op(
-        "vconv", dtype, dst + kb.linear(0, (whole, lanes * dst_size)), src + kb.linear(0, (whole, lanes * src_size)),
-        limits={"repeat": 1, "mask_lo": -1}, repeat=repeat, mask_hi=0, mask_lo=kb.low_ones(rest),
-        dst_rep=steps["dst_rep"], src_rep=steps["src_rep"],
-    )  # fmt: skip
+        "vconv",
+        dtype,
+        dst + kb.linear(0, (whole, lanes * dst_size)),
+        src + kb.linear(0, (whole, lanes * src_size)),
+        limits={"repeat": 1, "mask_lo": -1},
+        repeat=repeat,
+        mask_hi=0,
+        mask_lo=kb.low_ones(rest),
+        dst_rep=steps["dst_rep"],
+        src_rep=steps["src_rep"],
+    )

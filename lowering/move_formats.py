@@ -1,9 +1,11 @@
 """Changes of format as moves.
 
-ND, NCHW and NHWC are strides of the logical axes.  NC1HWC0 and FRACTAL_NZ cut one axis into blocks of C0 lanes:
+ND, NCHW and NHWC are strides of the logical axes.  NC1HWC0 and FRACTAL_NZ cut one axis into blocks of C0
+lanes:
 
-* the blocked axis has stride 1 on the row-major side (NHWC, matrices to FRACTAL_NZ, feature maps of one pixel): a block
-  is a run of 32 bytes, only the order of blocks changes; the last block is filled up with zeros;
+* the blocked axis has stride 1 on the row-major side (NHWC, matrices to FRACTAL_NZ, feature maps of one
+  pixel): a block is a run of 32 bytes, only the order of blocks changes; the last block is filled up with
+  zeros;
 * else 16 rows of the row-major side become the lanes of a block: a turn (`move_transpose`).
 """
 
@@ -16,14 +18,16 @@ from math import prod
 from ..dialects.layouts import ROW_MAJOR, Format, Layout, ceil_div
 from .move_problem import Axis, Box, dense_strides, normalize
 from .move_rowwise import Input, Piece, Rowwise
-from .move_transpose import Transposition
+from .move_turn import Transposition
 
 FRACTAL_ROWS = 16
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Blocks of C0 lanes in another order: whole ones, the zero-filled last ones (`keep` lanes of them), zero rows."""
+    """Blocks of C0 lanes in another order: whole ones, the zero-filled last ones (`keep` lanes of them),
+    zero rows.
+    """
 
     boxes: tuple[Box, ...]
     keep: int = 0
@@ -36,7 +40,9 @@ FormatWork = Transposition | Columns | Rowwise | Box
 
 @dataclass(frozen=True)
 class _Blocked:
-    """A blocked layout: the blocked axis (`lanes` elements of it), and for all other axes extent and stride."""
+    """A blocked layout: the blocked axis (`lanes` elements of it), and for all other axes extent and
+    stride.
+    """
 
     others: tuple[tuple[int, int], ...]  # (logical axis, stride in the blocked array)
     axis: int
@@ -94,8 +100,13 @@ def format_work(
     raise ValueError(f"no kernel from {source} to {result} for {list(shape)}")
 
 
-def _to_blocked(
-    rows: tuple[int, ...], blocked: _Blocked, shape: tuple[int, ...], src_size: int, out_size: int, result: Layout
+def _to_blocked(  # noqa: PLR0917
+    rows: tuple[int, ...],
+    blocked: _Blocked,
+    shape: tuple[int, ...],
+    src_size: int,
+    out_size: int,
+    result: Layout,
 ) -> FormatWork:
     c, c0 = shape[blocked.axis], blocked.c0
     outer = [Axis(shape[i], out, rows[i]) for i, out in blocked.others]

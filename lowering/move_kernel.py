@@ -38,15 +38,8 @@ from .move_runs import (
     split_long,
 )
 from .move_separable import boxes_of, rowwise_of
-from .move_transpose import (
-    Plan,
-    TransposeEmitter,
-    Transposition,
-    as_single_column,
-    as_transposition,
-    choose_plan,
-    make_grid,
-)
+from .move_transpose import TransposeEmitter
+from .move_turn import Plan, Transposition, as_single_column, as_transposition, choose_plan, make_grid
 from .tails import BLOCK, ceil_div
 
 MoveOp = ascend.GroupOp | ascend.TransDataOp
@@ -72,7 +65,9 @@ class Rows:
 
 @dataclass(frozen=True)
 class Boxes:
-    """Straight boxes; `aligned` or long runs.  `partial` is a box of blocks with `keep` valid elements each."""
+    """Straight boxes; `aligned` or long runs.  `partial` is a box of blocks with `keep` valid elements
+    each.
+    """
 
     boxes: tuple[Box, ...]
     size: int
@@ -281,7 +276,9 @@ def _remaining(boxes: list[Box] | None, size: int, fill: int, soc: Soc) -> Work:
 
 
 def _long(boxes: list[Box], size: int, fill: int, soc: Soc) -> Boxes:
-    """Runs that alternate in the output are shared by all blocks; pads nest their runs, so one block does them."""
+    """Runs that alternate in the output are shared by all blocks; pads nest their runs, so one block does
+    them.
+    """
     alternate = all(box.source >= 0 for box in boxes)
     return Boxes(tuple(boxes), size, False, long_run_blocks(boxes, size, soc) if alternate else 1, fill)
 

@@ -1,9 +1,9 @@
 """Loading the input rows of a tile whose rows are counted along several output axes.
 
-UB rows stand in output order, so that the rest of a generator sees one sequence of rows.  An axis along which the
-input address is a constant step becomes the bursts of a DMA; the axes around it become loops.  Rows whose step is
-not whole 32-byte blocks come in phases when there is one axis (`tails.load_rows`), else one DMA per row.
-A repeated row (input step 0) is loaded again: the second time it comes from L2.
+UB rows stand in output order, so that the rest of a generator sees one sequence of rows.  An axis along
+which the input address is a constant step becomes the bursts of a DMA; the axes around it become loops.
+Rows whose step is not whole 32-byte blocks come in phases when there is one axis (`tails.load_rows`), else
+one DMA per row. A repeated row (input step 0) is loaded again: the second time it comes from L2.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from .tails import BLOCK, MAX_GAP, UbRows, ceil_div, dma, load_rows
 
 @dataclass(frozen=True)
 class Quotient:
-    """An axis whose input index is `min(max(i · scale + add, 0) // den, most)`: nearest-neighbour resampling."""
+    """An axis whose input index is `min(max(i · scale + add, 0) // den, most)`: nearest-neighbour
+    resampling.
+    """
 
     extent: int
     out: int
@@ -37,7 +39,9 @@ class Quotient:
 
 @dataclass(frozen=True)
 class Fold:
-    """An axis of padding that repeats the input: input index i - before, brought back into the input by `mode`."""
+    """An axis of padding that repeats the input: input index i - before, brought back into the input by
+    `mode`.
+    """
 
     extent: int
     out: int
@@ -58,7 +62,9 @@ class Fold:
 
 @dataclass(frozen=True)
 class Window:
-    """An axis of constant padding: input index i - before where that exists, else the row is left as it is."""
+    """An axis of constant padding: input index i - before where that exists, else the row is left as it
+    is.
+    """
 
     extent: int
     out: int
@@ -75,15 +81,25 @@ RowAxis = Axis | Quotient | Fold | Window
 
 @dataclass(frozen=True)
 class RowSource:
-    """Where the rows of one input are: `axes` outermost first, the first of them cut to `count` steps from `first`."""
+    """Where the rows of one input are: `axes` outermost first, the first of them cut to `count` steps from
+    `first`.
+    """
 
     axes: Sequence[RowAxis]
     size: int  # bytes of an element in GM
     blocks: int  # blocks of a row
 
 
-def load_row_axes(
-    kb: KernelBuilder, raw: Ref, src: Ref, rows: RowSource, first: Index, count: Index, most: int, *, lanes: int
+def load_row_axes(  # noqa: PLR0917
+    kb: KernelBuilder,
+    raw: Ref,
+    src: Ref,
+    rows: RowSource,
+    first: Index,
+    count: Index,
+    most: int,
+    *,
+    lanes: int,
 ) -> UbRows:
     """`count` ≤ `most` steps of the first axis, all steps of the others; `src` is the address of index 0."""
     axes = rows.axes
@@ -117,8 +133,8 @@ def placed(kb: KernelBuilder, axis: RowAxis, i: Index) -> Generator[Index]:
 def _burst_axis(rows: RowSource, most: int) -> int:
     """The axis that becomes the bursts of a DMA, -1 when each row is a DMA of its own.
 
-    The innermost one keeps the DMAs of neighbouring iterations apart in UB (no barrier between them); an outer one
-    is taken when it is much longer.
+    The innermost one keeps the DMAs of neighbouring iterations apart in UB (no barrier between them); an
+    outer one is taken when it is much longer.
     """
     extents = [most if i == 0 else axis.extent for i, axis in enumerate(rows.axes)]
     usable = [i for i, axis in enumerate(rows.axes) if _is_burst(axis, rows)]
@@ -138,20 +154,28 @@ def _is_burst(axis: RowAxis, rows: RowSource) -> bool:
     return step // BLOCK - rows.blocks <= MAX_GAP
 
 
-def _nest(
-    kb: KernelBuilder, to: Ref, of: Ref, rows: RowSource, loops: list[int], burst: int, first: Index, count: Index, most: int
-) -> None:  # fmt: skip
+def _nest(  # noqa: PLR0917
+    kb: KernelBuilder,
+    to: Ref,
+    of: Ref,
+    rows: RowSource,
+    loops: list[int],
+    burst: int,
+    first: Index,
+    count: Index,
+    most: int,
+) -> None:
     """Loops over `loops`, outermost first, around one DMA."""
     axes, pitch = rows.axes, rows.blocks
     inner = [prod(a.extent for a in axes[i + 1 :]) for i in range(len(axes))]
     if loops:
         at, rest = loops[0], loops[1:]
         axis = axes[at]
-        with kb.loop(count if at == 0 else axis.extent) as i:
-            with placed(kb, axis, kb.add(first, i) if at == 0 else i) as index:
-                here = to + kb.linear(0, (i, inner[at] * pitch * BLOCK))
-                there = of + kb.linear(0, (index, axis.src * rows.size))
-                _nest(kb, here, there, rows, rest, burst, first, count, most)
+        start = first if at == 0 else 0
+        with kb.loop(count if at == 0 else axis.extent) as i, placed(kb, axis, kb.add(start, i)) as index:
+            here = to + kb.linear(0, (i, inner[at] * pitch * BLOCK))
+            there = of + kb.linear(0, (index, axis.src * rows.size))
+            _nest(kb, here, there, rows, rest, burst, first, count, most)
         return
     if burst < 0:
         dma(kb, "copy_gm_to_ubuf", to, of, 1, pitch)

@@ -1,8 +1,9 @@
 """What each op moves: index maps of the `nn` ops that only rearrange elements.
 
-Two forms are enough.  *Affine*: one box of axes with a stride in the output and one in the input (transpose, expand,
-depth_to_space, a change of format).  *Separable*: along each axis an own map, made of pieces (slice, pad, concat,
-tile) or of a rule for the index (resize, reflection), so that out[i, j, …] = in[f(i), g(j), …].
+Two forms are enough.  *Affine*: one box of axes with a stride in the output and one in the input
+(transpose, expand, depth_to_space, a change of format).  *Separable*: along each axis an own map, made of
+pieces (slice, pad, concat, tile) or of a rule for the index (resize, reflection), so that out[i, j, …] =
+in[f(i), g(j), …].
 
 A tensor in NC1HWC0 is treated as the row-major [N, C1, H, W, C0] that it is.
 """
@@ -40,7 +41,9 @@ class Segment:
 
 @dataclass(frozen=True)
 class Rule:
-    """Input index by arithmetic: `kind` "quotient" (scale, add, den, most), or a padding mode (before, size)."""
+    """Input index by arithmetic: `kind` "quotient" (scale, add, den, most), or a padding mode (before,
+    size).
+    """
 
     kind: str
     values: tuple[int, ...]
@@ -189,7 +192,9 @@ def _quotient(index: list[int], src: int, scale: float) -> AxisMap:
     ratios = {(src, out), Fraction(1 / scale).limit_denominator(4096).as_integer_ratio()}
     if out > 1:
         ratios.add((src - 1, out - 1))
-    for p, q in sorted(ratios):  # position i · p / q, shifted by half a pixel or not, rounded in one of four ways
+    for p, q in sorted(
+        ratios
+    ):  # position i · p / q, shifted by half a pixel or not, rounded in one of four ways
         for add in (0, q - 1, q, p - 1, p, p - q, p + q - 1, 2 * q - 1):
             for times in (1, 2):
                 values = (times * p, add, times * q, src - 1)

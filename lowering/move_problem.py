@@ -1,9 +1,10 @@
 """A move as plain numbers: which input element becomes which output element.
 
-Every op that only moves elements is a list of boxes.  In a box, output position `out_base + Σ i_d · out_d` takes input
-position `src_base + Σ i_d · src_d` (in elements, of the physical arrays); a box without source is filled.  The boxes of
-one op cover its output once.  So transposes, slices, expansions, concatenations and changes of format differ only in
-their strides, and the generators look at nothing else: which axis has stride 1 in the output, which in the input.
+Every op that only moves elements is a list of boxes.  In a box, output position `out_base + Σ i_d · out_d`
+takes input position `src_base + Σ i_d · src_d` (in elements, of the physical arrays); a box without source
+is filled.  The boxes of one op cover its output once.  So transposes, slices, expansions, concatenations
+and changes of format differ only in their strides, and the generators look at nothing else: which axis has
+stride 1 in the output, which in the input.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ class Box:
 
 
 def normalize(axes: Iterable[Axis]) -> tuple[Axis, ...]:
-    """Outermost first by output stride, without axes of one step, neighbours merged where both sides allow it."""
+    """Outermost first by output stride, without axes of one step, neighbours merged where both sides allow
+    it.
+    """
     kept = sorted((a for a in axes if a.extent != 1), key=lambda a: (-a.out, -a.extent))
     merged: list[Axis] = []
     for axis in kept:
@@ -68,8 +71,8 @@ def aligned_steps(step_bytes: int) -> int:
 class Grid:
     """Tiles of a kernel as a box of indices, outermost first; blocks take whole multiples of `unit` tiles.
 
-    A block runs its tiles in order: what one tile's last store spills behind the tile, the next one overwrites.  So
-    only the borders between blocks must lie at multiples of 32 output bytes.
+    A block runs its tiles in order: what one tile's last store spills behind the tile, the next one
+    overwrites.  So only the borders between blocks must lie at multiples of 32 output bytes.
     """
 
     counts: tuple[int, ...]
@@ -109,7 +112,9 @@ class Grid:
 
 @dataclass(frozen=True)
 class DenseTiles:
-    """Tiles that are runs of dense output rows: the grid, byte strides of its indices, and how rows must end."""
+    """Tiles that are runs of dense output rows: the grid, byte strides of its indices, and how rows must
+    end.
+    """
 
     grid: Grid
     strides: tuple[int, ...]
@@ -143,7 +148,7 @@ def dense_tiles(
     return DenseTiles(Grid(tuple(counts), min(unit, prod(counts))), tuple(strides), exact=True)
 
 
-def fill_blocks(kb: KernelBuilder, to: Ref, value: int, size: int, count: int, step: int = 1) -> None:
+def fill_blocks(kb: KernelBuilder, to: Ref, value: int, size: int, count: int, step: int = 1) -> None:  # noqa: PLR0917
     """Fills `count` blocks, `step` blocks apart, with elements of `size` bytes that have the bits `value`.
 
     Wide elements are filled one 16-bit half at a time under a lane mask.
@@ -167,11 +172,19 @@ def fill_blocks(kb: KernelBuilder, to: Ref, value: int, size: int, count: int, s
             _fill_lanes(kb, to + whole * 8 * step * BLOCK, part, 1, step, lanes)
 
 
-def _fill_lanes(kb: KernelBuilder, to: Ref, part: int, repeat: int, step: int, lanes: range) -> None:
+def _fill_lanes(kb: KernelBuilder, to: Ref, part: int, repeat: int, step: int, lanes: range) -> None:  # noqa: PLR0917
     bits = sum(1 << i for i in lanes)
     low, high = signed_bits(bits & (1 << 64) - 1), signed_bits(bits >> 64)
     kb.op(
-        "vector_dup", "u16", to, value=part, repeat=repeat, dst_blk=step, dst_rep=8 * step, mask_lo=low, mask_hi=high
+        "vector_dup",
+        "u16",
+        to,
+        value=part,
+        repeat=repeat,
+        dst_blk=step,
+        dst_rep=8 * step,
+        mask_lo=low,
+        mask_hi=high,
     )
 
 

@@ -1,11 +1,13 @@
 """Moves inside of rows: pieces of one or several input rows are put together to output rows.
 
-Slices with steps, concatenation and padding at odd columns, resampling, repetition: along the last axis elements go to
-places that no DMA can address.  So 16 rows at a time are turned (`vnchwconv`): an element position becomes a block
-address, [lane][position] → [position][lane], pieces are copied block by block (`copy_ubuf_to_ubuf` with gaps), and the
-result is turned back.  In NC1HWC0 a position (a pixel) is a block already, the turns fall away.
+Slices with steps, concatenation and padding at odd columns, resampling, repetition: along the last axis
+elements go to places that no DMA can address.  So 16 rows at a time are turned (`vnchwconv`): an element
+position becomes a block address, [lane][position] → [position][lane], pieces are copied block by block
+(`copy_ubuf_to_ubuf` with gaps), and the result is turned back.  In NC1HWC0 a position (a pixel) is a block
+already, the turns fall away.
 
-Rows themselves (the axes outside of the last one) are chosen while loading: their axes may step, repeat or resample.
+Rows themselves (the axes outside of the last one) are chosen while loading: their axes may step, repeat or
+resample.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ MAX_BURSTS = 4095
 
 @dataclass(frozen=True)
 class Piece:
-    """Positions `out + i · out_step` of the row come from `src + i · src_step` of input `source`, or its resampling."""
+    """Positions `out + i · out_step` of the row come from `src + i · src_step` of input `source`, or its
+    resampling.
+    """
 
     source: int
     count: int
@@ -52,7 +56,9 @@ class Piece:
 
 @dataclass(frozen=True)
 class Input:
-    """Rows of one input: its row axes (as many as the output has, in output order) and the elements of a row."""
+    """Rows of one input: its row axes (as many as the output has, in output order) and the elements of a
+    row.
+    """
 
     axes: tuple[RowAxis, ...]
     width: int
@@ -65,8 +71,8 @@ class Input:
 class Rowwise:
     """`rows` are the extents of the output's row axes, outermost first; a row has `width` positions.
 
-    `unit` elements move together (a pixel of NC1HWC0: 16 lanes); if they are whole blocks nothing is turned.  `fill` is the bit pattern of
-    positions that no piece covers.
+    `unit` elements move together (a pixel of NC1HWC0: 16 lanes); if they are whole blocks nothing is
+    turned.  `fill` is the bit pattern of positions that no piece covers.
     """
 
     rows: tuple[int, ...]
@@ -113,7 +119,9 @@ class Rowwise:
 
 @dataclass(frozen=True)
 class RowPlan:
-    """A tile takes `steps` of row axis `cut` and everything inside of it; `depth` tiles are in UB at a time."""
+    """A tile takes `steps` of row axis `cut` and everything inside of it; `depth` tiles are in UB at a
+    time.
+    """
 
     cut: int
     steps: int
@@ -236,7 +244,14 @@ class RowwiseEmitter:
                 dma(kb, "copy_ubuf_to_gm", dst, rows.base, 1, length, max_length=longest)
             elif self.tiles.exact:
                 store_separate_rows(
-                    kb, dst, rows, total, self.tile.rows, row_bytes=m.row_bytes, gm_pitch=m.row_bytes, lanes=m.lanes
+                    kb,
+                    dst,
+                    rows,
+                    total,
+                    self.tile.rows,
+                    row_bytes=m.row_bytes,
+                    gm_pitch=m.row_bytes,
+                    lanes=m.lanes,
                 )
             else:
                 store_rows(kb, dst, rows, total, self.tile.rows, row_bytes=m.row_bytes, lanes=m.lanes)
@@ -260,7 +275,9 @@ class RowwiseEmitter:
 
     def _assemble(self, loaded: Sequence[UbRows]) -> UbRows:
         kb, m = self.kb, self.m
-        cells = kb.alloc("ub", self.tile.groups * self.tile.out_cells * BLOCK, self.plan.depth if m.direct else 1)
+        cells = kb.alloc(
+            "ub", self.tile.groups * self.tile.out_cells * BLOCK, self.plan.depth if m.direct else 1
+        )
         self._fill(cells)
         sources = [r.base if m.direct else self._turn(r) for r in loaded]
         for piece in m.pieces:
@@ -335,16 +352,28 @@ class RowwiseEmitter:
                 self._squares(to, of, tile.groups, pitch, 1, lanes * pitch, tile.out_cells)
             return UbRows(out, pitch)
         with kb.loop(tile.groups) as g:
-            to, of = out + kb.linear(0, (g, lanes * pitch * BLOCK)), cells + kb.linear(0, (g, tile.out_cells * BLOCK))
+            to, of = (
+                out + kb.linear(0, (g, lanes * pitch * BLOCK)),
+                cells + kb.linear(0, (g, tile.out_cells * BLOCK)),
+            )
             self._squares(to, of, pitch, pitch, 1, 1, lanes)
         return UbRows(out, pitch)
 
-    def _squares(self, to: Ref, of: Ref, repeat: int, dst_row: int, src_row: int, dst_rep: int, src_rep: int) -> None:
+    def _squares(  # noqa: PLR0917
+        self, to: Ref, of: Ref, repeat: int, dst_row: int, src_row: int, dst_rep: int, src_rep: int
+    ) -> None:
         for start in range(0, repeat, MAX_REPEAT):
             transpose_blocks(
-                self.kb, self.m.lanes, to + start * dst_rep * BLOCK, of + start * src_rep * BLOCK,
-                min(MAX_REPEAT, repeat - start), dst_row=dst_row, src_row=src_row, dst_rep=dst_rep, src_rep=src_rep,
-            )  # fmt: skip
+                self.kb,
+                self.m.lanes,
+                to + start * dst_rep * BLOCK,
+                of + start * src_rep * BLOCK,
+                min(MAX_REPEAT, repeat - start),
+                dst_row=dst_row,
+                src_row=src_row,
+                dst_rep=dst_rep,
+                src_rep=src_rep,
+            )
 
     # ----------------------------------------------------------------------------------------- pieces
     def _fill(self, cells: Ref) -> None:
@@ -357,7 +386,9 @@ class RowwiseEmitter:
             fill_blocks(kb, cells, m.fill, m.size, total)
             return
         for half in range(m.size // 2):  # a block holds one half of 16 elements
-            fill_blocks(kb, cells + half * BLOCK, m.fill >> 16 * half & 0xFFFF, 2, total * 2 // m.size, m.size // 2)
+            fill_blocks(
+                kb, cells + half * BLOCK, m.fill >> 16 * half & 0xFFFF, 2, total * 2 // m.size, m.size // 2
+            )
 
     def _copy(self, cells: Ref, source: Ref, piece: Piece) -> None:
         kb, m = self.kb, self.m
@@ -384,9 +415,15 @@ class RowwiseEmitter:
         groups = self.tile.groups
         for start in range(0, groups, MAX_BURSTS):
             dma(
-                self.kb, "copy_ubuf_to_ubuf", to + start * self.tile.out_cells * BLOCK, of + start * src_group * BLOCK,
-                min(MAX_BURSTS, groups - start), length, dst_step=self.tile.out_cells, src_step=src_group,
-            )  # fmt: skip
+                self.kb,
+                "copy_ubuf_to_ubuf",
+                to + start * self.tile.out_cells * BLOCK,
+                of + start * src_group * BLOCK,
+                min(MAX_BURSTS, groups - start),
+                length,
+                dst_step=self.tile.out_cells,
+                src_step=src_group,
+            )
 
     def _strided(self, to: Ref, of: Ref, piece: Piece, src_group: int) -> None:
         kb, q, groups = self.kb, self.m.cells, self.tile.groups
@@ -408,12 +445,20 @@ class RowwiseEmitter:
             )
             for start in range(0, piece.count, MAX_BURSTS):
                 dma(
-                    kb, "copy_ubuf_to_ubuf", here + start * dst_step * BLOCK, there + start * src_step * BLOCK,
-                    min(MAX_BURSTS, piece.count - start), q, dst_step=dst_step, src_step=src_step,
-                )  # fmt: skip
+                    kb,
+                    "copy_ubuf_to_ubuf",
+                    here + start * dst_step * BLOCK,
+                    there + start * src_step * BLOCK,
+                    min(MAX_BURSTS, piece.count - start),
+                    q,
+                    dst_step=dst_step,
+                    src_step=src_step,
+                )
 
     def _repeat(self, to: Ref, of: Ref, count: int, src_group: int) -> None:
-        """One position over and over: what is there already is copied behind itself, twice as much each time."""
+        """One position over and over: what is there already is copied behind itself, twice as much each
+        time.
+        """
         q = self.m.cells
         self._groups(to, of, q, src_group)
         done = 1

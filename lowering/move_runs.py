@@ -1,12 +1,13 @@
 """Moves of straight runs: what is contiguous in the output is contiguous in the input (or a fill).
 
-*Aligned boxes*: runs and output steps are whole 32-byte blocks, so everything is DMA bursts, whatever the order.
+*Aligned boxes*: runs and output steps are whole 32-byte blocks, so everything is DMA bursts, whatever the
+order.
 
-*Long runs* of any length and place.  A run's bytes are shared by all blocks at 32-byte borders of the *output*; the
-source may start at any byte.  A part ends exactly: after its whole blocks one DMA more copies its last 32 bytes (loaded
-from GM at that very byte, so nothing has to be shifted on the core).  Two runs that meet inside of a 32-byte piece must
-be written there by the same block: blocks share out every other run in reverse order, so the end of a run and the
-start of the next are always the same block's.
+*Long runs* of any length and place.  A run's bytes are shared by all blocks at 32-byte borders of the
+*output*; the source may start at any byte.  A part ends exactly: after its whole blocks one DMA more copies
+its last 32 bytes (loaded from GM at that very byte, so nothing has to be shifted on the core).  Two runs
+that meet inside of a 32-byte piece must be written there by the same block: blocks share out every other
+run in reverse order, so the end of a run and the start of the next are always the same block's.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def fill_buffer(kb: KernelBuilder, value: int, size: int, blocks: int) -> Ref:
     return buffer
 
 
-# ----------------------------------------------------------------------------------------------- aligned boxes
+# ----------------------------------------------------------------------------------------------- aligned
+# boxes
 def split_long(boxes: Sequence[Box], size: int) -> list[Box]:
     """Runs longer than a tile become an axis of tiles and a rest."""
     out: list[Box] = []
@@ -58,10 +60,19 @@ def split_long(boxes: Sequence[Box], size: int) -> list[Box]:
             out.append(box)
             continue
         outer = box.axes[:-1]
-        out.append(Box((*outer, Axis(run // most, most, most), Axis(most, 1, 1)), box.out_base, box.src_base, box.source))
+        out.append(
+            Box(
+                (*outer, Axis(run // most, most, most), Axis(most, 1, 1)),
+                box.out_base,
+                box.src_base,
+                box.source,
+            )
+        )
         if run % most:
             done = run // most * most
-            out.append(Box((*outer, Axis(run % most, 1, 1)), box.out_base + done, box.src_base + done, box.source))
+            out.append(
+                Box((*outer, Axis(run % most, 1, 1)), box.out_base + done, box.src_base + done, box.source)
+            )
     return out
 
 
@@ -69,12 +80,16 @@ def box_grid(box: Box, size: int, cores: int) -> tuple[Grid, int]:
     """Grid of a box and the rows of a tile."""
     outer = [a.extent for a in box.axes[:-1]] or [1]
     rows = max(1, min(outer[-1], TILE_BYTES // max(BLOCK, run_bytes(box, size))))
-    while rows > 1 and prod(outer[:-1]) * ceil_div(outer[-1], rows) < 2 * cores and rows * run_bytes(box, size) > 4096:
+    while (
+        rows > 1
+        and prod(outer[:-1]) * ceil_div(outer[-1], rows) < 2 * cores
+        and rows * run_bytes(box, size) > 4096
+    ):
         rows = ceil_div(rows, 2)
     return Grid((*outer[:-1], ceil_div(outer[-1], rows))), rows
 
 
-def emit_aligned(
+def emit_aligned(  # noqa: PLR0917
     kb: KernelBuilder, box: Box, size: int, srcs: Sequence[Ref], dst: Ref, fill: Ref | None, keep: int = 0
 ) -> None:
     """The loop over the tiles of one aligned box; `fill` holds a tile of the fill value.
@@ -90,7 +105,9 @@ def emit_aligned(
         if last.extent % rows:
             count = kb.min(rows, kb.sub(last.extent, first))
         outer = list(zip(axes[:-1], indices[:-1], strict=True))
-        to = dst + kb.linear(box.out_base * size, *((i, a.out * size) for a, i in outer), (first, last.out * size))
+        to = dst + kb.linear(
+            box.out_base * size, *((i, a.out * size) for a, i in outer), (first, last.out * size)
+        )
         if fill is not None and box.source < 0:
             held = UbRows(fill, blocks)
         else:
@@ -101,7 +118,9 @@ def emit_aligned(
             if keep:
                 zero_lanes(kb, raw, keep, size, room)
         pitch = last.out * size if last.extent > 1 else run_bytes(box, size)
-        store_separate_rows(kb, to, held, count, rows, row_bytes=run_bytes(box, size), gm_pitch=pitch, lanes=16)
+        store_separate_rows(
+            kb, to, held, count, rows, row_bytes=run_bytes(box, size), gm_pitch=pitch, lanes=16
+        )
 
 
 def zero_lanes(kb: KernelBuilder, to: Ref, keep: int, size: int, blocks: int) -> None:
@@ -120,13 +139,14 @@ def zero_lanes(kb: KernelBuilder, to: Ref, keep: int, size: int, blocks: int) ->
         kb.op("vector_dup", "u16", to + whole * 8 * BLOCK, value=0, repeat=1, mask_lo=low, mask_hi=high)
 
 
-# --------------------------------------------------------------------------------------------------- long runs
+# --------------------------------------------------------------------------------------------------- long
+# runs
 def long_run_blocks(boxes: Sequence[Box], size: int, soc: Soc) -> int:
     """Blocks that can share the shortest run; 0 when it is too short even for one."""
     return min(soc.cores, min(run_bytes(box, size) for box in boxes) // SHORTEST_PART)
 
 
-def emit_long_runs(
+def emit_long_runs(  # noqa: PLR0917
     kb: KernelBuilder, boxes: Sequence[Box], size: int, srcs: Sequence[Ref], dst: Ref, fill: Ref | None
 ) -> None:
     """All runs of all boxes; box k holds the runs k, k + K … of the output when there are K boxes."""
@@ -148,7 +168,7 @@ def emit_long_runs(
             _share_run(kb, start, run_bytes(box, size), odd, dst, of, fill)
 
 
-def _share_run(
+def _share_run(  # noqa: PLR0917
     kb: KernelBuilder, start: Index, length: int, odd: Index, dst: Ref, of: Ref | None, fill: Ref | None
 ) -> None:
     """This block's part of the run of `length` bytes at output byte `start`."""
@@ -157,7 +177,11 @@ def _share_run(
     part = kb.block_idx
     if kb.blocks > 1:
         turned = kb.sub(kb.blocks - 1, part)
-        part = kb.add(part, kb.mul(kb.value(odd), kb.value(kb.sub(turned, part)))) if not isinstance(odd, int) else (turned if odd else part)
+        part = (
+            kb.add(part, kb.mul(kb.value(odd), kb.value(kb.sub(turned, part))))
+            if not isinstance(odd, int)
+            else (turned if odd else part)
+        )
     shift, count = kb.share(kb.sub(kb.ceil_div(end, BLOCK), first), part, kb.blocks)
     low = kb.max(start, kb.mul(kb.add(first, shift), BLOCK))
     high = kb.min(end, kb.mul(kb.add(kb.add(first, shift), count), BLOCK))
@@ -173,7 +197,7 @@ def _share_run(
     dma(kb, "copy_ubuf_to_gm", dst + kb.linear(0, (last, 1)), held, 1, 1)
 
 
-def _piece(kb: KernelBuilder, of: Ref | None, fill: Ref | None, at: Index, blocks: Index, most: int) -> Ref:
+def _piece(kb: KernelBuilder, of: Ref | None, fill: Ref | None, at: Index, blocks: Index, most: int) -> Ref:  # noqa: PLR0917
     if of is None:
         assert fill is not None
         return fill

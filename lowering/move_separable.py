@@ -1,4 +1,6 @@
-"""Separable maps → work for the generators: boxes where runs are long or aligned, put-together rows elsewhere."""
+"""Separable maps → work for the generators: boxes where runs are long or aligned, put-together rows
+elsewhere.
+"""
 
 from __future__ import annotations
 

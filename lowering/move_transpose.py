@@ -1,31 +1,34 @@
-"""Moves whose neighbours in the output are not neighbours in the input: tiles turned by the transpose instruction.
+"""Moves whose neighbours in the output are not neighbours in the input: tiles turned by the transpose
+instruction.
 
-The input axis with stride 1 is the *column* axis, the output axes inside of it are the *rows*: a tile is loaded as input
-rows (each a run along the column axis), `vnchwconv` turns 16×16 elements per repeat, and a tile is stored as output
-rows (each a run along the row axes).  NC1HWC0 is such a matrix too: its 16 lanes are 16 input rows of H·W numbers.
+The input axis with stride 1 is the *column* axis, the output axes inside of it are the *rows*: a tile is
+loaded as input rows (each a run along the column axis), `vnchwconv` turns 16×16 elements per repeat, and a
+tile is stored as output rows (each a run along the row axes).  NC1HWC0 is such a matrix too: its 16 lanes
+are 16 input rows of H·W numbers.
 
     ND [C, HW] → NC1HWC0:   rows = 16 channels, column = pixels,   output row = 16 lanes of a pixel
     NC1HWC0 → ND [C, HW]:   rows = pixels,      column = 16 lanes, output row = a plane of pixels
     [M, N] → [N, M]:        rows = M,           column = N
 
-Two shapes of tile.  *Dense*: the output rows are whole, one tile is one contiguous run of output, and small matrices
-share a tile.  *Split*: the row axis is cut as well, output rows are stored apart (`tails.store_separate_rows`).
+Two shapes of tile.  *Dense*: the output rows are whole, one tile is one contiguous run of output, and small
+matrices share a tile.  *Split*: the row axis is cut as well, output rows are stored apart
+(`tails.store_separate_rows`).
 
 Elements of 4 and 8 bytes move as 16-bit pieces in three turns, because lane and piece must change places:
-[j][c, h] → [c, h][j lanes] → [j, h][c lanes] → [c][j, h]; each turn writes with the strides the next one needs.
-Bytes have 32 lanes and are turned in four half-block steps (`tails.transpose_blocks`).
-A cast f32 → f16 is done on the loaded rows, f16 → f32 on the turned ones, so that the turn always moves fp16.
+[j][c, h] → [c, h][j lanes] → [j, h][c lanes] → [c][j, h]; each turn writes with the strides the next one
+needs. Bytes have 32 lanes and are turned in four half-block steps (`tails.transpose_blocks`). A cast f32 →
+f16 is done on the loaded rows, f16 → f32 on the turned ones, so that the turn always moves fp16.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
-from ..runtime.soc import Soc
 from .kernel_builder import Index, KernelBuilder, Ref
 from .move_cast import convert
-from .move_problem import Axis, Grid, aligned_steps, signed_bits
+from .move_problem import Axis, signed_bits
+from .move_turn import Plan, TileShape, Transposition, make_grid, needs_exact_ends, rows_aligned
 from .tails import (
     BLOCK,
     MAX_GAP,
@@ -33,248 +36,11 @@ from .tails import (
     UbRows,
     ceil_div,
     dma,
-    is_packed,
     load_rows,
-    pack_unit,
-    scratch_blocks,
     store_rows,
     store_separate_rows,
     transpose_blocks,
 )
-
-MAX_DENSE_BYTES = 2048  # an output row of so many bytes is kept whole: 16 columns of it are a tile of 32 KB
-LANES_16BIT = 16
-
-
-@dataclass(frozen=True)
-class Transposition:
-    """One turn.  `outer` and `rows` are in output order; the last of `rows` has output stride 1.
-
-    `lanes_total`: the rows are the C0 lanes of the last outer axis (C1), and so many channels exist: the others are
-    zeros.  `columns_total`: the columns are those lanes, and only so many output rows exist.
-    """
-
-    outer: tuple[Axis, ...]
-    column: Axis
-    rows: tuple[Axis, ...]
-    size: int  # bytes of an element while it is turned
-    middle: tuple[Axis, ...] = ()  # output axes between column and rows that a tile does not span
-    src_size: int = 0
-    out_size: int = 0
-    out_base: int = 0
-    src_base: int = 0
-    lanes_total: int = 0
-    columns_total: int = 0
-
-    @property
-    def lanes(self) -> int:
-        return BLOCK if self.size == 1 else LANES_16BIT
-
-    @property
-    def pieces(self) -> int:
-        """16-bit pieces per element."""
-        return max(1, self.size // 2)
-
-    @property
-    def row_count(self) -> int:
-        return prod(a.extent for a in self.rows)
-
-    @property
-    def fits_dense(self) -> bool:
-        """Whole output rows fit a tile of the fewest columns."""
-        return self.row_count <= max_dense_rows(self.size)
-
-    @property
-    def casts_in(self) -> bool:
-        return self.src_size not in (0, self.size)
-
-    @property
-    def casts_out(self) -> bool:
-        return self.out_size not in (0, self.size)
-
-    @property
-    def gm_in(self) -> int:
-        return self.src_size or self.size
-
-    @property
-    def gm_out(self) -> int:
-        return self.out_size or self.size
-
-
-def max_dense_rows(size: int) -> int:
-    """Elements of an output row that a dense tile may hold whole."""
-    return MAX_DENSE_BYTES // max(2, size)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Sizes of a tile: `batch` steps of the last outer axis (whole matrices), `columns` columns, `split` rows (0: all)."""
-
-    batch: int
-    columns: int
-    split: int = 0
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """A plan's tile in UB, in blocks."""
-
-    rows: int  # input rows, a multiple of the lanes
-    in_pitch: int
-    gm_in_pitch: int  # blocks of a loaded row (the same without cast)
-    out_rows: int
-    out_pitch: int
-    out_bytes: int  # of an output row in GM
-
-    @staticmethod
-    def of(t: Transposition, plan: Plan) -> _Shape:
-        count = plan.split or t.row_count
-        rows = ceil_div(count, t.lanes) * t.lanes
-        columns = ceil_div(plan.columns, t.lanes) * t.lanes
-        spill = t.lanes if plan.columns % t.lanes else 0  # the last column group writes behind the matrix
-        needed = plan.batch * plan.columns + spill if plan.batch > 1 else columns
-        row_bytes = count * t.gm_out
-        if is_packed(row_bytes, t.lanes) and not plan.split:
-            needed = ceil_div(needed, pack_unit(t.lanes)) * pack_unit(t.lanes)
-        return _Shape(
-            rows,
-            ceil_div(plan.columns * t.size, BLOCK),
-            ceil_div(plan.columns * t.gm_in, BLOCK),
-            ceil_div(needed, t.lanes) * t.lanes,
-            rows * t.size // BLOCK,
-            row_bytes,
-        )
-
-    def ub_blocks(self, t: Transposition, plan: Plan) -> int:
-        taken = 2 * plan.batch * self.rows * self.gm_in_pitch
-        taken += self.out_depth(t, plan) * self.out_rows * self.out_pitch
-        if t.casts_in:
-            taken += plan.batch * self.rows * self.in_pitch
-        if t.casts_out:
-            taken += self.wide_rows(t, plan) * ceil_div(self.out_bytes, BLOCK) * 2
-        if t.pieces > 1:
-            taken += 2 * (self.rows + t.lanes) * ceil_div(plan.columns, t.lanes) * t.size * t.lanes // BLOCK
-        separate = bool(plan.split)
-        most = plan.batch * plan.columns
-        return taken + scratch_blocks(self.out_bytes, most, t.lanes, separate=separate)
-
-
-    def wide_rows(self, t: Transposition, plan: Plan) -> int:
-        """Rows of the buffer that holds cast output rows."""
-        unit = pack_unit(t.lanes) if is_packed(self.out_bytes, t.lanes) and not plan.split else t.lanes
-        return ceil_div(plan.batch * plan.columns, unit) * unit
-
-    def out_depth(self, t: Transposition, plan: Plan) -> int:
-        """Two tiles of output rows, unless the vector unit itself reads them."""
-        return 1 if t.casts_out or (is_packed(self.out_bytes, t.lanes) and not plan.split) else 2
-
-
-def is_dense(t: Transposition) -> bool:
-    """Output rows follow one another without gaps, in the order of the loops."""
-    return not t.middle and t.column.out == t.row_count
-
-
-def choose_plan(t: Transposition, soc: Soc) -> Plan:
-    """Largest tile that fits UB twice and leaves every core two tiles."""
-    room = soc.core.buffers["ub"].size * 15 // 16 // BLOCK
-    wanted = 2 * soc.cores
-    best: tuple[int, Plan] | None = None
-    for plan in _candidates(t):
-        shape = _Shape.of(t, plan)
-        if shape.ub_blocks(t, plan) > room or not _encodable(t, shape):
-            continue
-        total = min(wanted, make_grid(t, plan).parallel)
-        if best is None or total > best[0]:
-            best = total, plan
-        if total >= wanted or plan.batch * plan.columns * shape.out_bytes <= 64 * BLOCK:
-            break
-    if best is None:
-        raise ValueError(f"no tile of {t} fits")
-    return best[1]
-
-
-def _encodable(t: Transposition, shape: _Shape) -> bool:
-    """Strides and repeat counts within the fields of vnchwconv."""
-    return shape.rows // t.lanes <= MAX_REPEAT and shape.out_rows * shape.out_pitch < MAX_GAP
-
-
-def _candidates(t: Transposition) -> list[Plan]:
-    """Larger tiles first."""
-    columns, plans = t.column.extent, list[Plan]()
-    whole = is_dense(t) and t.fits_dense
-    if whole and t.outer and t.outer[-1].out == columns * t.row_count <= 1 << 14:
-        unit = aligned_steps(t.outer[-1].out * t.gm_out)
-        batch = t.outer[-1].extent
-        while batch > 1:
-            plans.append(Plan(batch, columns))
-            batch = ceil_div(ceil_div(batch, 2), unit) * unit if batch > unit else 1
-    step = max(t.lanes, BLOCK // t.gm_in)
-    cuts = [columns] if columns <= 4096 else []
-    cut = 2048
-    while cut >= step:
-        if cut < columns:
-            cuts.append(cut)
-        cut = cut * 3 // 4 // step * step if cut > step else 0
-    row, axes = t.rows[-1].extent, len(t.rows)
-    if whole:
-        plans += [Plan(1, c) for c in cuts]
-        if not _aligned(t) or axes > 1:
-            return plans
-    if axes > 1:
-        return [Plan(1, c, t.row_count) for c in cuts if c <= 512]
-    splits = [row] if row <= 256 else [s for s in (256, 224, 192, 160, 128, 112, 96, 64, 48, 32, 16) if s <= row]
-    pairs = [Plan(1, c, s) for c in cuts for s in splits if c <= 512]
-    return plans + sorted(pairs, key=lambda p: -p.columns * p.split / (1 + abs(p.columns - p.split) / 256))
-
-
-def _aligned(t: Transposition) -> bool:
-    """All output rows start at whole blocks."""
-    strides = [a.out for a in (*t.outer, t.column, *t.middle)]
-    return all(s * t.gm_out % BLOCK == 0 for s in (*strides, t.out_base, t.row_count))
-
-
-def make_grid(t: Transposition, plan: Plan) -> Grid:
-    """Tile indices: outer axes, middle axes, column tiles, row tiles."""
-    outer = [a.extent for a in t.outer]
-    if plan.batch > 1:
-        outer[-1] = ceil_div(outer[-1], plan.batch)
-    column_tiles = ceil_div(t.column.extent, plan.columns)
-    if not plan.split:
-        counts = (*outer, column_tiles)
-        return Grid(counts, 1 if _starts_aligned(t, plan) else prod(counts))
-    middle = [a.extent for a in t.middle]
-    counts = (*outer, *middle, column_tiles, ceil_div(t.row_count, plan.split))
-    if _aligned(t):
-        return Grid(counts)
-    unit = counts[-1] * column_tiles * prod(middle)
-    for axis, count in reversed(list(zip(t.outer, outer, strict=True))):
-        if axis.out * t.gm_out % BLOCK == 0:
-            return Grid(counts, unit)
-        unit *= count
-    return Grid(counts, unit)
-
-
-def _starts_aligned(t: Transposition, plan: Plan) -> bool:
-    """Every dense tile begins at a whole block; else a store may spill behind the tile, and one block does all."""
-    steps = [a.out for a in t.outer]
-    if steps:
-        steps[-1] *= plan.batch
-    if plan.columns < t.column.extent:
-        steps.append(plan.columns * t.row_count)
-    return all(s * t.gm_out % BLOCK == 0 for s in (*steps, t.out_base))
-
-
-def _needs_exact_ends(t: Transposition, plan: Plan) -> bool:
-    """Blocks meet behind tiles whose last row does not end a period of `tails.row_period`."""
-    shape = _Shape.of(t, plan)
-    if shape.out_bytes % BLOCK == 0 or is_packed(shape.out_bytes, t.lanes) or make_grid(t, plan).parallel == 1:
-        return False
-    counts = [plan.batch * plan.columns, t.column.extent % plan.columns]
-    if plan.batch > 1:
-        counts.append(t.outer[-1].extent % plan.batch * t.column.extent)
-    if t.columns_total:
-        counts.append(t.columns_total % t.column.extent)
-    return any(count % t.lanes for count in counts)
 
 
 class TransposeEmitter:
@@ -282,7 +48,7 @@ class TransposeEmitter:
 
     def __init__(self, kb: KernelBuilder, t: Transposition, plan: Plan, src: Ref, dst: Ref) -> None:
         self.kb, self.t, self.plan = kb, t, plan
-        self.shape = _Shape.of(t, plan)
+        self.shape = TileShape.of(t, plan)
         self.src, self.dst = src, dst
         self.grid = make_grid(t, plan)
 
@@ -308,7 +74,9 @@ class TransposeEmitter:
         last = outer[-1] if outer else 0
         valid = self._valid_rows(last, batch)
         lanes, geometry = self._load(src, t.rows, columns, batch, valid)
-        out = kb.alloc("ub", self.shape.out_rows * self.shape.out_pitch * BLOCK, self.shape.out_depth(t, plan))
+        out = kb.alloc(
+            "ub", self.shape.out_rows * self.shape.out_pitch * BLOCK, self.shape.out_depth(t, plan)
+        )
         self._turn(out, lanes, geometry)
         self._zero_lanes(out, last)
         count: Index = columns if plan.batch == 1 else kb.mul(batch, t.column.extent)
@@ -317,7 +85,7 @@ class TransposeEmitter:
             count = kb.min(count, kb.sub(t.columns_total, kb.add(kb.mul(last, t.column.extent), column)))
         rows = self._cast_out(out, count)
         row_bytes = self.shape.out_bytes
-        if _needs_exact_ends(t, plan):
+        if needs_exact_ends(t, plan):
             store_separate_rows(
                 kb, dst, rows, count, most, row_bytes=row_bytes, gm_pitch=row_bytes, lanes=t.lanes
             )
@@ -330,16 +98,20 @@ class TransposeEmitter:
         column = kb.mul(ci, plan.columns)
         columns = _rest(kb, plan.columns, t.column.extent, column)
         row = kb.mul(ri, plan.split)
-        whole_rows = _aligned(t)
+        whole_rows = rows_aligned(t)
         if t.row_count % plan.split and not whole_rows:
-            row = kb.min(row, t.row_count - plan.split)  # the last tile overlaps: rows end exactly where they must
+            row = kb.min(
+                row, t.row_count - plan.split
+            )  # the last tile overlaps: rows end exactly where they must
         count = _rest(kb, plan.split, t.row_count, row) if whole_rows else plan.split
         axes = (*t.outer, *t.middle, t.column, t.rows[-1])
         src, dst = self._addresses(list(zip(axes, (*fixed, column, row), strict=True)))
         last = fixed[len(t.outer) - 1] if t.outer else 0
         loaded = (*t.rows[:-1], replace(t.rows[-1], extent=plan.split) if len(t.rows) == 1 else t.rows[-1])
         lanes, geometry = self._load(src, loaded, columns, 1, count)
-        out = kb.alloc("ub", self.shape.out_rows * self.shape.out_pitch * BLOCK, self.shape.out_depth(t, plan))
+        out = kb.alloc(
+            "ub", self.shape.out_rows * self.shape.out_pitch * BLOCK, self.shape.out_depth(t, plan)
+        )
         self._turn(out, lanes, geometry)
         stored: Index = columns
         if t.columns_total:
@@ -398,7 +170,7 @@ class TransposeEmitter:
         lane, group, matrix = (step // scale * shape.in_pitch for step in geometry)
         return cast, (lane, group, matrix)
 
-    def _load_matrices(
+    def _load_matrices(  # noqa: PLR0917
         self, raw: Ref, src: Ref, axes: tuple[Axis, ...], blocks: Index, batch: Index, valid: Index
     ) -> tuple[int, int, int]:
         kb, t, shape, plan = self.kb, self.t, self.shape, self.plan
@@ -424,7 +196,10 @@ class TransposeEmitter:
             )  # fmt: skip
             return natural
         with kb.loop(batch) as o:
-            to, of = raw + kb.linear(0, (o, shape.rows * pitch * BLOCK)), src + kb.linear(0, (o, step * t.gm_in))
+            to, of = (
+                raw + kb.linear(0, (o, shape.rows * pitch * BLOCK)),
+                src + kb.linear(0, (o, step * t.gm_in)),
+            )
             here = kb.min(count, kb.sub(valid, kb.mul(o, count))) if t.lanes_total else count
             lane, group, _ = self._load_matrix(to, of, axes, blocks, here)
         return lane, group, shape.rows * pitch
@@ -443,7 +218,10 @@ class TransposeEmitter:
             return natural if held.phases == 1 else (held.phase_step, pitch, self.shape.rows * pitch)
         outer, inner = axes[0], prod(a.extent for a in axes[1:])
         with kb.loop(outer.extent) as i:
-            to, of = raw + kb.linear(0, (i, inner * pitch * BLOCK)), src + kb.linear(0, (i, outer.src * t.gm_in))
+            to, of = (
+                raw + kb.linear(0, (i, inner * pitch * BLOCK)),
+                src + kb.linear(0, (i, outer.src * t.gm_in)),
+            )
             if len(axes) > 2:
                 self._load_matrix(to, of, axes[1:], blocks, inner)
             elif row.src * t.gm_in % BLOCK == 0:
@@ -453,7 +231,10 @@ class TransposeEmitter:
                 )  # fmt: skip
             else:
                 with kb.loop(row.extent) as r:
-                    one, start = to + kb.linear(0, (r, pitch * BLOCK)), of + kb.linear(0, (r, row.src * t.gm_in))
+                    one, start = (
+                        to + kb.linear(0, (r, pitch * BLOCK)),
+                        of + kb.linear(0, (r, row.src * t.gm_in)),
+                    )
                     dma(kb, "copy_gm_to_ubuf", one, start, 1, blocks, max_length=pitch)
         return natural
 
@@ -471,8 +252,8 @@ class TransposeEmitter:
     def _turn_once(self, out: Ref, rows: Ref, geometry: tuple[int, int, int]) -> None:
         """(matrix, lane group, column group) nest; the longest of the three is the repeat.
 
-        The last column group may write rows behind its matrix: the next matrix is turned later, or, when the repeat
-        runs over matrices, column groups go backwards.
+        The last column group may write rows behind its matrix: the next matrix is turned later, or, when
+        the repeat runs over matrices, column groups go backwards.
         """
         kb, t, plan, shape = self.kb, self.t, self.plan, self.shape
         lane, group, matrix = geometry
@@ -517,9 +298,7 @@ class TransposeEmitter:
             for h in range(q):
                 of = first + kb.linear(h * BLOCK, (c, 16 * q * BLOCK))
                 to = second + kb.linear(h * BLOCK, (c, by_column * BLOCK))
-                transpose_blocks(
-                    kb, 16, to, of, groups, dst_row=q, src_row=q, dst_rep=16 * q, src_rep=by_row
-                )
+                transpose_blocks(kb, 16, to, of, groups, dst_row=q, src_row=q, dst_rep=16 * q, src_rep=by_row)
             to = out + kb.linear(0, (c, 16 * shape.out_pitch * BLOCK))
             transpose_blocks(
                 kb, 16, to, second + kb.linear(0, (c, by_column * BLOCK)), by_column // 16,
@@ -585,7 +364,9 @@ class TransposeEmitter:
         wide = kb.alloc("ub", shape.wide_rows(t, self.plan) * pitch * BLOCK, depth=2)
         with kb.loop(count) as r:
             to, of = wide + kb.linear(0, (r, pitch * BLOCK)), out + kb.linear(0, (r, shape.out_pitch * BLOCK))
-            convert(kb, "f162f32", to, of, elements if width is None else width, elements, dst_size=4, src_size=2)
+            convert(
+                kb, "f162f32", to, of, elements if width is None else width, elements, dst_size=4, src_size=2
+            )
         return UbRows(wide, pitch)
 
 
@@ -594,37 +375,3 @@ def _rest(kb: KernelBuilder, tile: int, total: int, start: Index) -> Index:
     if total % tile == 0:
         return tile
     return min(tile, total - start) if isinstance(start, int) else kb.min(tile, kb.sub(total, start))
-
-
-def as_transposition(axes: tuple[Axis, ...], size: int, out_base: int = 0, src_base: int = 0) -> Transposition | None:
-    """The turn that a normalized box of axes asks for; None where the innermost output axis has input stride 1."""
-    at = next((i for i, a in enumerate(axes) if a.src == 1), None)
-    if at is None or at == len(axes) - 1 or axes[-1].out != 1:
-        return None
-    return _around(axes[:at], axes[at], axes[at + 1 :], size, out_base, src_base)
-
-
-def as_single_column(axes: tuple[Axis, ...], size: int, out_base: int = 0, src_base: int = 0) -> Transposition | None:
-    """A box without input stride 1, as a turn of one column: a row of 32 bytes is loaded for each element."""
-    last = axes[-1]
-    return _around(axes[:-1], Axis(1, last.extent, 1), (last,), size, out_base, src_base)
-
-
-def _around(
-    outer: tuple[Axis, ...], column: Axis, rows: tuple[Axis, ...], size: int, out_base: int, src_base: int
-) -> Transposition | None:
-    """Row axes that do not fit a tile become loops, the outermost one that fits in part is cut in two."""
-    most, middle = max_dense_rows(size), list[Axis]()
-    if any(a.src <= 0 for a in rows):
-        return None
-    while len(rows) > 1 and prod(a.extent for a in rows) > most:
-        first, rows = rows[0], rows[1:]
-        room = most // prod(a.extent for a in rows)
-        part = max((d for d in range(1, room + 1) if first.extent % d == 0), default=1)
-        middle.append(Axis(first.extent // part, first.out * part, first.src * part))
-        if part > 1:
-            rows = (Axis(part, first.out, first.src), *rows)
-            break
-    if middle and prod(a.extent for a in rows) * size < BLOCK:
-        return None
-    return Transposition(outer, column, rows, size, tuple(middle), out_base=out_base, src_base=src_base)

@@ -1,39 +1,43 @@
 """Rows whose byte length is not a multiple of 32: the one place that knows how to load, pack and store them.
 
-A DMA of the coupled cores (310, 310P, 910) moves whole 32-byte blocks.  The GM side may start at any byte, the UB side
-only at a multiple of 32, and the gaps between bursts are whole blocks on both sides [davinci.md §3.1].  So rows of 225
-fp16 numbers (450 bytes) cannot be loaded by one instruction: but rows r, r+16, r+32 … are 16·450 bytes apart, which
-*is* whole blocks, whatever the width.  Rows are therefore moved in *phases*: phase p moves rows p, p+P, p+2P …
+A DMA of the coupled cores (310, 310P, 910) moves whole 32-byte blocks.  The GM side may start at any byte,
+the UB side only at a multiple of 32, and the gaps between bursts are whole blocks on both sides [davinci.md
+§3.1].  So rows of 225 fp16 numbers (450 bytes) cannot be loaded by one instruction: but rows r, r+16, r+32
+… are 16·450 bytes apart, which *is* whole blocks, whatever the width.  Rows are therefore moved in
+*phases*: phase p moves rows p, p+P, p+2P …
 
-Loading.  Reading past a row is harmless (every tensor has 32 spare bytes, D8).  `load_rows` brings each row to a UB
-address of its own; with phases the rows lie phase after phase (`UbRows.phases`), so that the loads of two phases touch
-separate bytes and need no barrier between them.
+Loading.  Reading past a row is harmless (every tensor has 32 spare bytes, D8).  `load_rows` brings each row
+to a UB address of its own; with phases the rows lie phase after phase (`UbRows.phases`), so that the loads
+of two phases touch separate bytes and need no barrier between them.
 
-Storing.  A store must not write bytes that another block owns (D6), so nobody may run past the end of a row into
-something that is already there.  `store_rows` takes dense rows (a run of `row_bytes`·count bytes in GM) and picks
+Storing.  A store must not write bytes that another block owns (D6), so nobody may run past the end of a row
+into something that is already there.  `store_rows` takes dense rows (a run of `row_bytes`·count bytes in
+GM) and picks
 
 * whole blocks: one DMA;
-* *packed*: short rows (`PACKED_BLOCKS`) are packed in UB first.  The transpose instruction makes an element position a block
-  address: [lane][row, element] → [row, element][lane], drop the surplus blocks, transpose back.  Needs lanes² rows per
-  tile (`pack_unit`), surplus ones may hold anything;
-* *ordered*: phases in rising order; the surplus of a row is overwritten by the row after it, the overlapping extents
-  make the sync pass put `pipe_barrier(MTE3)` between them.  The last phase would spoil the first one, so its rows end
-  with a block of their own that holds exactly their last 32 bytes (`row_ends`, again two transposes).
+* *packed*: short rows (`PACKED_BLOCKS`) are packed in UB first.  The transpose instruction makes an element
+  position a block address: [lane][row, element] → [row, element][lane], drop the surplus blocks, transpose
+  back.  Needs lanes² rows per tile (`pack_unit`), surplus ones may hold anything;
+* *ordered*: phases in rising order; the surplus of a row is overwritten by the row after it, the
+  overlapping extents make the sync pass put `pipe_barrier(MTE3)` between them.  The last phase would spoil
+  the first one, so its rows end with a block of their own that holds exactly their last 32 bytes
+  (`row_ends`, again two transposes).
 
-`store_separate_rows` writes rows with foreign bytes between them (a column range of a wider tensor): every row ends with
-such a block.  Rows must be at least 32 bytes long there.
+`store_separate_rows` writes rows with foreign bytes between them (a column range of a wider tensor): every
+row ends with such a block.  Rows must be at least 32 bytes long there.
 
 How to use it:
 
     rows = load_rows(kb, buffer, x + offset, count, blocks=8, gm_pitch=225 * 2, max_rows=256, lanes=16)
     store_rows(kb, y + offset, rows, count, 256, row_bytes=450, lanes=16)
 
-* `lanes` is 32 / element size for 1- and 2-byte elements, and 16 for wider ones (they are moved as 16-bit halves).
-* In `store_rows` the destination offset must be a multiple of 32 bytes, and `count` a multiple of `row_period(row_bytes, lanes)`
-  except where the rows end with the tensor: there the surplus falls into the spare bytes.  So split work between blocks
-  and tiles at multiples of `row_period` rows.
-* UB rows hold at least `ceil(row_bytes / 32)` blocks each; what lies behind a row in its last block may be undefined.
-  The buffer has room for a whole multiple of `lanes` rows.
+* `lanes` is 32 / element size for 1- and 2-byte elements, and 16 for wider ones (they are moved as 16-bit
+  halves).
+* In `store_rows` the destination offset must be a multiple of 32 bytes, and `count` a multiple of
+  `row_period(row_bytes, lanes)` except where the rows end with the tensor: there the surplus falls into the
+  spare bytes.  So split work between blocks and tiles at multiples of `row_period` rows.
+* UB rows hold at least `ceil(row_bytes / 32)` blocks each; what lies behind a row in its last block may be
+  undefined. The buffer has room for a whole multiple of `lanes` rows.
 * `scratch_blocks` says how much UB `store_rows` allocates on its own.
 """
 
@@ -56,7 +60,9 @@ def ceil_div(a: int, b: int) -> int:
 
 
 def row_period(row_bytes: int, lanes: int) -> int:
-    """Rows at whose multiples dense rows may be cut between blocks and tiles: the byte offset is whole blocks there."""
+    """Rows at whose multiples dense rows may be cut between blocks and tiles: the byte offset is whole
+    blocks there.
+    """
     return 1 if row_bytes % BLOCK == 0 else lanes
 
 
@@ -80,7 +86,7 @@ class UbRows:
         return self.per_phase * self.pitch
 
 
-def dma(
+def dma(  # noqa: PLR0917
     kb: KernelBuilder, mnemonic: str, dst: Ref, src: Ref, bursts: Index, length: Index, *,
     dst_step: Index = 0, src_step: Index = 0, max_bursts: int = 0, max_length: int = 0,
 ) -> None:  # fmt: skip
@@ -113,10 +119,11 @@ def transpose_blocks(
     kb: KernelBuilder, lanes: int, dst: Ref, src: Ref, repeat: Index, *,
     dst_row: int, src_row: int, dst_rep: int = 0, src_rep: int = 0, max_repeat: int = 0,
 ) -> None:  # fmt: skip
-    """`lanes`×`lanes` transposes: source row i is the block at i·src_row, destination row j the block at j·dst_row.
+    """`lanes`×`lanes` transposes: source row i is the block at i·src_row, destination row j the block at
+    j·dst_row.
 
-    With 1-byte elements a block has 32 lanes and the instruction moves a quarter of the square at a time: 16 source rows
-    and half of each block.
+    With 1-byte elements a block has 32 lanes and the instruction moves a quarter of the square at a time:
+    16 source rows and half of each block.
     """
     limits = {"repeat": max_repeat or MAX_REPEAT}
     if lanes == 16:
@@ -125,7 +132,8 @@ def transpose_blocks(
             dst_rep=dst_rep, src_rep=src_rep, dst_row_stride=dst_row, src_row_stride=src_row,
         )  # fmt: skip
         return
-    # The upper half first: where its destination rows lie behind a matrix, the next matrix is written over them.
+    # The upper half first: where its destination rows lie behind a matrix, the next matrix is written over
+    # them.
     for column in (1, 0):  # half of a source block: 16 destination rows
         for row in (0, 1):  # 16 source rows: half of a destination block
             to, of = dst + column * 16 * dst_row * BLOCK, src + row * 16 * src_row * BLOCK
@@ -136,14 +144,25 @@ def transpose_blocks(
 
 
 def load_phases(gm_pitch: int, max_rows: int, lanes: int) -> int:
-    """Phases that `load_rows` uses: 1 or `lanes`, so that lanes of a transpose are evenly spaced in UB either way."""
+    """Phases that `load_rows` uses: 1 or `lanes`, so that lanes of a transpose are evenly spaced in UB
+    either way.
+    """
     return 1 if gm_pitch % BLOCK == 0 or max_rows == 1 else lanes
 
 
 def load_rows(
-    kb: KernelBuilder, dst: Ref, src: Ref, rows: Index, *, blocks: Index, gm_pitch: int, max_rows: int, lanes: int,
-    ub_pitch: int = 0, max_blocks: int = 0,
-) -> UbRows:  # fmt: skip
+    kb: KernelBuilder,
+    dst: Ref,
+    src: Ref,
+    rows: Index,
+    *,
+    blocks: Index,
+    gm_pitch: int,
+    max_rows: int,
+    lanes: int,
+    ub_pitch: int = 0,
+    max_blocks: int = 0,
+) -> UbRows:
     """Loads `rows` rows of `blocks` blocks, `gm_pitch` bytes apart, into UB rows of `ub_pitch` blocks.
 
     `dst` must hold `ceil(max_rows / lanes)·lanes` rows when the rows come in phases.
@@ -175,7 +194,7 @@ def load_rows(
     return out
 
 
-def _load_single_rows(
+def _load_single_rows(  # noqa: PLR0917
     kb: KernelBuilder, out: UbRows, src: Ref, rows: Index, blocks: Index, gm_pitch: int, widest: int
 ) -> None:
     with kb.loop(rows) as r:
@@ -215,7 +234,7 @@ def store_rows(
         _store_ordered(kb, dst, rows, count, max_count, row_bytes, lanes)
 
 
-def _store_whole(
+def _store_whole(  # noqa: PLR0917
     kb: KernelBuilder, dst: Ref, rows: UbRows, count: Index, most: int, row_bytes: int, gm_pitch: int
 ) -> None:
     blocks = row_bytes // BLOCK
@@ -225,9 +244,17 @@ def _store_whole(
     _store_phases(kb, dst, rows, count, most, gm_pitch, blocks, rows.phases, min(rows.phases, most))
 
 
-def _store_phases(
-    kb: KernelBuilder, dst: Ref, rows: UbRows, count: Index, most: int, gm_pitch: int, blocks: int, phases: int, trips: int,
-) -> None:  # fmt: skip
+def _store_phases(  # noqa: PLR0917
+    kb: KernelBuilder,
+    dst: Ref,
+    rows: UbRows,
+    count: Index,
+    most: int,
+    gm_pitch: int,
+    blocks: int,
+    phases: int,
+    trips: int,
+) -> None:
     """Phases 0 … trips-1 of `phases`, `blocks` of each row."""
     step = phases * gm_pitch // BLOCK
     if most > phases and step - blocks > MAX_GAP:
@@ -250,7 +277,7 @@ def _store_phases(
         )
 
 
-def _store_single_rows(
+def _store_single_rows(  # noqa: PLR0917
     kb: KernelBuilder, dst: Ref, rows: UbRows, count: Index, gm_pitch: int, blocks: int
 ) -> None:
     with kb.loop(count) as r:
@@ -262,8 +289,8 @@ def _store_single_rows(
 def row_ends(kb: KernelBuilder, rows: UbRows, most: int, *, row_bytes: int, lanes: int) -> Ref:
     """One block per UB row, in the order of the rows in UB, with the row's last 32 bytes.
 
-    The two blocks that hold them are transposed (element position becomes block address), then the right `lanes`
-    positions are transposed back.
+    The two blocks that hold them are transposed (element position becomes block address), then the right
+    `lanes` positions are transposed back.
     """
     total = most if rows.phases == 1 else rows.phases * rows.per_phase
     groups = ceil_div(total, lanes)
@@ -280,7 +307,7 @@ def row_ends(kb: KernelBuilder, rows: UbRows, most: int, *, row_bytes: int, lane
     return ends
 
 
-def _store_ordered(
+def _store_ordered(  # noqa: PLR0917
     kb: KernelBuilder, dst: Ref, rows: UbRows, count: Index, most: int, row_bytes: int, lanes: int
 ) -> None:
     period = lanes
@@ -319,9 +346,11 @@ def store_separate_rows(
     gm_pitch: int,
     lanes: int,
 ) -> None:
-    """Stores `count` rows of `row_bytes` ≥ 32 bytes that are `gm_pitch` bytes apart, without touching what is between.
+    """Stores `count` rows of `row_bytes` ≥ 32 bytes that are `gm_pitch` bytes apart, without touching what
+    is between.
 
-    `rows` must be one sequence of UB rows for `ceil(max_count / lanes)·lanes` rows; any destination offset is allowed.
+    `rows` must be one sequence of UB rows for `ceil(max_count / lanes)·lanes` rows; any destination offset
+    is allowed.
     """
     if row_bytes < BLOCK:
         raise ValueError(f"separate rows need at least {BLOCK} bytes, got {row_bytes}")
@@ -343,7 +372,8 @@ def store_separate_rows(
 def pack_rows(kb: KernelBuilder, rows: UbRows, max_count: int, *, row_bytes: int, lanes: int) -> Ref:
     """Packs short rows without gaps: UB rows for whole multiples of `pack_unit(lanes)` → one dense run.
 
-    Lane l takes `per_lane` neighbouring rows; a position of the exploded copy is one element of each of the lanes.
+    Lane l takes `per_lane` neighbouring rows; a position of the exploded copy is one element of each of the
+    lanes.
     """
     per_lane = ceil_div(max_count, pack_unit(lanes)) * lanes
     blocks, elements = ceil_div(row_bytes, BLOCK), row_bytes * lanes // BLOCK
@@ -372,7 +402,7 @@ def pack_rows(kb: KernelBuilder, rows: UbRows, max_count: int, *, row_bytes: int
     return packed
 
 
-def _explode(kb: KernelBuilder, rows: UbRows, exploded: Ref, per_lane: int, blocks: int, lanes: int) -> None:
+def _explode(kb: KernelBuilder, rows: UbRows, exploded: Ref, per_lane: int, blocks: int, lanes: int) -> None:  # noqa: PLR0917
     """[lane][row][block] → [row][element][lane]."""
     pitch, square = rows.pitch, lanes * BLOCK
     if rows.phases == 1:

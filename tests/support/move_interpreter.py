@@ -1,8 +1,9 @@
-"""Runs a davinci kernel straight from IR, before any pass: buffers are fresh (and poisoned) at each `davinci.alloc`.
+"""Runs a davinci kernel straight from IR, before any pass: buffers are fresh (and poisoned) at each
+`davinci.alloc`.
 
-Only what the move generator emits is known.  Besides the bytes it checks what the machine's rules say about them:
-undefined bytes must not be computed with, a store stays inside the tensor and its spare bytes, and two blocks never
-write the same 32-byte piece of a tensor.
+Only what the move generator emits is known.  Besides the bytes it checks what the machine's rules say about
+them: undefined bytes must not be computed with, a store stays inside the tensor and its spare bytes, and
+two blocks never write the same 32-byte piece of a tensor.
 """
 
 from __future__ import annotations
@@ -11,12 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from ascend_mlir.dialects.davinci import AllocOp, BlockIdxOp, KernelOp, OffsetOp
+from ascend_mlir.dialects.davinci_instruction import InstructionOp
 from numpy.typing import NDArray
 from xdsl.dialects import arith, scf
 from xdsl.ir import Block, Operation, SSAValue
-
-from ascend_mlir.dialects.davinci import AllocOp, BlockIdxOp, KernelOp, OffsetOp
-from ascend_mlir.dialects.davinci_instruction import InstructionOp
 
 Bytes = NDArray[np.uint8]
 SPARE = 32
@@ -134,14 +134,14 @@ class _Machine:
         places = [
             (env[base], offset if isinstance(offset, int) else env[offset]) for base, offset in op.addresses
         ]
-        static = {k: v for k, v in values.items()}
+        static = dict(values)
         from ascend_mlir.runtime.isa.extents import extents
 
         real, declared = extents(op.row, op.dtype.data, static), op.extents()
         for (memory, offset), used, limit in zip(places, real, declared, strict=True):
             assert used <= limit, f"{op.name}: touches {used} bytes, declares {limit}: {values}"
             if used:
-                assert 0 <= offset and offset + used <= memory.data.size, (
+                assert offset >= 0 and offset + used <= memory.data.size, (
                     f"{op.name}: {offset}+{used} of {memory.data.size}"
                 )
             if memory.owner is None and memory.size == 0:

@@ -51,7 +51,7 @@ def run(op, inputs, expected, soc_name, most=None):
     return out
 
 
-def check_format(shape, source, result, soc_name, dtypes=("f16", "f16"), most=None):
+def check_format(shape, source, result, soc_name, dtypes=("f16", "f16"), most=None):  # noqa: PLR0917
     x = random(shape, dtypes[0])
     src, expected = source.pack(x), result.pack(x.astype(numpy_dtype(dtypes[1])))
     if source.format is Format.NHWC:
@@ -70,7 +70,7 @@ def check_format(shape, source, result, soc_name, dtypes=("f16", "f16"), most=No
     return run(op, [src], expected, soc_name, most)
 
 
-def check_op(shapes, build, soc_name, dtype="f16", layout=ND, most=None):
+def check_op(shapes, build, soc_name, dtype="f16", layout=ND, most=None):  # noqa: PLR0917
     arrays = [random(s, dtype, i) for i, s in enumerate(shapes)]
     operands = [value(s, dtype, layout) for s in shapes]
     block = Block(arg_types=[ascend.logical(v.type) for v in operands])
@@ -85,9 +85,18 @@ def check_op(shapes, build, soc_name, dtype="f16", layout=ND, most=None):
 
 
 FORMAT_SHAPES = [
-    (1, 3, 32, 32), (1, 1, 13, 7), (1, 16, 7, 7), (3, 17, 7, 7), (16, 5, 1, 1), (1, 1000, 1, 1), (3, 1000, 1, 1),
-    (2, 40, 13, 13), (1, 20, 2, 3), (3, 3, 1, 225), (1, 64, 14, 14),
-]  # fmt: skip
+    (1, 3, 32, 32),
+    (1, 1, 13, 7),
+    (1, 16, 7, 7),
+    (3, 17, 7, 7),
+    (16, 5, 1, 1),
+    (1, 1000, 1, 1),
+    (3, 1000, 1, 1),
+    (2, 40, 13, 13),
+    (1, 20, 2, 3),
+    (3, 3, 1, 225),
+    (1, 64, 14, 14),
+]
 
 
 @pytest.mark.parametrize("soc", SOCS)
@@ -116,11 +125,22 @@ def test_matrices(shape, soc):
 
 
 TRANSPOSES = [
-    ((64, 64), (1, 0)), ((197, 77), (1, 0)), ((7, 5), (1, 0)), ((1000, 3), (1, 0)), ((3, 1000), (1, 0)),
-    ((5, 37, 41), (0, 2, 1)), ((20, 30, 17), (2, 1, 0)), ((2, 3, 4, 5), (3, 2, 1, 0)), ((12, 7, 9), (1, 2, 0)),
-    ((4, 60, 3, 33), (0, 3, 1, 2)), ((3, 5, 7, 11), (0, 3, 2, 1)), ((197, 12, 64), (1, 0, 2)), ((9, 5, 3), (1, 0, 2)),
-    ((2, 197, 12, 64), (0, 2, 3, 1)), ((6, 13, 13), (2, 0, 1)),
-]  # fmt: skip
+    ((64, 64), (1, 0)),
+    ((197, 77), (1, 0)),
+    ((7, 5), (1, 0)),
+    ((1000, 3), (1, 0)),
+    ((3, 1000), (1, 0)),
+    ((5, 37, 41), (0, 2, 1)),
+    ((20, 30, 17), (2, 1, 0)),
+    ((2, 3, 4, 5), (3, 2, 1, 0)),
+    ((12, 7, 9), (1, 2, 0)),
+    ((4, 60, 3, 33), (0, 3, 1, 2)),
+    ((3, 5, 7, 11), (0, 3, 2, 1)),
+    ((197, 12, 64), (1, 0, 2)),
+    ((9, 5, 3), (1, 0, 2)),
+    ((2, 197, 12, 64), (0, 2, 3, 1)),
+    ((6, 13, 13), (2, 0, 1)),
+]
 
 
 @pytest.mark.parametrize("dtype", ["f16", "f32", "bool", "i64"])
@@ -180,7 +200,10 @@ BLOCKED_MOVES = {
     "slice_steps": ([(1, 20, 10, 12)], lambda x: nn.SliceOp(x, (0, 0, 0, 1), (1, 20, 5, 6), (1, 1, 2, 2))),
     "resize_two": ([(1, 20, 9, 11)], lambda x: nn.ResizeOp(x, (1, 20, 18, 22), scales=(1, 1, 2, 2))),
     "resize_rows": ([(1, 20, 9, 11)], lambda x: nn.ResizeOp(x, (1, 20, 27, 11), scales=(1, 1, 3, 1))),
-    "resize_any": ([(1, 20, 9, 11)], lambda x: nn.ResizeOp(x, (1, 20, 13, 17), scales=(1, 1, 13 / 9, 17 / 11))),
+    "resize_any": (
+        [(1, 20, 9, 11)],
+        lambda x: nn.ResizeOp(x, (1, 20, 13, 17), scales=(1, 1, 13 / 9, 17 / 11)),
+    ),
     "resize_down": ([(1, 20, 12, 20)], lambda x: nn.ResizeOp(x, (1, 20, 6, 10), scales=(1, 1, 0.5, 0.5))),
 }
 

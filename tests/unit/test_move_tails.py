@@ -1,4 +1,6 @@
-"""Loading and storing rows of every width: bytes, ownership and definedness, checked on the plain kernel IR."""
+"""Loading and storing rows of every width: bytes, ownership and definedness, checked on the plain kernel
+IR.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from move_interpreter import run
 SOC = load_soc("Ascend310P3")
 
 
-def _copy_kernel(
+def _copy_kernel(  # noqa: PLR0917
     row_bytes: int, rows: int, gm_pitch: int, lanes: int, blocks: int, tile: int
 ) -> KernelBuilder:
     """Each block copies a share of the rows, tile by tile; the destination is dense."""
