@@ -27,6 +27,7 @@ from .program import Program
 from .translate import STATE_NAMES, address_text, value_text
 
 _PAGE_BITS = 12
+_UNKNOWN = (-1, -1)  # no overlap is known yet
 _SCALAR_PIPE = PIPES.index("S")
 
 
@@ -245,12 +246,35 @@ class AccessIndex:
                     around[id(other)] = other
                 if not here or here[-1] is not access:
                     here.append(access)
-        least = self.overlap_fractals
         for other in around.values():
-            for _ in disturbances(other, access, least):
+            behind, before = self._link(other, access)
+            if behind:
                 access.near.append(other)
-                break
-            if other is not access:
-                for _ in disturbances(access, other, least):
-                    other.near.append(access)
-                    break
+            if before and other is not access:
+                other.near.append(access)
+
+    def _link(self, a: Access, b: Access) -> tuple[bool, bool]:
+        """Whether b needs a to be complete when it comes later, and a needs b (see `disturbances`)."""
+        same_pipe = a.pipe == b.pipe
+        if same_pipe and a.pipe == _SCALAR_PIPE:
+            return False, False
+        free_war_b = same_pipe or a.pipe == _SCALAR_PIPE
+        free_war_a = same_pipe or b.pipe == _SCALAR_PIPE
+        free_raw = accumulate_freely(a, b, self.overlap_fractals)
+        b_waits = a_waits = False
+        for space, low, high, _, writes, footprint, at in a.parts:
+            for other in b.parts:
+                if low >= other.high or other.low >= high or space != other.space:
+                    continue
+                b_may = not (free_raw if writes else free_war_b or not other.writes)
+                a_may = not (free_raw if other.writes else free_war_a or not writes)
+                if not ((b_may and not b_waits) or (a_may and not a_waits)):
+                    continue
+                key = (other.footprint, other.at - at)
+                met = footprint.met.get(key, _UNKNOWN)
+                if met is _UNKNOWN:
+                    met = overlap(footprint, at, other.footprint, other.at)
+                if met is not None:
+                    b_waits |= b_may
+                    a_waits |= a_may
+        return b_waits, a_waits
