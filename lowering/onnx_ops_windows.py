@@ -13,6 +13,7 @@ from . import onnx_constraints as constraints
 from .onnx_constraints import require
 from .onnx_node import Node, Value
 from .onnx_ops import onnx_op
+from .onnx_volumes import VOLUME_RANK, pool_volume
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,8 @@ def _extended(pads: Sequence[int], extra: Sequence[int]) -> tuple[int, ...]:
 def max_pool(node: Node) -> Value:
     require(constraints.output_is_unused, "Indices", node.uses_output(1))
     rank = node.input(0).rank
+    if rank == VOLUME_RANK:
+        return pool_volume(node, average=False)
     x = as_image(node, node.input(0))
     window, pads = pool_window(node, x, rank)
     result = node.emit(
@@ -213,6 +216,8 @@ def max_pool(node: Node) -> Value:
 @onnx_op("AveragePool")
 def average_pool(node: Node) -> Value:
     rank = node.input(0).rank
+    if rank == VOLUME_RANK:
+        return pool_volume(node, average=True)
     x = as_image(node, node.input(0))
     window, extra = _pool_window(node, x, rank)
     count_pad = bool(node.int("count_include_pad", 0)) and any(window.pads)

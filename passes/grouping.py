@@ -171,6 +171,9 @@ class VectorGrowth:
             reduced = small  # the reduction joins next, with the axes that make this shape
         if not small <= reduced:
             return "shapes-differ"
+        last = home.ops[-1].results[0]
+        if nn.shape_of(last) in small and nn.dtype_of(last) not in FLOATS:
+            return "reduced-result-is-no-float"
         inside = {r for o in ops for r in o.results}
         outside = {v for o in ops for v in o.operands if v not in inside and not is_scalar_constant(v)}
         return "too-many-operands" if len(outside) > MAX_VECTOR_OPERANDS else None

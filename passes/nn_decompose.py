@@ -8,7 +8,14 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
-from .canonicalization import nn_channels, nn_composites, nn_deconvolution, nn_resampling
+from .canonicalization import (
+    nn_channels,
+    nn_composites,
+    nn_convolution,
+    nn_deconvolution,
+    nn_integers,
+    nn_resampling,
+)
 from .nn_fold_constants import fold
 from .rewriting import apply_rules
 
@@ -35,6 +42,14 @@ class NNDecomposePass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         apply_rules(
-            op, [*nn_composites.RULES, *nn_deconvolution.RULES, *nn_resampling.RULES, *nn_channels.RULES]
+            op,
+            [
+                *nn_integers.RULES,
+                *nn_composites.RULES,
+                *nn_deconvolution.RULES,
+                *nn_convolution.RULES,
+                *nn_resampling.RULES,
+                *nn_channels.RULES,
+            ],
         )
         apply_rules(op, [fold, *nn_composites.NORMAL_FORM, *nn_channels.FOLD])

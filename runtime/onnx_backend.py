@@ -1,8 +1,9 @@
 """`onnx.backend` for this compiler: every run goes model → compiler → bytes of an `.om` → simulator.
 
 A prepared model is compiled for the input shapes it is given, at its first run with them, and the session
-is kept per set of shapes. Sizes, axes and the like that a model takes as inputs (the `shape` of a Reshape) are
-part of what it is compiled for: the offline model holds their values. `ASCEND_SOC` and `ASCEND_SANITIZE=1` choose the chip and the hazard check; so do
+is kept per set of shapes. Sizes, axes and the like that a model takes as inputs (the `shape` of a Reshape)
+are part of what it is compiled for: the offline model holds their values. `ASCEND_SOC` and
+`ASCEND_SANITIZE=1` choose the chip and the hazard check; so do
 the class attributes.
 """
 

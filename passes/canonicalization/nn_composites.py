@@ -224,6 +224,39 @@ def reduce_kinds(op: Operation, build: Builder) -> SSAValue | None:
     return result if keep else build(nn.ReshapeOp(result, nn.shape_of(op.output)))
 
 
+def product(op: Operation, build: Builder) -> SSAValue | None:
+    """A product over axes by halves: the vector unit adds and compares across lanes, but does not multiply."""
+    if not isinstance(op, nn.ReduceOp) or op.kind.data != "prod":
+        return None
+    shape, axes = nn.shape_of(op.input), nn.ints(op.axes)
+    if 0 in shape or -1 in shape:
+        return None
+    value, precise = op.input, Precise(build)  # ten factors of 4 are beyond f16
+    for axis in axes:
+        value = _product_along(value, axis, precise)
+    return precise(nn.ReshapeOp(value, nn.shape_of(op.output)))
+
+
+def _product_along(value: SSAValue, axis: int, build: Precise) -> SSAValue:
+    while (count := nn.shape_of(value)[axis]) > 1:
+        half = count // 2
+        low, high = (_part(value, axis, start, half, build) for start in (0, half))
+        both = build(nn.MulOp(low, high))
+        if count % 2 and half == 1:
+            both = build(nn.MulOp(both, _part(value, axis, 2, 1, build)))
+        elif count % 2:
+            both = build(nn.ConcatOp([both, _part(value, axis, 2 * half, 1, build)], axis))
+        value = both
+    return value
+
+
+def _part(value: SSAValue, axis: int, start: int, count: int, build: Precise) -> SSAValue:
+    shape = list(nn.shape_of(value))
+    starts = [start if i == axis else 0 for i in range(len(shape))]
+    shape[axis] = count
+    return build(nn.SliceOp(value, starts, shape))
+
+
 # ------------------------------------------------------------------------------------------------ normal form
 
 
@@ -274,6 +307,22 @@ def equal_rank(op: Operation, build: Builder) -> SSAValue | None:
 def _others_give_shape(op: Operation, value: SSAValue) -> bool:
     """Some other operand alone has the result's shape."""
     return any(v is not value and nn.shape_of(v) == nn.shape_of(op.results[0]) for v in op.operands)
+
+
+def crop_first(op: Operation, build: Builder) -> SSAValue | None:
+    """A pad with negative entries is a slice, then a pad."""
+    if not isinstance(op, nn.PadOp) or op.mode.data != "constant" or min(nn.ints(op.pads), default=0) >= 0:
+        return None
+    shape, pads = nn.shape_of(op.input), nn.ints(op.pads)
+    rank = len(shape)
+    before, after = pads[:rank], pads[rank:]
+    sizes = [shape[i] + min(before[i], 0) + min(after[i], 0) for i in range(rank)]
+    if min(sizes) < 1:
+        return None
+    piece = build(nn.SliceOp(op.input, [max(-b, 0) for b in before], sizes))
+    frame = [max(p, 0) for p in pads]
+    value = 0.0 if op.value is None else op.value.value.data
+    return build(nn.PadOp(piece, frame, "constant", value)) if any(frame) else piece
 
 
 def one_row(op: Operation, build: Builder) -> SSAValue | None:
@@ -390,6 +439,7 @@ RULES: list[Rule] = [
     lrn,
     activations,
     reduce_kinds,
+    product,
 ]
 """Composites into parts."""
 
@@ -397,6 +447,7 @@ NORMAL_FORM: list[Rule] = [
     keep_dims,
     suffix_axes,
     equal_rank,
+    crop_first,
     one_row,
     reshape_through_unary,
     reshape_through_elementwise,

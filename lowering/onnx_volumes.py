@@ -1,0 +1,115 @@
+"""Pools of volumes [N, C, D, H, W]: a pool over the planes, then one along the depth.
+
+A maximum or a mean over a box is one over its rows of planes: the number of elements that count is the product
+of those along each axis, with padding left out or counted alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ..dialects import nn
+from ..dialects.nn_shapes import Shape
+from . import onnx_constraints as constraints
+from .onnx_constraints import require
+from .onnx_node import Node, Value
+
+VOLUME_RANK: Final = 5
+"""Rank of a batch of volumes."""
+MAX_ROW: Final = 256
+"""Elements of a plane up to which it is one row of the pool along the depth: a row lies in UB, 16 channels wide
+and in f32."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A pool's geometry along one axis; `extra` is what ceil mode adds at the end."""
+
+    kernel: int
+    stride: int
+    before: int
+    after: int
+    dilation: int
+    extra: int
+
+
+def _axes(node: Node, size: Shape) -> list[Axis]:
+    count = len(size)
+    lists = {
+        name: node.ints(name, default)
+        for name, default in (
+            ("kernel_shape", None),
+            ("strides", (1,) * count),
+            ("dilations", (1,) * count),
+            ("pads", (0,) * (2 * count)),
+        )
+    }
+    for name, values in lists.items():
+        require(constraints.spatial_list, name, values, 2 * count if name == "pads" else count)
+    mode = node.string("auto_pad", "NOTSET")
+    require(constraints.padding_mode, mode)
+    ceil = bool(node.int("ceil_mode", 0))
+    axes: list[Axis] = []
+    for i in range(count):
+        kernel, stride, dilation = lists["kernel_shape"][i], lists["strides"][i], lists["dilations"][i]
+        extent = dilation * (kernel - 1) + 1
+        before, after = lists["pads"][i], lists["pads"][i + count]
+        if mode == "VALID":
+            before = after = 0
+        elif mode != "NOTSET":
+            total = max((-(-size[i] // stride) - 1) * stride + extent - size[i], 0)
+            before = total // 2 if mode == "SAME_UPPER" else total - total // 2
+            after = total - before
+        extra = 0 if not ceil or mode.startswith("SAME") else _extra(size[i], before, after, extent, stride)
+        axes.append(Axis(kernel, stride, before, after, dilation, extra))
+    return axes
+
+
+def _extra(size: int, before: int, after: int, extent: int, stride: int) -> int:
+    """A window must begin inside the input or its leading padding."""
+    padded = size + before + after
+    count = -(-(padded - extent) // stride) + 1
+    if (count - 1) * stride >= size + before:
+        count -= 1
+    return max((count - 1) * stride + extent - padded, 0)
+
+
+def pool_volume(node: Node, *, average: bool) -> Value:
+    """MaxPool or AveragePool of rank 5."""
+    x = node.input(0)
+    n, c, depth, height, width = x.shape
+    axes = _axes(node, (depth, height, width))
+    real = any(a.before or a.after for a in axes)
+    counts = average and bool(node.int("count_include_pad", 0)) and real
+    if counts and any(a.extra for a in axes):
+        # the model's own padding counts, what ceil mode adds does not
+        x = node.emit(nn.PadOp, x, (0, 0, *(a.before for a in axes), 0, 0, *(a.after for a in axes)))
+        axes = [Axis(a.kernel, a.stride, 0, 0, a.dilation, a.extra) for a in axes]
+        n, c, depth, height, width = x.shape
+        counts = False
+    none = Axis(1, 1, 0, 0, 1, 0)
+    planes = node.reshape(x, (n, c * depth, height, width))
+    planes = _pool(node, planes, (axes[1], axes[2]), average=average, counts=counts)
+    rows, columns = planes.shape[2:]
+    if rows * columns <= MAX_ROW:
+        depths = node.reshape(planes, (n, c, depth, rows * columns))
+        result = _pool(node, depths, (axes[0], none), average=average, counts=counts)
+        return node.reshape(result, (n, c, result.shape[2], rows, columns))
+    turned = node.emit(nn.TransposeOp, node.reshape(planes, (n, c, depth, rows, columns)), (0, 1, 3, 2, 4))
+    depths = node.reshape(turned, (n, c * rows, depth, columns))
+    result = _pool(node, depths, (axes[0], none), average=average, counts=counts)
+    split = node.reshape(result, (n, c, rows, result.shape[2], columns))
+    return node.emit(nn.TransposeOp, split, (0, 1, 3, 2, 4))
+
+
+def _pool(node: Node, x: Value, axes: tuple[Axis, Axis], *, average: bool, counts: bool) -> Value:
+    settings = {
+        "kernel": tuple(a.kernel for a in axes),
+        "strides": tuple(a.stride for a in axes),
+        "pads": (*(a.before for a in axes), *(a.after + a.extra for a in axes)),
+        "dilations": tuple(a.dilation for a in axes),
+    }
+    if average:
+        return node.emit(nn.AvgPoolOp, x, **settings, count_include_pad=counts)
+    return node.emit(nn.MaxPoolOp, x, **settings)
