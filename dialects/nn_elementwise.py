@@ -185,6 +185,13 @@ class CosOp(UnaryOp):
 
 
 @irdl_op_definition
+class AtanOp(UnaryOp):
+    """Inverse tangent, in radians."""
+
+    name = "nn.atan"
+
+
+@irdl_op_definition
 class SoftplusOp(UnaryOp):
     """log(1 + e^x)"""
 
@@ -452,8 +459,9 @@ class WhereOp(NNOp):
 
 ELEMENTWISE_OPS: tuple[type[NNOp], ...] = (
     ReluOp, NegOp, AbsOp, ExpOp, LogOp, SqrtOp, RsqrtOp, ReciprocalOp, SigmoidOp, TanhOp, ErfOp, FloorOp,
-    CeilOp, RoundOp, SignOp, SinOp, CosOp, SoftplusOp, HardSwishOp, NotOp, IsNanOp, LeakyReluOp, EluOp,
-    CeluOp, SeluOp, HardSigmoidOp, ClipOp, GeluOp, CastOp, AddOp, SubOp, MulOp, DivOp, MaxOp, MinOp, PowOp,
-    ModOp, PreluOp, EqualOp, LessOp, LessEqualOp, GreaterOp, GreaterEqualOp, AndOp, OrOp, XorOp, WhereOp,
+    CeilOp, RoundOp, SignOp, SinOp, CosOp, AtanOp, SoftplusOp, HardSwishOp, NotOp, IsNanOp, LeakyReluOp,
+    EluOp, CeluOp, SeluOp, HardSigmoidOp, ClipOp, GeluOp, CastOp, AddOp, SubOp, MulOp, DivOp, MaxOp, MinOp,
+    PowOp, ModOp, PreluOp, EqualOp, LessOp, LessEqualOp, GreaterOp, GreaterEqualOp, AndOp, OrOp, XorOp,
+    WhereOp,
 )  # fmt: skip
 """All ops of this file."""

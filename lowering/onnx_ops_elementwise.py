@@ -30,6 +30,7 @@ _UNARY: dict[str, Callable[..., nn.NNOp]] = {
     "Sign": nn.SignOp,
     "Sin": nn.SinOp,
     "Cos": nn.CosOp,
+    "Atan": nn.AtanOp,
     "Softplus": nn.SoftplusOp,
     "HardSwish": nn.HardSwishOp,
     "Not": nn.NotOp,

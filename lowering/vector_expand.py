@@ -126,6 +126,21 @@ def _rounded(p: Program, x: int, suffix: str) -> int:
     return p.convert(x, f"{p.dtype(x)}2s32{suffix}", "s32")
 
 
+ARCTAN = (0.0028662257, -0.0161657367, 0.0429096138, -0.0752896400, 0.1065626393, -0.1420889944, 0.1999355085,
+          -0.3333314528, 1.0)  # fmt: skip
+"""atan(t) ≈ t · poly(t²) on [0, 1]: Abramowitz and Stegun 4.4.49, |error| ≤ 2e-8."""
+
+
+def _atan(p: Program, x: int) -> int:
+    """t = min(|x|, 1/|x|); beyond 1 the angle is π/2 - atan(t)."""
+    size = p.unary("vabs", x)
+    t = p.divide(p.mins(size, 1.0), p.maxs(size, 1.0))
+    angle = p.mul(t, p.polynomial(p.mul(t, t), ARCTAN))
+    is_beyond = _truth(p, p.maxs(p.adds(size, -1.0), 0.0))
+    turned = p.adds(p.muls(angle, -2.0), math.pi / 2)
+    return p.mul(p.add(angle, p.mul(is_beyond, turned)), _sign(p, x))
+
+
 def _round(suffix: str) -> Expansion:
     return lambda p, op, a: p.cast(_rounded(p, a[0], suffix), p.dtype(a[0]))
 
@@ -358,6 +373,7 @@ EXPANSIONS: dict[type[Operation], Expansion] = {
     ),
     nn.SinOp: _in_f32(lambda p, x: _sine(p, x, 0.0)),
     nn.CosOp: _in_f32(lambda p, x: _sine(p, x, 0.25)),
+    nn.AtanOp: _in_f32(_atan),
     nn.FloorOp: _round("f"),
     nn.CeilOp: _round("c"),
     nn.RoundOp: _round("r"),

@@ -3,7 +3,7 @@
     python -m ascend_mlir.tools.generate_docs [--check]
 
 `docs/isa.md` from the instruction table and the SoC files, `docs/dialects.md` from the op definitions,
-`docs/passes.md` from the pass registry.  `--check` writes nothing and fails when one of them is old: CI runs it.
+`docs/passes.md` from the pass registry.  `--check` writes nothing and fails when one is old: CI runs it.
 """
 
 from __future__ import annotations

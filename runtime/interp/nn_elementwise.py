@@ -147,6 +147,7 @@ SEMANTICS: dict[type[Operation], Callable[..., Array]] = {
     nn.SignOp: np.sign,
     nn.SinOp: np.sin,
     nn.CosOp: np.cos,
+    nn.AtanOp: np.arctan,
     nn.SoftplusOp: softplus,
     nn.HardSwishOp: hard_swish,
     nn.NotOp: np.logical_not,

@@ -51,7 +51,7 @@ CASES = {
     "reduce-sum-all": ("ReduceSum", [(30, 1700)], [np.array([0, 1])], {"keepdims": 0}),
 } | {
     op.lower(): (op, [(2, 17, 9, 9)], [], {})
-    for op in ("Relu", "Sigmoid", "Tanh", "Exp", "Abs", "Neg", "HardSwish", "LeakyRelu", "Elu", "Softplus", "Erf", "Floor", "Ceil")
+    for op in ("Relu", "Sigmoid", "Tanh", "Exp", "Abs", "Neg", "HardSwish", "LeakyRelu", "Elu", "Softplus", "Erf", "Floor", "Ceil", "Atan")
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ SOCS = ["Ascend310P3", "Ascend310", "Ascend910A"]
 UNARY = {
     "relu": nn.ReluOp, "neg": nn.NegOp, "abs": nn.AbsOp, "exp": nn.ExpOp, "sigmoid": nn.SigmoidOp, "tanh": nn.TanhOp,
     "erf": nn.ErfOp, "floor": nn.FloorOp, "ceil": nn.CeilOp, "round": nn.RoundOp, "sign": nn.SignOp, "sin": nn.SinOp,
-    "cos": nn.CosOp, "softplus": nn.SoftplusOp, "hard_swish": nn.HardSwishOp, "gelu": nn.GeluOp,
+    "cos": nn.CosOp, "atan": nn.AtanOp, "softplus": nn.SoftplusOp, "hard_swish": nn.HardSwishOp, "gelu": nn.GeluOp,
     "gelu_tanh": lambda x: nn.GeluOp(x, "tanh"), "leaky_relu": lambda x: nn.LeakyReluOp(x, 0.1),
     "elu": lambda x: nn.EluOp(x, 1.0), "celu": lambda x: nn.CeluOp(x, 1.5), "selu": lambda x: nn.SeluOp(x, 1.67, 1.05),
     "hard_sigmoid": lambda x: nn.HardSigmoidOp(x, 0.2, 0.5), "clip": lambda x: nn.ClipOp(x, -1.0, 2.0),

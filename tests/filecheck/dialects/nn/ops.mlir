@@ -38,6 +38,8 @@ func.func @ops(%x: tensor<1x4x8x8xf32>, %b: tensor<1x4x8x8xi1>, %s: tensor<f32>,
   %r15 = nn.sin %x : tensor<1x4x8x8xf32>
   // CHECK: nn.cos %x : tensor<1x4x8x8xf32>
   %r16 = nn.cos %x : tensor<1x4x8x8xf32>
+  // CHECK: nn.atan %x : tensor<1x4x8x8xf32>
+  %atan = nn.atan %x : tensor<1x4x8x8xf32>
   // CHECK: nn.softplus %x : tensor<1x4x8x8xf32>
   %r17 = nn.softplus %x : tensor<1x4x8x8xf32>
   // CHECK: nn.hard_swish %x : tensor<1x4x8x8xf32>
