@@ -249,6 +249,8 @@ def move_of(op: Operation, sources: Sequence[Shape], out: Shape, dtype: str, lay
         ValueError: the op is none of the moves, or cuts C0 blocks.
     """
     size = size_of(dtype)
+    if isinstance(op, nn.DepthToSpaceOp | nn.SpaceToDepthOp) and layout.format is Format.NC1HWC0:
+        return _blocked_shuffle(op, sources[0], out, size, layout.c0)
     move = _logical(op, sources, out, dtype, size)
     if layout.format is Format.ND:
         return move
@@ -293,3 +295,21 @@ def _block_segment(p: Segment, c0: int, channels: int, total: int) -> Segment:
     if p.step != 1 or p.out % c0 or p.src % c0 or (p.count % c0 and not (ends and p.out + p.count == total)):
         raise ValueError(f"channels {p.src} to {p.src + p.count} cut a block of {c0}")
     return Segment(p.out // c0, ceil_div(p.count, c0), p.src // c0, 1, p.source)
+
+
+def _blocked_shuffle(
+    op: nn.DepthToSpaceOp | nn.SpaceToDepthOp, src: Shape, out: Shape, size: int, c0: int
+) -> Move:
+    """Depth to space and back on whole channel blocks: the block index is outermost in the channels."""
+    deep = isinstance(op, nn.DepthToSpaceOp)
+    n, channels, h, w = (out[0], out[1], src[2], src[3]) if deep else (src[0], src[1], out[2], out[3])
+    b = op.blocksize.value.data
+    if channels % c0 or (isinstance(op, nn.DepthToSpaceOp) and op.mode.data != "DCR"):
+        raise ValueError(f"{op.name} that cuts blocks of {c0} channels")
+    c1 = channels // c0
+    depth, space = (n, b, b, c1, h, w, c0), (n, c1, h, b, w, b, c0)
+    if deep:
+        strides, order = dense_strides(depth), (0, 3, 4, 1, 5, 2, 6)
+        return affine(space, [strides[i] for i in order], size)
+    strides, order = dense_strides(space), (0, 3, 5, 1, 2, 4, 6)
+    return affine(depth, [strides[i] for i in order], size)

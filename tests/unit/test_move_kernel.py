@@ -176,6 +176,9 @@ MOVES = {
     "resize_any": ([(1, 2, 9, 11)], lambda x: nn.ResizeOp(x, (1, 2, 13, 17), scales=(1, 1, 13 / 9, 17 / 11))),
     "reshape": ([(7, 11, 3)], lambda x: nn.ReshapeOp(x, (77, 3))),
     "channel_shuffle": ([(2, 2, 29, 49)], lambda x: nn.TransposeOp(x, (0, 2, 1, 3))),
+    "slice_one_column": ([(256, 5, 4)], lambda x: nn.SliceOp(x, (0, 0, 2), (256, 5, 1))),
+    "concat_many_columns": ([(9, 150), (9, 300), (9, 800)], lambda *x: nn.ConcatOp(list(x), 1)),
+    "pixel_shuffle": ([(1, 64, 16, 17)], lambda x: nn.DepthToSpaceOp(x, 2, "CRD")),
     "window": ([(1, 2, 7, 2, 7, 24)], lambda x: nn.TransposeOp(x, (0, 1, 3, 2, 4, 5))),
 }
 
@@ -204,6 +207,8 @@ BLOCKED_MOVES = {
         [(1, 20, 9, 11)],
         lambda x: nn.ResizeOp(x, (1, 20, 13, 17), scales=(1, 1, 13 / 9, 17 / 11)),
     ),
+    "depth_to_space": ([(1, 64, 9, 11)], lambda x: nn.DepthToSpaceOp(x, 2)),
+    "space_to_depth": ([(2, 32, 10, 12)], lambda x: nn.SpaceToDepthOp(x, 2)),
     "resize_down": ([(1, 20, 12, 20)], lambda x: nn.ResizeOp(x, (1, 20, 6, 10), scales=(1, 1, 0.5, 0.5))),
 }
 
@@ -213,6 +218,26 @@ BLOCKED_MOVES = {
 def test_moves_in_blocks_of_channels(name, soc):
     shapes, build = BLOCKED_MOVES[name]
     check_op(shapes, build, soc, layout=BLOCKED)
+
+
+@pytest.mark.parametrize("shape", [(1, 1000, 1, 1), (5, 33, 1, 1), (16, 1000, 1, 1)], ids=str)
+def test_one_pixel_is_a_row(shape):
+    check_format(shape, BLOCKED, ND, "Ascend310P3", ("f16", "f32"))
+    check_format(shape, BLOCKED, ND, "Ascend310")
+
+
+def test_schedule_replaces_tile_sizes():
+    block = Block(arg_types=[tensor_type((64, 64), "f16")])
+    op = nn.TransposeOp(block.args[0], (1, 0))
+    block.add_ops([op, nn.YieldOp(op.output)])
+    x = random((64, 64), "f16")
+    group = ascend.GroupOp("Move", [value((64, 64), "f16", ND)], [op.output.type], "move", Region(block))
+    soc = load_soc("Ascend310P3")
+    chosen = move_kernel.choose_schedule(group, soc)
+    assert chosen["kind"] == "transpose"
+    group.properties["schedule"] = ascend.ScheduleAttr.of(chosen | {"columns": 32})
+    out = run(group, [x], np.ascontiguousarray(x.T), "Ascend310P3")
+    assert out.cycles > 0
 
 
 def test_speed():
