@@ -1,0 +1,148 @@
+"""What a cube schedule costs: estimates for all candidates at once, as numpy columns.
+
+The pipes of a core run side by side, so a schedule costs about the largest of cube, MTE1 (L1 → L0), MTE2 (GM → L1),
+vector, MTE3 and scalar time, plus what cannot overlap: the first loads and the last store.  DDR is shared by all
+cores, so its time counts the bytes of the whole task once.  A ring slot is free again when its contents are consumed,
+so every turn of a ring pays the memory's latency once.  All rates and latencies come from the SoC file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..runtime.soc import Soc
+from .cube_problem import FRACTAL, UNIT, CubeProblem, ceil_div
+from .cube_schedule import ACCUMULATOR, row_units
+
+Column: TypeAlias = NDArray[Any]
+
+# Scalar instructions per step, load, piece and tile of generated kernels, counted in listings (address arithmetic
+# and flags); two cycles each, half of which overlap.
+_PER_STEP, _PER_LOAD, _PER_PIECE, _PER_TILE, _SCALAR_CYCLES = 45, 30, 40, 120, 1.5
+_IMPERFECT = 0.05  # share of the shorter pipes that does not overlap, fitted to the timing model
+
+
+def _ceil(a: Column, b: Column | int) -> Column:
+    return -(-a // b)
+
+
+class CubeCost:
+    """Cycle estimates of one problem on one SoC; call it with the columns of the candidates."""
+
+    def __init__(self, problem: CubeProblem, soc: Soc, vector_passes: int, residual: bool) -> None:
+        self.p = problem
+        self.vector_passes = vector_passes
+        self.residual = residual
+        memory, l0 = soc.timing["gm"], soc.timing["l0"]
+        self.l2 = float(memory["l2_read_rate"])
+        self.ddr = float(memory["ddr_read_rate"]) * soc.cores
+        self.latency = float(memory["read_latency"] + memory["miss_cycles"] + memory["write_latency"])
+        self.l0a, self.l0b = float(l0["l0a_rate"]), float(l0["l0b_rate"])
+        self.span, self.per_row, self.floor = float(l0["load3d_span"]), float(l0["l0a_rows"]), float(l0["l0a_floor"])
+        self.l0c = float(soc.timing["path"]["l0c_to_ub"]["rate"])
+        self.mad_overhead = float(soc.timing["cube"]["overhead"])
+
+    def __call__(self, s: Mapping[str, Column]) -> Column:
+        p = self.p
+        self.blocks = s["split_items"] * s["split_rows"] * s["split_columns"]
+        self.items = _ceil(np.array(p.items * p.groups), s["split_items"])
+        self.units = _ceil(np.array(row_units(p)), s["split_rows"])
+        self.columns = _ceil(np.array(p.n1), s["split_columns"])
+        self.slabs = _ceil(self.units, s["rows"])
+        width = 16 if p.window.is_point else p.out_width
+        self.positions = np.minimum(s["rows"] * width, p.positions)
+        self.tiles_m, self.tiles_n = _ceil(self.positions, s["m"] * 16), _ceil(self.columns, s["n"])
+        self.m = _ceil(_ceil(self.positions, self.tiles_m), 16)
+        self.n = self.columns / self.tiles_n
+        self.tiles = self.items * self.slabs * self.tiles_m * self.tiles_n
+        self.pieces = _ceil(np.array(p.k_steps), s["k_piece"])
+        self.loads = self.pieces * _ceil(s["k_piece"], s["k_load"])
+        self.steps = self.loads * _ceil(s["k_load"], s["k"])
+        self.m_sum = self._fractals_of_m(s, width) * self.items * self.tiles_n
+        pipes = self._pipes(s)
+        first, last = self._ends(s)
+        return np.maximum.reduce(pipes) + _IMPERFECT * sum(pipes) + first + last + self.latency
+
+    def _pipes(self, s: Mapping[str, Column]) -> list[Column]:
+        p = self.p
+        rate = self._a_rate()
+        k = p.k_steps / self.steps
+        step_mte1 = k * (self.m * FRACTAL / rate + self.n * FRACTAL / self.l0b) + 2
+        step = np.maximum(step_mte1, self.m * self.n * k + self.mad_overhead)
+        cube = self.m_sum * self.n * p.k_steps + self.tiles * self.mad_overhead * self.steps
+        mte1 = p.k_steps * (self.m_sum * FRACTAL / rate + self.tiles * self.n * FRACTAL / self.l0b) + 2 * self.tiles * self.steps
+        counted = self.steps * _PER_STEP + self.loads * _PER_LOAD + self.pieces * _PER_PIECE + _PER_TILE
+        scalar = self.tiles * counted * _SCALAR_CYCLES
+        vector = self.m_sum * self.n * (ACCUMULATOR * 2 / self.l0c + 2 * self.vector_passes) + self.tiles * 60
+        stored = self._stored()
+        mte3 = stored / self.l2 + self.tiles * 20
+        ddr = np.full(stored.shape, self._ddr_bytes() / self.ddr)
+        return [cube, mte1, self._mte2(s, step), vector, mte3, ddr, scalar]
+
+    def _mte2(self, s: Mapping[str, Column], step: Column) -> Column:
+        p = self.p
+        resident = s["weights"] == 1
+        weights = p.k_steps * self.columns * FRACTAL
+        reloads = np.where(resident, self.items if p.groups > 1 else 1, self.items * self.slabs * self.tiles_m)
+        slab = self._slab_bytes(s)
+        slab_loads = self.items * self.slabs * np.where(self.pieces > 1, self.tiles_m * self.tiles_n, 1)
+        traffic = weights * reloads + slab * slab_loads + (self._stored() if self.residual else 0)
+        once = np.minimum(self.l2, self.ddr * s["split_rows"] * s["split_items"] / self.blocks)
+        rate = np.where(reloads > 1, self.l2, once)
+        turn_b = self.latency + s["k_load"] * self.n * FRACTAL / rate + s["k_load"] / s["k"] * step
+        turn_a = self.latency + slab / self.pieces / self.l2 + self.steps / self.pieces * step
+        ring_b = np.where(resident, 0.0, self.tiles * self.loads * turn_b / s["weight_depth"])
+        turns = np.where(self.pieces > 1, self.tiles * self.pieces, self.items * self.slabs)
+        ring_a = turns * turn_a / s["slab_depth"]
+        moved = traffic / self.l2 + 16 * (slab_loads * self.pieces + self.tiles * self.loads)
+        return np.maximum.reduce([moved, ring_a, ring_b])
+
+    def _ends(self, s: Mapping[str, Column]) -> tuple[Column, Column]:
+        """Cycles of the first loads and of the last store, which nothing overlaps."""
+        piece = self._slab_bytes(s) * s["k_piece"] // self.p.k_steps
+        weights = np.minimum(self.p.k_steps * self.columns, s["k_load"] * s["n"]) * FRACTAL
+        first = (np.minimum(piece, 1 << 17) + weights) * self.blocks / self.ddr
+        return first, self.m * self.n * FRACTAL * self.blocks / self.ddr
+
+    def _slab_bytes(self, s: Mapping[str, Column]) -> Column:
+        p = self.p
+        if p.window.is_point:
+            positions = np.minimum(s["rows"] * 16, ceil_div(p.width, 16) * 16)
+        else:
+            positions = np.minimum((s["rows"] - 1) * p.window.stride_h + p.window.reach_h, p.height) * p.width
+        return positions * p.k1 * UNIT
+
+    def _stored(self) -> Column:
+        return self.items * self.slabs * self.positions * self.columns * UNIT
+
+    def _fractals_of_m(self, s: Mapping[str, Column], width: int) -> Column:
+        """Fractals of m that one core computes for one item and one column tile, tails of slabs and tiles included."""
+
+        def slab(rows: Column) -> Column:
+            whole, tail = np.divmod(np.minimum(rows * width, self.p.positions), s["m"] * 16)
+            return whole * s["m"] + _ceil(tail, 16)
+
+        full, rest = np.divmod(self.units, s["rows"])
+        return full * slab(s["rows"]) + slab(rest)
+
+    def _a_rate(self) -> Column:
+        """load3d into L0A slows down with the stride and the output rows it spans (davinci.md §3.9)."""
+        stride = self.p.window.stride_w
+        rows = np.ones_like(self.m) if self.p.window.is_point else np.maximum(1, _ceil(self.m * 16, max(1, self.p.out_width)))
+        if stride not in (1, 2, 4, 8):
+            return np.full(rows.shape, self.floor)
+        spread = 2 * (stride - 1) + np.where(rows > 1, rows, 0) + self.per_row
+        slowed = np.maximum(self.floor, np.minimum(self.l0a, self.span // spread))
+        return np.where((rows <= 1) & (stride == 1), self.l0a, slowed)
+
+    def _ddr_bytes(self) -> int:
+        p = self.p
+        weights = p.groups * p.k_steps * p.n1 * FRACTAL * (1 if not any(p.b_batch) else p.items)
+        planes_in = prod(p.batch) * p.a_planes * p.a_plane * UNIT
+        planes_out = prod(p.batch) * p.c_planes * p.c_plane * UNIT
+        return weights + planes_in + planes_out * (2 if self.residual else 1)
