@@ -1,13 +1,14 @@
-"""Vector groups through the generator, all passes, the encoder and the simulator with hazard checks, against the nn
-interpreter; on each SoC, because they lack different instructions."""
+"""Vector groups through the generator, all passes, the encoder and the simulator with hazard checks, against
+the nn interpreter; on each SoC, because they lack different instructions."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from ascend_mlir.dialects import nn
+from ascend_mlir.dialects import ascend, nn
+from ascend_mlir.dialects.blobs import Blob
 from ascend_mlir.dialects.layouts import ND, fractal_nz, nc1hwc0
-from ascend_mlir.lowering.vector_kernel import choose_schedule
+from ascend_mlir.lowering.vector_kernel import choose_schedule, generate
 from ascend_mlir.runtime.soc import load_soc
 from vector_cases import Case, check, random
 
@@ -60,7 +61,8 @@ class TestElementwise:
         run(soc, operands, lambda a, x: a(nn.WhereOp(*x)))
 
     def test_where_keeps_infinities_apart(self, soc):
-        """f16 results of an instruction that rounds saturate on these chips; bits that are only moved do not."""
+        """f16 results of an instruction that rounds saturate on these chips; bits that are only moved do
+        not."""
         case = Case([((4, 48), t, ND) for t in ("bool", "f16", "f16")], lambda a, x: a(nn.WhereOp(*x)))
         case.simulate = True
         chosen, value = random((4, 48), "bool", 1), random((4, 48), "f16", 2)
@@ -141,3 +143,76 @@ class TestWindows:
         operands = [((1, 20, 15, 22), "f16", HALF), ((1, 20, 1, 1), "f16", HALF)]
         build = lambda a, x: a(nn.SigmoidOp(a(nn.AddOp(a(nn.MaxPoolOp(x[0], **WINDOWS[0])), x[1]))))  # noqa: E731
         run(soc, operands, build, HALF, absolute=3e-5)
+
+
+def number(a, value, dtype="f16"):
+    return a(nn.ConstantOp(Blob.splat(value, (), dtype)))
+
+
+def rms_norm(a, x):
+    mean = a(nn.ReduceOp(a(nn.MulOp(x[0], x[0])), "mean", [2], True))
+    factor = a(nn.RsqrtOp(a(nn.AddOp(mean, number(a, 1e-5)))))
+    return a(nn.MulOp(a(nn.MulOp(x[0], factor)), x[1]))
+
+
+def masked_attention(a, x):
+    scaled = a(nn.MulOp(x[0], number(a, 0.125)))
+    return a(nn.SoftmaxOp(a(nn.WhereOp(x[1], scaled, number(a, -60000.0))), 3))
+
+
+def residual_layer_norm(a, x):
+    total = a(nn.AddOp(x[0], x[1]))
+    return [total, a(nn.LayerNormOp(total, x[2], x[3], axis=2))]
+
+
+def rotary(a, x):
+    return a(nn.AddOp(a(nn.MulOp(x[0], x[2])), a(nn.MulOp(x[1], x[3]))))
+
+
+def half(*shapes):
+    return [(s, "f16", ND) for s in shapes]
+
+
+COMPOSITES = {
+    "rms_norm": (half((1, 33, 256), (1, 1, 256)), rms_norm),
+    "masked_attention": ([*half((1, 4, 20, 20)), ((1, 1, 20, 20), "bool", ND)], masked_attention),
+    "residual_layer_norm": (half((2, 16, 768), (2, 16, 768), (768,), (768,)), residual_layer_norm),
+    "rotary": (half((1, 4, 12, 64), (1, 4, 12, 64), (1, 1, 12, 64), (1, 1, 12, 64)), rotary),
+    "group_norm": (half((2, 32, 500), (32,), (32,)), lambda a, x: a(nn.InstanceNormOp(*x))),
+    "group_norm_in_pieces": (half((1, 4, 50000), (4,), (4,)), lambda a, x: a(nn.InstanceNormOp(*x))),
+    "reduce_without_dims": (half((4, 33, 256)), lambda a, x: a(nn.ReduceOp(x[0], "mean", [2]))),
+    "reduce_all": (half((4, 33, 25)), lambda a, x: a(nn.ReduceOp(x[0], "max", [0, 1, 2], True))),
+    "dynamic_scalar": (half((3, 100), (1, 1)), lambda a, x: a(nn.MulOp(*x))),
+    "mask_from_tokens": (
+        [((1, 128), "i64", ND)],
+        lambda a, x: a(nn.SubOp(number(a, 1.0), a(nn.CastOp(x[0], "f16")))),
+    ),
+}
+
+
+@pytest.mark.parametrize("soc", SOCS)
+@pytest.mark.parametrize("name", COMPOSITES)
+def test_composite(soc, name):
+    operands, build = COMPOSITES[name]
+    run(soc, operands, build, ulps=8, absolute=5e-3)
+
+
+def test_schedule_is_followed():
+    """A schedule that was chosen, printed and edited gives the kernel it describes."""
+    case = Case(half((64, 1000)), lambda a, x: a(nn.ReluOp(x[0])))
+    soc = load_soc("Ascend310P3")
+    chosen = choose_schedule(case.group, soc)
+    plain = str(generate(case.group, soc, "k"))
+    case.group.properties["schedule"] = ascend.ScheduleAttr.of(chosen)
+    assert str(generate(case.group, soc, "k")) == plain
+    case.group.properties["schedule"] = ascend.ScheduleAttr.of({**chosen, "columns": 1024, "blocks": 2})
+    assert "blocks 2" in str(generate(case.group, soc, "k"))
+
+
+def test_kernels_stay_small():
+    """Code size does not grow with the tensor."""
+    sizes = {
+        rows: len(list(Case(half((rows, 1024)), lambda a, x: a(nn.SoftmaxOp(x[0], 1))).kernel().walk()))
+        for rows in (512, 65536)
+    }
+    assert sizes[65536] <= sizes[512] <= 250

@@ -1,5 +1,5 @@
-"""Every elementwise op the vector generator expands, on each SoC: errors in ulps of f16, or absolute where a chip
-without f32 functions computes in f16."""
+"""Every elementwise op the vector generator expands, on each SoC: errors in ulps of f16, or absolute where a
+chip without f32 functions computes in f16."""
 
 from __future__ import annotations
 
@@ -11,20 +11,49 @@ from vector_cases import Case, check, random
 
 SOCS = ["Ascend310P3", "Ascend310", "Ascend910A"]
 UNARY = {
-    "relu": nn.ReluOp, "neg": nn.NegOp, "abs": nn.AbsOp, "exp": nn.ExpOp, "sigmoid": nn.SigmoidOp, "tanh": nn.TanhOp,
-    "erf": nn.ErfOp, "floor": nn.FloorOp, "ceil": nn.CeilOp, "round": nn.RoundOp, "sign": nn.SignOp, "sin": nn.SinOp,
-    "cos": nn.CosOp, "atan": nn.AtanOp, "softplus": nn.SoftplusOp, "hard_swish": nn.HardSwishOp, "gelu": nn.GeluOp,
-    "gelu_tanh": lambda x: nn.GeluOp(x, "tanh"), "leaky_relu": lambda x: nn.LeakyReluOp(x, 0.1),
-    "elu": lambda x: nn.EluOp(x, 1.0), "celu": lambda x: nn.CeluOp(x, 1.5), "selu": lambda x: nn.SeluOp(x, 1.67, 1.05),
-    "hard_sigmoid": lambda x: nn.HardSigmoidOp(x, 0.2, 0.5), "clip": lambda x: nn.ClipOp(x, -1.0, 2.0),
-    "cast_i32": lambda x: nn.CastOp(x, "i32"), "cast_bool": lambda x: nn.CastOp(x, "bool"), "cast_f32": lambda x: nn.CastOp(x, "f32"),
-}  # fmt: skip
+    "relu": nn.ReluOp,
+    "neg": nn.NegOp,
+    "abs": nn.AbsOp,
+    "exp": nn.ExpOp,
+    "sigmoid": nn.SigmoidOp,
+    "tanh": nn.TanhOp,
+    "erf": nn.ErfOp,
+    "floor": nn.FloorOp,
+    "ceil": nn.CeilOp,
+    "round": nn.RoundOp,
+    "sign": nn.SignOp,
+    "sin": nn.SinOp,
+    "cos": nn.CosOp,
+    "atan": nn.AtanOp,
+    "softplus": nn.SoftplusOp,
+    "hard_swish": nn.HardSwishOp,
+    "gelu": nn.GeluOp,
+    "gelu_tanh": lambda x: nn.GeluOp(x, "tanh"),
+    "leaky_relu": lambda x: nn.LeakyReluOp(x, 0.1),
+    "elu": lambda x: nn.EluOp(x, 1.0),
+    "celu": lambda x: nn.CeluOp(x, 1.5),
+    "selu": lambda x: nn.SeluOp(x, 1.67, 1.05),
+    "hard_sigmoid": lambda x: nn.HardSigmoidOp(x, 0.2, 0.5),
+    "clip": lambda x: nn.ClipOp(x, -1.0, 2.0),
+    "cast_i32": lambda x: nn.CastOp(x, "i32"),
+    "cast_bool": lambda x: nn.CastOp(x, "bool"),
+    "cast_f32": lambda x: nn.CastOp(x, "f32"),
+}
 POSITIVE = {"log": nn.LogOp, "sqrt": nn.SqrtOp, "rsqrt": nn.RsqrtOp, "reciprocal": nn.ReciprocalOp}
 BINARY = {
-    "add": nn.AddOp, "sub": nn.SubOp, "mul": nn.MulOp, "div": nn.DivOp, "max": nn.MaxOp, "min": nn.MinOp,
-    "prelu": nn.PreluOp, "equal": nn.EqualOp, "less": nn.LessOp, "less_equal": nn.LessEqualOp, "greater": nn.GreaterOp,
+    "add": nn.AddOp,
+    "sub": nn.SubOp,
+    "mul": nn.MulOp,
+    "div": nn.DivOp,
+    "max": nn.MaxOp,
+    "min": nn.MinOp,
+    "prelu": nn.PreluOp,
+    "equal": nn.EqualOp,
+    "less": nn.LessOp,
+    "less_equal": nn.LessEqualOp,
+    "greater": nn.GreaterOp,
     "greater_equal": nn.GreaterEqualOp,
-}  # fmt: skip
+}
 LOGIC = {"and": nn.AndOp, "or": nn.OrOp, "xor": nn.XorOp}
 COARSE = {
     "softplus": 5e-3,
