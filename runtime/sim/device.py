@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..errors import AscendError
-from ..om.model import SPARE, OmModel, OmTask, OmTensor, stored_weights
+from ..om.model import SPARE, Address, OmModel, OmTask, OmTensor, stored_weights
 from ..soc import Soc, load_soc
 from .executors import FunctionKernel, function_kernel
 from .fault import SimulatorFault
@@ -140,14 +140,14 @@ class Device:
         self._alone = {
             number
             for number, task in enumerate(model.tasks)
-            if task.is_ai_cpu or task.block_dim < 2 or self.kernels[task.kernel].accumulates
+            if not task.is_ai_core or task.block_dim < 2 or self.kernels[task.kernel].accumulates
         }
         self.memory = _reserve(model)
         self._views = [self._view(model, task) for task in model.tasks]
 
     def _view(self, model: OmModel, task: OmTask) -> GlobalMemory:
         """Device memory as `task` may touch it: the tensors of its operator, as far as the file tells."""
-        ranges = None if task.is_ai_cpu else task_ranges(model, task)
+        ranges = task_ranges(model, task) if task.is_ai_core else None
         if ranges is None:
             return self.memory
         return GlobalMemory(self.memory.regions, [(piece.base, piece.size) for piece in ranges])
@@ -157,7 +157,7 @@ class Device:
             if self.ai_cpu is None:
                 raise AscendError("E43004", f"AI CPU kernel {task.kernel} is not available to this device")
             return
-        if task.kernel not in self.kernels:
+        if task.is_ai_core and task.kernel not in self.kernels:
             raise AscendError(
                 "E43003", f"a task launches {task.kernel}: model {model.name} has no such kernel"
             )
@@ -169,7 +169,9 @@ class Device:
         pool = self._workers(model)
         with np.errstate(all="ignore"):
             for number, task in enumerate(model.tasks):
-                if task.is_ai_cpu:
+                if task.is_copy:
+                    self._copy(task)
+                elif task.is_ai_cpu:
                     assert self.ai_cpu is not None  # load checked it
                     self.ai_cpu(task, self.memory, model.arg_words(task))
                 elif pool is None or number in self._alone:
@@ -180,6 +182,14 @@ class Device:
                     if perf_counter() - began < _SHORT:
                         self._alone.add(number)
         return RunResult([self._output(tensor) for tensor in model.outputs], [t.name for t in model.outputs])
+
+    def _copy(self, task: OmTask) -> None:
+        """What the runtime's copy engine does."""
+        target, source, size = task.args
+        assert isinstance(target, Address) and isinstance(source, Address) and isinstance(size, int)
+        features, weights = (region.data for region in self.memory.regions)
+        data = features if source.region == "feature_map" else weights
+        features[target.offset : target.offset + size] = data[source.offset : source.offset + size]
 
     def close(self) -> None:
         """Ends the worker processes; the next run starts them again."""

@@ -172,9 +172,11 @@ def make_load2d(record: Decoded, soc: Soc) -> Executor:
         if step == 1 and kind == "f16" and not transpose and not from_gm:
             _operand_memory(core, space).link(addresses[0] // FRACTAL, count, at, core.l1)
             return
-        values = _decode(np.ascontiguousarray(raw), kind)
+        raw = np.ascontiguousarray(raw)
         if transpose:
-            values = values.reshape(count, 16, 16).transpose(0, 2, 1).reshape(count, 256)
+            turned = raw.view(np.uint16).reshape(count, 16, 16).transpose(0, 2, 1)
+            raw = np.ascontiguousarray(turned).reshape(count, 256).view(np.uint8)
+        values = _decode(raw, kind)
         _operand_memory(core, space).write(addresses[0] // FRACTAL, values, kind)
 
     return load

@@ -182,5 +182,5 @@ def prepared(ub: Array, plan: Plan, types: Sequence[np.dtype[Any]], addresses: I
 
 
 def moved(plan: Plan, addresses: Ints, repeat: int) -> Ints:
-    """Addresses of one repeat."""
-    return tuple(at + repeat * rep[0] * BLOCK for at, rep in zip(addresses, plan.reps, strict=True))
+    """Addresses of one repeat (a plan may have more operands than the instruction has addresses)."""
+    return tuple(at + repeat * rep[0] * BLOCK for at, rep in zip(addresses, plan.reps, strict=False))
