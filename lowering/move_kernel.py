@@ -22,7 +22,7 @@ from ..runtime.errors import AscendError
 from ..runtime.soc import Soc
 from .kernel_builder import KernelBuilder, Ref
 from .move_formats import Columns, format_work
-from .move_maps import Move, Segment, move_of
+from .move_maps import Move, move_of
 from .move_problem import Axis, Box
 from .move_rowwise import Input, Piece, RowPlan, Rowwise, RowwiseEmitter, choose_rows, tiles_of
 from .move_runs import (
@@ -248,8 +248,7 @@ def work_of_move(move: Move, soc: Soc) -> Work:
             return Boxes(pieces, size, True, _aligned_blocks(pieces, size, soc), s.fill)
         if straight and shortest >= LONG_RUN:
             return _long(boxes, size, s.fill, soc)
-    kept = [m == (Segment(0, e),) for m, e in zip(s.maps, s.out, strict=True)]
-    last = max((i for i, same in enumerate(kept) if not same), default=0)
+    last = max((i for i in range(len(s.out)) if not s.keeps(i)), default=0)
     best: tuple[int, Rows] | None = None
     for axis in range(last, len(s.out)):
         rowwise = rowwise_of(s, axis, size)

@@ -61,6 +61,12 @@ class Separable:
     maps: tuple[AxisMap, ...]
     fill: int = 0
 
+    def keeps(self, axis: int) -> bool:
+        """Output and sources are the same along `axis`."""
+        extent = self.out[axis]
+        same = all(shape[axis] == extent for shape in self.sources)
+        return same and self.maps[axis] == (Segment(0, extent),)
+
 
 @dataclass(frozen=True)
 class Move:

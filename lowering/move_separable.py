@@ -71,7 +71,7 @@ def _concat_boxes(s: Separable) -> list[Box]:
 def rowwise_of(s: Separable, last: int, size: int) -> Rowwise | None:
     """The map with rows along axis `last`; axes behind it must be kept as they are."""
     unit = prod(s.out[last + 1 :])
-    if any(m != (Segment(0, e),) for m, e in zip(s.maps[last + 1 :], s.out[last + 1 :], strict=True)):
+    if not all(s.keeps(axis) for axis in range(last + 1, len(s.out))):
         return None
     pieces = _pieces(s.maps[last], s.sources[0][last], s.out[last])
     if pieces is None:

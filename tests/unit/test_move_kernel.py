@@ -174,6 +174,12 @@ MOVES = {
     "tile": ([(3, 5)], lambda x: nn.TileOp(x, (2, 3))),
     "resize_two": ([(1, 3, 9, 11)], lambda x: nn.ResizeOp(x, (1, 3, 18, 22), scales=(1, 1, 2, 2))),
     "resize_any": ([(1, 2, 9, 11)], lambda x: nn.ResizeOp(x, (1, 2, 13, 17), scales=(1, 1, 13 / 9, 17 / 11))),
+    "resize_drops_columns": (
+        [(2, 5, 18, 6)],
+        lambda x: nn.ResizeOp(
+            x, (2, 5, 54, 5), scales=(1, 1, 3, 5 / 6), coordinate="asymmetric", nearest="floor"
+        ),
+    ),
     "reshape": ([(7, 11, 3)], lambda x: nn.ReshapeOp(x, (77, 3))),
     "channel_shuffle": ([(2, 2, 29, 49)], lambda x: nn.TransposeOp(x, (0, 2, 1, 3))),
     "slice_one_column": ([(256, 5, 4)], lambda x: nn.SliceOp(x, (0, 0, 2), (256, 5, 1))),
@@ -218,6 +224,26 @@ BLOCKED_MOVES = {
 def test_moves_in_blocks_of_channels(name, soc):
     shapes, build = BLOCKED_MOVES[name]
     check_op(shapes, build, soc, layout=BLOCKED)
+
+
+SIZES = (1, 2, 3, 4, 5, 7, 8, 13, 16, 17, 20, 31, 32, 33, 48, 65, 100)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_transposes_and_slices(seed):
+    rng = np.random.default_rng(seed)
+    soc, dtype = SOCS[seed % 3], ("f16", "f32", "bool", "i32")[seed % 4]
+    for _ in range(3):
+        rank = int(rng.integers(2, 5))
+        shape = tuple(int(rng.choice(SIZES)) for _ in range(rank))
+        while np.prod(shape) > 40000:
+            shape = tuple(max(1, n // 2) for n in shape)
+        perm = tuple(int(i) for i in rng.permutation(rank))
+        check_op([shape], lambda x, perm=perm: nn.TransposeOp(x, perm), soc, dtype)
+        starts = tuple(int(rng.integers(0, n)) for n in shape)
+        steps = tuple(int(rng.choice([1, 1, 2, 3])) for _ in shape)
+        sizes = tuple((n - 1 - a) // k + 1 for n, a, k in zip(shape, starts, steps, strict=True))
+        check_op([shape], lambda x, a=(starts, sizes, steps): nn.SliceOp(x, *a), soc, dtype)
 
 
 @pytest.mark.parametrize("shape", [(1, 1000, 1, 1), (5, 33, 1, 1), (16, 1000, 1, 1)], ids=str)
