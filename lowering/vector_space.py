@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import cast as narrow
 
-from xdsl.ir import BlockArgument, SSAValue
+from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from ..dialects import ascend, dtypes, nn
 from ..dialects.layouts import Format, Layout
@@ -139,15 +139,22 @@ def _per_channel(group: ascend.GroupOp) -> set[SSAValue]:
     return found
 
 
+def _is_pool(op: Operation, layout: Layout) -> bool:
+    """Pools, and reductions over the height alone, which are windows of one column."""
+    if isinstance(op, nn.ReduceOp) and layout.format is Format.NC1HWC0:
+        kinds = op.kind.data in ("mean", "max", "sum") and op.keepdims is not None
+        return kinds and nn.ints(op.axes) == (2,) and isinstance(op.input, BlockArgument)
+    return isinstance(op, nn.MaxPoolOp | nn.AvgPoolOp)
+
+
 class _Analysis:
     """Builds the program on the physical dims, then collapses them."""
 
     def __init__(self, group: ascend.GroupOp, soc: Soc) -> None:
         self.group, self.soc = group, soc
-        self.pool = next(
-            (op for op in group.body.block.ops if isinstance(op, nn.MaxPoolOp | nn.AvgPoolOp)), None
-        )
-        pooled = self.pool.input if self.pool is not None else None
+        self.layout = self._group_layout()
+        self.pool = next((op for op in group.body.block.ops if _is_pool(op, self.layout)), None)
+        pooled = self.pool.operands[0] if self.pool is not None else None
         self.pooled = (
             -1
             if pooled is None
@@ -156,7 +163,6 @@ class _Analysis:
         if self.pool is not None and self.pooled < 0:
             raise AscendError("E40021", "a pooling group pools one of its operands")
         operands = [v for i, v in enumerate(group.inputs) if i != self.pooled]
-        self.layout = self._group_layout()
         self.per_channel = _per_channel(group)
         self.blocked = self.layout.format is not Format.ND
         shapes = [ascend.shape_of(v) for v in (*operands, *group.outputs)]
@@ -168,7 +174,7 @@ class _Analysis:
             whole = [_aligned(s, self.rank) for s in inputs] + whole
         self.shape = tuple(max(s[i] for s in whole) for i in range(self.rank))
         self.physical = _physical(self.layout, self.shape)
-        self.axes = _reduced_axes(group)
+        self.axes = set[int]() if isinstance(self.pool, nn.ReduceOp) else _reduced_axes(group)
         self.reduced = [d in self.axes for d, _ in self.physical]
 
     def _group_layout(self) -> Layout:
@@ -270,7 +276,14 @@ def _window(found: _Analysis) -> Window | None:
     pool = found.pool
     if pool is None:
         return None
-    shape, out = nn.shape_of(pool.input), nn.shape_of(pool.output)
+    shape, out = nn.shape_of(pool.operands[0]), nn.shape_of(pool.results[0])
+    if isinstance(pool, nn.ReduceOp):
+        height, ones = shape[2], (1,) * shape[3]
+        scale = {"mean": (height,), "sum": (1,)}.get(pool.kind.data)
+        tables = (scale, ones) if scale else ((), ())
+        kind, one = "mean" if scale else "max", (1, 1)
+        return Window(found.pooled, kind, (height, shape[3]), (height, 1), one, one, (0, 0), tables, 1)
+    assert isinstance(pool, nn.MaxPoolOp | nn.AvgPoolOp)
     kernel, strides, pads, dilations = (
         nn.ints(a) for a in (pool.kernel, pool.strides, pool.pads, pool.dilations)
     )

@@ -111,6 +111,12 @@ class TestReductions:
         build = lambda a, x: a(nn.ReduceOp(x[0], kind, [2, 3], True))  # noqa: E731
         run(soc, [((2, 40, 7, 7), "f16", HALF)], build, HALF, absolute=2e-3)
 
+    @pytest.mark.parametrize("axes", [[2], [3]])
+    @pytest.mark.parametrize("kind", ["mean", "max", "sum"])
+    def test_one_side_of_a_plane(self, soc, axes, kind):
+        build = lambda a, x: a(nn.ReduceOp(x[0], kind, axes, True))  # noqa: E731
+        run(soc, [((2, 20, 8, 6), "f16", HALF)], build, HALF, absolute=1e-3)
+
     @pytest.mark.parametrize("kind", ["mean", "max", "min", "log_sum_exp"])
     @pytest.mark.parametrize("dtype", ["f16", "f32"])
     def test_rows(self, soc, kind, dtype):
