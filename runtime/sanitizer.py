@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from .errors import AscendError
 from .sim.device import Device
+from .sim.gm_ranges import task_ranges
 from .sim.hazards import check_task
 
 SHOWN = 8
@@ -23,11 +24,13 @@ def check_model(device: Device) -> None:
         raise AscendError("E43005", "no model is loaded")
     checked: set[str] = set()
     for task in model.tasks:
-        if task.is_ai_cpu or task.kernel in checked:
+        if not task.is_ai_core or task.kernel in checked:
             continue
         checked.add(task.kernel)
         program = device.kernels[task.kernel].program
-        hazards = check_task(device.soc, program, model.arg_words(task), task.block_dim)
+        hazards = check_task(
+            device.soc, program, model.arg_words(task), task.block_dim, task_ranges(model, task)
+        )
         if hazards:
             lines = [str(hazard) for hazard in hazards[:SHOWN]]
             more = [f"and {len(hazards) - SHOWN} more"] if len(hazards) > SHOWN else []
