@@ -477,6 +477,24 @@ def can_view(
 
 
 @irdl_op_definition
+class CopyOp(_OneToOne):
+    """The same bytes in memory of their own, copied by the runtime (a MEMCPY_ASYNC task): a model output that
+    is a constant."""
+
+    name = "ascend.copy"
+    source = operand_def(TensorType)
+    result = result_def(TensorType)
+    assembly_format = "$source attr-dict `:` type($source) `->` type($result)"
+
+    def __init__(self, source: SSAValue):
+        super().__init__(operands=[source], result_types=[source.type])
+
+    def verify_(self) -> None:
+        if self.source.type != self.result.type:
+            raise VerifyException(f"expected one type, got {self.source.type} and {self.result.type}")
+
+
+@irdl_op_definition
 class SliceViewOp(_OneToOne):
     """A contiguous piece of a tensor, at a byte offset that follows from `starts`; extents are the result's
     shape."""
@@ -623,6 +641,6 @@ def _check_piece(what: str, whole: Attribute, starts: Sequence[int], piece: Attr
 
 Ascend = Dialect(
     "ascend",
-    [GroupOp, TransDataOp, ViewOp, SliceViewOp, ConcatViewOp],
+    [GroupOp, TransDataOp, ViewOp, CopyOp, SliceViewOp, ConcatViewOp],
     [LayoutAttr, ScheduleAttr],
 )

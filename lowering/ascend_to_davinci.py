@@ -29,6 +29,7 @@ from xdsl.passes import ModulePass
 from ..dialects import ascend, davinci
 from ..passes.provenance import node_names
 from ..runtime.soc import Soc, load_soc
+from .refusals import Refusals
 
 Compute: TypeAlias = ascend.GroupOp | ascend.TransDataOp
 Generator: TypeAlias = Callable[[Compute, Soc, str], davinci.KernelOp]
@@ -104,9 +105,22 @@ def workspace_of(kernel: davinci.KernelOp) -> tuple[int, ...]:
 
 def lower_function(function: FuncOp, library: KernelLibrary) -> None:
     """Replaces the groups of one function by launches."""
+    refusals = Refusals()
     for op in list(function.body.block.ops):
         if isinstance(op, ascend.GroupOp | ascend.TransDataOp):
-            _launch(op, library)
+            with refusals.around(op):
+                _launch(op, library)
+    refusals.raise_all()
+
+
+def sources_of_kernels(module: ModuleOp) -> dict[str, str]:
+    """Kernel name → the nodes of the model that its launches stand for."""
+    found: dict[str, dict[str, None]] = {}
+    for op in module.walk():
+        if isinstance(op, davinci.LaunchOp):
+            names = found.setdefault(op.kernel.string_value(), {})
+            names.update(dict.fromkeys(name.data for name in op.sources))
+    return {kernel: ", ".join(names) for kernel, names in found.items()}
 
 
 def _launch(op: Compute, library: KernelLibrary) -> None:

@@ -21,6 +21,8 @@ from ..dialects.layouts import Format
 from ..passes.plan_memory import MemoryPlan, is_constant
 from ..runtime.errors import AscendError
 from ..runtime.om.model import (
+    KERNEL_TYPE_NONE,
+    MEMCPY,
     Address,
     OmDesc,
     OmGraphOp,
@@ -76,7 +78,7 @@ class _Emitter:
         self.producer: dict[SSAValue, str] = {}
         self.graph: list[OmGraphOp] = []
         self.weights: dict[SSAValue, OmWeight] = {}
-        self.tasks: list[tuple[davinci.LaunchOp, int]] = []
+        self.tasks: list[tuple[davinci.LaunchOp | ascend.CopyOp, int]] = []
 
     def emit(self, kernels: Mapping[str, bytes], name: str) -> OmModel:
         inputs = self._inputs()
@@ -84,7 +86,7 @@ class _Emitter:
             self._visit(op)
         placed = dict(zip(self.weights, place_weights(self.weights.values()), strict=True))
         tasks = tuple(self._task(launch, index, placed) for launch, index in self.tasks)
-        used = {task.kernel for task in tasks}
+        used = {task.kernel for task in tasks if task.is_ai_core}
         outputs = self._outputs()
         if self.plan.memory_size > self.soc.memory_bytes:
             raise AscendError(
@@ -128,8 +130,8 @@ class _Emitter:
         tensors: list[OmTensor] = []
         for i, value in enumerate(last.operands):
             name = names[i] if i < len(names) else f"output_{i}"
-            place = self.plan.aliases.place(value)
-            if is_constant(place.root):
+            empty = 0 in ascend.shape_of(value)
+            if is_constant(self._root(value)) and not empty:
                 raise AscendError(
                     "E19999", f"output {name} is a constant", expected="an output that depends on an input"
                 )
@@ -139,7 +141,7 @@ class _Emitter:
                     ascend.dtype_of(value),
                     ascend.shape_of(value),
                     ascend.bytes_of(value),
-                    self.plan.offset(value),
+                    0 if empty else self.plan.offset(value),
                     source=self.producer[value],
                 )
             )
@@ -156,6 +158,9 @@ class _Emitter:
             sources = [name.data for name in op.sources]
             self.tasks.append((op, len(self.graph)))
             self._node(op, kind, sources, list(op.inputs))
+        elif isinstance(op, ascend.CopyOp):
+            self.tasks.append((op, len(self.graph)))
+            self._node(op, "MemcpyAsync", [], [op.source])
         elif op.name in _VIEW_TYPES:
             self._node(op, _VIEW_TYPES[op.name], [], list(op.operands))
         elif not isinstance(op, ReturnOp):
@@ -206,7 +211,13 @@ class _Emitter:
             origin_format="NCHW" if len(shape) == 4 else "ND",
         )
 
-    def _task(self, launch: davinci.LaunchOp, index: int, placed: Mapping[SSAValue, OmWeight]) -> OmTask:
+    def _task(
+        self, launch: davinci.LaunchOp | ascend.CopyOp, index: int, placed: Mapping[SSAValue, OmWeight]
+    ) -> OmTask:
+        if isinstance(launch, ascend.CopyOp):
+            places = (self._address(launch.result, placed), self._address(launch.source, placed))
+            args = (*places, ascend.bytes_of(launch.source))
+            return OmTask(MEMCPY, 1, args, op_index=index, kernel_type=KERNEL_TYPE_NONE)
         args = [self._address(value, placed) for value in (*launch.inputs, *launch.outputs)]
         args += [Address("feature_map", offset) for offset in self.plan.workspace_offsets(launch)]
         kernel = launch.kernel.string_value()

@@ -41,7 +41,7 @@ NN: Final = (
     "nn-simplify",
     "nn-fuse-groups",
 )
-ASCEND: Final = ("convert-nn-to-ascend", "ascend-assign-layouts", "ascend-choose-schedule")
+ASCEND: Final = ("convert-nn-to-ascend", "check-supported", "ascend-assign-layouts", "ascend-choose-schedule")
 DAVINCI: Final = ("ascend-to-davinci",)
 KERNEL: Final = (
     "davinci-double-buffer",
@@ -255,9 +255,18 @@ def machine_code(module: ModuleOp, soc: Soc) -> dict[str, bytes]:
     """Kernel images by name; each kernel is lowered alone and keeps its readable form in the module."""
     from ..dialects.davinci import KernelOp
     from ..passes.davinci_pipeline import lower_kernel
+    from .ascend_to_davinci import sources_of_kernels
+    from .refusals import Refusals
 
     kernels = [op for op in module.body.block.ops if isinstance(op, KernelOp)]
-    return {kernel.sym_name.data: lower_kernel(kernel, soc) for kernel in kernels}
+    refusals, sources = Refusals(), sources_of_kernels(module)
+    images: dict[str, bytes] = {}
+    for kernel in kernels:
+        name = kernel.sym_name.data
+        with refusals.around(kernel, sources.get(name, name)):
+            images[name] = lower_kernel(kernel, soc)
+    refusals.raise_all()
+    return images
 
 
 def encoded_module(module: ModuleOp, store: WeightStore, name: str) -> ModuleOp:

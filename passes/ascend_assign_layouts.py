@@ -34,7 +34,7 @@ class AscendAssignLayoutsPass(ModulePass):
     What may run in which layout: `layout_options.py` and `docs/contract-layouts.md`. Constants are packed in
     their blob expression and cost nothing. reshape, slice and concat become views where their bytes allow it
     and move kernels elsewhere. Model inputs and outputs are dense; an output that would share its memory with
-    an input, a constant, a piece or another output is copied.
+    a constant, a piece of a computed tensor or another output is copied.
     """
 
     name = "ascend-assign-layouts"
@@ -155,13 +155,23 @@ class Rebuild:
         self.made[result, option.result] = new.results[0]
 
     def _own_memory(self, value: SSAValue, roots: set[SSAValue], last: Operation) -> SSAValue:
-        """Model outputs own their buffers (decision D8)."""
+        """Model outputs own their buffers (decision D8). Inputs keep their bytes for the whole run: an output
+        that is one, or a piece of one, is read from there. A constant is copied by the runtime."""
         root = value
         shared = False
         while isinstance(root.owner, ascend.ViewOp | ascend.SliceViewOp):
             shared = shared or isinstance(root.owner, ascend.SliceViewOp)
             root = root.owner.source
-        shared = shared or isinstance(root, BlockArgument) or constant_of(root) is not None or root in roots
+        if isinstance(root, BlockArgument):
+            return value
+        if constant_of(root) is not None and 0 in ascend.shape_of(value):
+            return value  # no bytes
+        if constant_of(root) is not None:
+            copy: Operation = ascend.CopyOp(value)
+            copy.location = (value.owner if isinstance(value.owner, Operation) else last).location
+            self.block.insert_op_before(copy, last)
+            return copy.results[0]
+        shared = shared or root in roots
         shared = shared or any(isinstance(u, ascend.ConcatViewOp) for u in users(root))
         roots.add(root)
         if not shared:

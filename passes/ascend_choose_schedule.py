@@ -36,7 +36,8 @@ class AscendChooseSchedulePass(ModulePass):
     """Tiling: fills in the schedule of every group that has none, by the cost model of its generator.
 
     before  ascend.group "Conv" (…) engine cube schedule #ascend.schedule<> …
-    after   ascend.group "Conv" (…) engine cube schedule #ascend.schedule<split_rows = 4, m = 7, n = 8, k = 8, …> …
+    after   ascend.group "Conv" (…) engine cube schedule #ascend.schedule<split_rows = 4, m = 7, n = 8, k = 8,
+    …> …
 
     A schedule that is already there stays: a person or a tuner wrote it.
     """
@@ -48,12 +49,16 @@ class AscendChooseSchedulePass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         from ..lowering.ascend_to_davinci import identity, target_of
+        from ..lowering.refusals import Refusals
 
         soc = target_of(op, self.soc)
         known: dict[str, ascend.ScheduleAttr] = {}
+        refusals = Refusals()
         for group in op.walk():
             if isinstance(group, ascend.GroupOp) and not group.schedule.data:
                 key = identity(group, soc)
                 if key not in known:
-                    known[key] = choose(group, soc)
-                group.schedule = known[key]
+                    with refusals.around(group):
+                        known[key] = choose(group, soc)
+                group.schedule = known.get(key, group.schedule)
+        refusals.raise_all()

@@ -1,16 +1,17 @@
 """Pass plan-memory: an address for every tensor of the feature-map region, dead tensors' bytes used again.
 
-A launch reads and writes tensors at fixed offsets from the region's base.  Views (decision D11) have no bytes of
-their own: a view or slice lies inside its source, the operands of a `concat_view` lie inside its result.  What is
-left, the *roots*, live from the task that writes them to the last task that reads any of their aliases; two roots
-whose lives do not overlap may share bytes.  Model inputs and outputs keep their place for the whole run, because the
-caller's arrays are copied there.  Every root starts at a multiple of 512 and has 32 spare bytes behind it (D8).
+A launch reads and writes tensors at fixed offsets from the region's base.  Views (decision D11) have no bytes
+of their own: a view or slice lies inside its source, the operands of a `concat_view` lie inside its result.
+What is left, the *roots*, live from the task that writes them to the last task that reads any of their
+aliases; two roots whose lives do not overlap may share bytes.  Model inputs and outputs keep their place for
+the whole run, because the caller's arrays are copied there.  Every root starts at a multiple of 512 and has
+32 spare bytes behind it (D8).
 
 before
     %y = davinci.launch @relu_1(%x) workspace [] from ["relu"] : …
 after
-    %y = davinci.launch @relu_1(%x) workspace [] from ["relu"] {offsets = array<i64: 512>, workspace_offsets = array<i64>} : …
-    and on the function: argument_offsets, memory_size
+    %y = davinci.launch @relu_1(%x) workspace [] from ["relu"] {offsets = array<i64: 512>, workspace_offsets =
+    array<i64>} : … and on the function: argument_offsets, memory_size
 """
 
 from __future__ import annotations
@@ -85,7 +86,9 @@ class MemoryPlan:
         self._roots: dict[SSAValue, _Root] = {}
         self._workspaces: dict[Operation, list[_Root]] = {}
         self._collect()
-        self.memory_size = _assign([*self._roots.values(), *(w for ws in self._workspaces.values() for w in ws)])
+        self.memory_size = _assign(
+            [*self._roots.values(), *(w for ws in self._workspaces.values() for w in ws)]
+        )
 
     def offset(self, value: SSAValue) -> int:
         """Byte offset of a tensor in the feature-map region."""
@@ -106,7 +109,9 @@ class MemoryPlan:
                     self._touch(result, time)
                 sizes = [int(size) for size in op.workspace.get_values()]
                 self._workspaces[op] = [_Root(size, time, time) for size in sizes]
-            if isinstance(op, davinci.LaunchOp | ReturnOp):
+            if isinstance(op, ascend.CopyOp):
+                self._touch(op.result, time)
+            if isinstance(op, davinci.LaunchOp | ascend.CopyOp | ReturnOp):
                 for operand in op.operands:
                     self._touch(operand, end if isinstance(op, ReturnOp) else time)
 
@@ -131,7 +136,9 @@ def _assign(roots: list[_Root]) -> int:
     for root in sorted(roots, key=lambda r: (-r.size, r.first, r.last)):
         size = _aligned(root)
         offset = 0
-        for other in sorted((p for p in placed if p.first <= root.last and root.first <= p.last), key=lambda p: p.offset):
+        for other in sorted(
+            (p for p in placed if p.first <= root.last and root.first <= p.last), key=lambda p: p.offset
+        ):
             if offset + size <= other.offset:
                 break
             offset = max(offset, other.offset + _aligned(other))
@@ -153,7 +160,9 @@ class PlanMemoryPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for function in [f for f in op.body.block.ops if isinstance(f, FuncOp)]:
             plan = MemoryPlan(function)
-            function.attributes["argument_offsets"] = _array([plan.offset(a) for a in function.body.block.args])
+            function.attributes["argument_offsets"] = _array(
+                [plan.offset(a) for a in function.body.block.args]
+            )
             function.attributes["memory_size"] = IntegerAttr(plan.memory_size, i64)
             for launch in function.body.block.ops:
                 if isinstance(launch, davinci.LaunchOp):

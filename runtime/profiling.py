@@ -34,7 +34,7 @@ def _timings(device: Device, model: OmModel, *, trace: bool) -> list[TaskTiming 
     l2 = cold_l2(device.soc)
     timings: list[TaskTiming | None] = []
     for task in model.tasks:
-        if task.is_ai_cpu:
+        if not task.is_ai_core:
             timings.append(None)
             continue
         program = device.kernels[task.kernel].program
@@ -50,7 +50,7 @@ def _task_report(model: OmModel, task: OmTask, timing: TaskTiming | None) -> Tas
         op_type=node.type if node is not None else "Kernel",
         blocks=task.block_dim,
         timing=timing,
-        task_type="AI_CPU" if task.is_ai_cpu else "AI_CORE",
+        task_type="AI_CPU" if task.is_ai_cpu else "MEMCPY" if task.is_copy else "AI_CORE",
         nodes=tuple(dict.fromkeys(name for names in task.sources for name in names)),
         reason=str(node.attrs.get(ATTR_REASON, "")) if node is not None else "",
     )

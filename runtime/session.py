@@ -136,8 +136,8 @@ class InferenceSession:
     @property
     def engine_counts(self) -> dict[str, int]:
         """How many tasks run where."""
-        on_cpu = sum(task.is_ai_cpu for task in self._om.tasks)
-        return {"aicore": len(self._om.tasks) - on_cpu, "aicpu": on_cpu}
+        tasks = self._om.tasks
+        return {"aicore": sum(t.is_ai_core for t in tasks), "aicpu": sum(t.is_ai_cpu for t in tasks)}
 
     def get_inputs(self) -> list[NodeArg]:
         """The model's inputs."""

@@ -325,6 +325,19 @@ def crop_first(op: Operation, build: Builder) -> SSAValue | None:
     return build(nn.PadOp(piece, frame, "constant", value)) if any(frame) else piece
 
 
+def empty(op: Operation, build: Builder) -> SSAValue | None:
+    """A tensor without elements is a constant; a concatenation does not see it."""
+    if not isinstance(op, nn.NNOp) or isinstance(op, nn.ConstantOp):
+        return None
+    shape = nn.shape_of(op.results[0])
+    if 0 in shape:
+        return build.constant(Blob.splat(0, shape, nn.dtype_of(op.results[0])))
+    if isinstance(op, nn.ConcatOp) and any(0 in nn.shape_of(v) for v in op.inputs):
+        full = [v for v in op.inputs if 0 not in nn.shape_of(v)]
+        return full[0] if len(full) == 1 else build(nn.ConcatOp(full, op.axis.value.data))
+    return None
+
+
 def one_row(op: Operation, build: Builder) -> SSAValue | None:
     """[1, K] × constant [K, N] is a 1×1 convolution of one pixel: its NC1HWC0 bytes are the dense row, no
     TransData."""
@@ -432,6 +445,7 @@ _POINTWISE: frozenset[type[Operation]] = frozenset(
 )  # fmt: skip
 
 RULES: list[Rule] = [
+    empty,
     softmax,
     layer_norm,
     instance_norm,

@@ -63,7 +63,7 @@ def _run(op: Operation, operands: list[Array], store: WeightStore) -> Array:
             return to_bytes(run_block(op.body.block, arrays, store)[0], op.outputs[0])
         case ascend.TransDataOp():
             return to_bytes(from_bytes(operands[0], op.source), op.result)
-        case ascend.ViewOp():
+        case ascend.ViewOp() | ascend.CopyOp():
             return operands[0]
         case ascend.SliceViewOp():
             return operands[0][op.byte_offset :]

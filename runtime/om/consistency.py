@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from . import format as f
-from .model import ALIGNMENT, OmModel, OmTask, OmWeight
+from .model import ALIGNMENT, Address, OmModel, OmTask, OmWeight
 
 
 class InconsistentModelError(ValueError):
@@ -95,7 +95,9 @@ def _check_overlap(model: OmModel) -> None:
 
 def _check_task(model: OmModel, index: int, task: OmTask, kernels: set[str]) -> None:
     where = f"task {index} ({task.kernel})"
-    if not task.is_ai_cpu and task.kernel not in kernels:
+    if task.is_copy:
+        _check_copy(model, where, task)
+    if task.is_ai_core and task.kernel not in kernels:
         raise InconsistentModelError(f"{where} launches a kernel that the model does not hold")
     if not 1 <= task.block_dim <= f.MAX_UINT32:
         raise InconsistentModelError(f"{where} has block dim {task.block_dim}")
@@ -111,6 +113,19 @@ def _check_task(model: OmModel, index: int, task: OmTask, kernels: set[str]) -> 
             raise InconsistentModelError(f"{where} has an address behind a size")
         elif model.address(model.word(arg)) != arg:
             raise InconsistentModelError(f"{where} has an address outside its region: {arg}")
+
+
+def _check_copy(model: OmModel, where: str, task: OmTask) -> None:
+    """A copy stays inside its regions and writes the feature map."""
+    sizes = {"feature_map": model.memory_size, "weights": model.weight_size}
+    match task.args:
+        case (Address(region="feature_map") as target, Address() as source, int() as size) if size > 0:
+            pass
+        case _:
+            raise InconsistentModelError(f"{where} is a copy with arguments {task.args}")
+    for place in (target, source):
+        if not 0 <= place.offset <= sizes[place.region] - size:
+            raise InconsistentModelError(f"{where} copies {size} bytes at {place.offset} of {place.region}")
 
 
 def _check_edges(model: OmModel) -> None:

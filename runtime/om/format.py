@@ -48,6 +48,9 @@ IO_RECORD: Final = struct.Struct(
 
 WORD_BYTES: Final = 8
 TASK_KERNEL: Final = 0
+TASK_MEMCPY: Final = 13
+"""MEMCPY_ASYNC."""
+MEMCPY_DEVICE_TO_DEVICE: Final = 3
 MAX_UINT32: Final = (1 << 32) - 1
 MAX_UINT64: Final = (1 << 64) - 1
 

@@ -47,6 +47,11 @@ loader refuses another."""
 
 KERNEL_TYPE_AI_CORE: Final = 2
 KERNEL_TYPE_AI_CPU: Final = 6
+KERNEL_TYPE_NONE: Final = 10000
+"""A copy by the runtime (MEMCPY_ASYNC): no kernel runs."""
+
+MEMCPY: Final = "memcpy"
+"""What stands for the kernel's name in a copy."""
 
 Resident: TypeAlias = Callable[[], Bytes]
 
@@ -147,7 +152,8 @@ class OmTask:
 
     `op_index` is the position in `OmModel.graph` of the operator it computes. `sources[i]` are the nodes of
     the source model that op i of the kernel's body stands for. An AI CPU task (`kernel_type` 6) names a
-    library kernel and carries its attributes, a serialized operator definition, in `kernel_ext_info`.
+    library kernel and carries its attributes, a serialized operator definition, in `kernel_ext_info`. A copy
+    (`kernel_type` 10000) has the arguments destination, source, number of bytes.
     """
 
     kernel: str
@@ -163,6 +169,16 @@ class OmTask:
     def is_ai_cpu(self) -> bool:
         """Whether the AI CPU runs it and not the AI Core."""
         return self.kernel_type == KERNEL_TYPE_AI_CPU
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether the runtime copies bytes and no processor of the chip is busy."""
+        return self.kernel_type == KERNEL_TYPE_NONE
+
+    @property
+    def is_ai_core(self) -> bool:
+        """Whether it launches a kernel of the file."""
+        return not self.is_ai_cpu and not self.is_copy
 
 
 @dataclass(frozen=True)

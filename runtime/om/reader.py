@@ -24,7 +24,7 @@ from . import ge_ir_pb2 as ge
 from . import task_pb2 as domi
 from .consistency import InconsistentModelError, check
 from .graph_reader import Graph, read_graph, read_model_attrs
-from .model import Arg, OmKernel, OmModel, OmTask, OmTensor, OmWeight, WeightPayload
+from .model import KERNEL_TYPE_NONE, MEMCPY, Arg, OmKernel, OmModel, OmTask, OmTensor, OmWeight, WeightPayload
 
 _Message = TypeVar("_Message", ge.ModelDef, domi.ModelTaskDef, domi.TaskSources)
 Source: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview"
@@ -240,9 +240,13 @@ def _with_tasks(model: OmModel, message: domi.ModelTaskDef, graph: Graph) -> OmM
 
 
 def _task(model: OmModel, index: int, task: domi.TaskDef, graph: Graph) -> OmTask:
+    if task.type == f.TASK_MEMCPY and task.HasField("memcpy_async"):
+        return _copy(model, index, task, graph)
     if task.type != f.TASK_KERNEL or not task.HasField("kernel"):
         raise f.OmError(
-            f"task {index} has type {task.type}", partition="TASK_INFO", expected="kernel launches (0)"
+            f"task {index} has type {task.type}",
+            partition="TASK_INFO",
+            expected="kernel launches (0) and copies (13)",
         )
     kernel = task.kernel
     if kernel.args_size != len(kernel.args) or len(kernel.args) % f.WORD_BYTES:
@@ -269,6 +273,18 @@ def _task(model: OmModel, index: int, task: domi.TaskDef, graph: Graph) -> OmTas
         kernel_ext_info=kernel.kernel_ext_info,
         sources=tuple(tuple(entry.node) for entry in sources.body_op),
     )
+
+
+def _copy(model: OmModel, index: int, task: domi.TaskDef, graph: Graph) -> OmTask:
+    copy = task.memcpy_async
+    target, source = model.address(copy.dst), model.address(copy.src)
+    op_index = copy.op_index - graph.first_op_id
+    if target is None or source is None or copy.dst_max < copy.count:
+        raise f.OmError(f"task {index} copies outside the model's regions", partition="TASK_INFO")
+    if not 0 <= op_index < max(len(graph.ops), 1):
+        raise f.OmError(f"task {index} names node {copy.op_index}", partition="TASK_INFO")
+    args = (target, source, copy.count)
+    return OmTask(MEMCPY, 1, args, op_index, task.stream_id, kernel_type=KERNEL_TYPE_NONE)
 
 
 def _args(model: OmModel, index: int, kernel: domi.KernelDef) -> tuple[Arg, ...]:

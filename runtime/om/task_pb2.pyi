@@ -74,6 +74,24 @@ class KernelDef(_message.Message):
     block_dim_offset: int
     def __init__(self, context: _Optional[_Union[KernelContext, _Mapping]] = ..., is_block_task_prefetch: _Optional[bool] = ..., stub_func: _Optional[str] = ..., block_dim: _Optional[int] = ..., args_size: _Optional[int] = ..., args: _Optional[bytes] = ..., sm_desc: _Optional[bytes] = ..., flowtable: _Optional[bytes] = ..., so_name: _Optional[str] = ..., kernel_name: _Optional[str] = ..., kernel_ext_info: _Optional[bytes] = ..., kernel_ext_info_size: _Optional[int] = ..., args_info: _Optional[_Iterable[_Union[ArgsInfo, _Mapping]]] = ..., schedule_mode: _Optional[int] = ..., block_dim_offset: _Optional[int] = ...) -> None: ...
 
+class MemcpyAsyncDef(_message.Message):
+    __slots__ = ("dst", "dst_max", "src", "count", "kind", "op_index", "args_format")
+    DST_FIELD_NUMBER: _ClassVar[int]
+    DST_MAX_FIELD_NUMBER: _ClassVar[int]
+    SRC_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    OP_INDEX_FIELD_NUMBER: _ClassVar[int]
+    ARGS_FORMAT_FIELD_NUMBER: _ClassVar[int]
+    dst: int
+    dst_max: int
+    src: int
+    count: int
+    kind: int
+    op_index: int
+    args_format: str
+    def __init__(self, dst: _Optional[int] = ..., dst_max: _Optional[int] = ..., src: _Optional[int] = ..., count: _Optional[int] = ..., kind: _Optional[int] = ..., op_index: _Optional[int] = ..., args_format: _Optional[str] = ...) -> None: ...
+
 class EventExDef(_message.Message):
     __slots__ = ("op_index", "event_type")
     OP_INDEX_FIELD_NUMBER: _ClassVar[int]
@@ -111,7 +129,7 @@ class LabelSwitchByIndexDef(_message.Message):
     def __init__(self, op_index: _Optional[int] = ..., label_max: _Optional[int] = ...) -> None: ...
 
 class TaskDef(_message.Message):
-    __slots__ = ("id", "type", "stream_id", "event_id", "notify_id", "sqe_num", "kernel", "event_ex", "label_id", "private_def", "label_set", "label_goto_ex", "label_switch_by_index")
+    __slots__ = ("id", "type", "stream_id", "event_id", "notify_id", "sqe_num", "kernel", "event_ex", "label_id", "memcpy_async", "private_def", "label_set", "label_goto_ex", "label_switch_by_index")
     ID_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     STREAM_ID_FIELD_NUMBER: _ClassVar[int]
@@ -121,6 +139,7 @@ class TaskDef(_message.Message):
     KERNEL_FIELD_NUMBER: _ClassVar[int]
     EVENT_EX_FIELD_NUMBER: _ClassVar[int]
     LABEL_ID_FIELD_NUMBER: _ClassVar[int]
+    MEMCPY_ASYNC_FIELD_NUMBER: _ClassVar[int]
     PRIVATE_DEF_FIELD_NUMBER: _ClassVar[int]
     LABEL_SET_FIELD_NUMBER: _ClassVar[int]
     LABEL_GOTO_EX_FIELD_NUMBER: _ClassVar[int]
@@ -134,11 +153,12 @@ class TaskDef(_message.Message):
     kernel: KernelDef
     event_ex: EventExDef
     label_id: int
+    memcpy_async: MemcpyAsyncDef
     private_def: bytes
     label_set: LabelSetDef
     label_goto_ex: LabelGotoExDef
     label_switch_by_index: LabelSwitchByIndexDef
-    def __init__(self, id: _Optional[int] = ..., type: _Optional[int] = ..., stream_id: _Optional[int] = ..., event_id: _Optional[int] = ..., notify_id: _Optional[int] = ..., sqe_num: _Optional[int] = ..., kernel: _Optional[_Union[KernelDef, _Mapping]] = ..., event_ex: _Optional[_Union[EventExDef, _Mapping]] = ..., label_id: _Optional[int] = ..., private_def: _Optional[bytes] = ..., label_set: _Optional[_Union[LabelSetDef, _Mapping]] = ..., label_goto_ex: _Optional[_Union[LabelGotoExDef, _Mapping]] = ..., label_switch_by_index: _Optional[_Union[LabelSwitchByIndexDef, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., type: _Optional[int] = ..., stream_id: _Optional[int] = ..., event_id: _Optional[int] = ..., notify_id: _Optional[int] = ..., sqe_num: _Optional[int] = ..., kernel: _Optional[_Union[KernelDef, _Mapping]] = ..., event_ex: _Optional[_Union[EventExDef, _Mapping]] = ..., label_id: _Optional[int] = ..., memcpy_async: _Optional[_Union[MemcpyAsyncDef, _Mapping]] = ..., private_def: _Optional[bytes] = ..., label_set: _Optional[_Union[LabelSetDef, _Mapping]] = ..., label_goto_ex: _Optional[_Union[LabelGotoExDef, _Mapping]] = ..., label_switch_by_index: _Optional[_Union[LabelSwitchByIndexDef, _Mapping]] = ...) -> None: ...
 
 class ModelTaskDef(_message.Message):
     __slots__ = ("version", "attr", "task", "memory_size", "stream_num", "event_num", "weight_size", "op", "base_addr", "weight_addr", "batch_num")

@@ -22,7 +22,7 @@ from . import format as f
 from . import ge_ir_pb2 as ge
 from . import task_pb2 as domi
 from .consistency import InconsistentModelError, check
-from .model import Address, AttrValue, OmDesc, OmGraphOp, OmModel, OmTensor, OmWeight, stored_weights
+from .model import Address, AttrValue, OmDesc, OmGraphOp, OmModel, OmTask, OmTensor, OmWeight, stored_weights
 
 
 def write_om(model: OmModel, path: str | os.PathLike[str]) -> None:
@@ -371,6 +371,17 @@ def _set_list(attr: ge.AttrDef, values: tuple[object, ...]) -> None:
             raise InconsistentModelError(f"attribute list {values!r} holds what the container cannot")
 
 
+def _add_copy(message: domi.ModelTaskDef, number: int, model: OmModel, task: OmTask) -> None:
+    target, source, size = (model.word(arg) for arg in task.args)
+    entry = message.task.add(id=number, type=f.TASK_MEMCPY, stream_id=task.stream)
+    entry.memcpy_async.dst = target
+    entry.memcpy_async.dst_max = size
+    entry.memcpy_async.src = source
+    entry.memcpy_async.count = size
+    entry.memcpy_async.kind = f.MEMCPY_DEVICE_TO_DEVICE
+    entry.memcpy_async.op_index = graph_id_base(model) + task.op_index
+
+
 def _task_info(model: OmModel) -> bytes:
     message = domi.ModelTaskDef(
         version=f.PLATFORM_VERSION,
@@ -382,6 +393,9 @@ def _task_info(model: OmModel) -> bytes:
     )
     first = graph_id_base(model)
     for number, task in enumerate(model.tasks):
+        if task.is_copy:
+            _add_copy(message, number, model, task)
+            continue
         args = b"".join(model.word(a).to_bytes(f.WORD_BYTES, "little") for a in task.args)
         entry = message.task.add(id=number, type=f.TASK_KERNEL, stream_id=task.stream)
         entry.kernel.stub_func = task.kernel

@@ -1,0 +1,101 @@
+"""What no kernel generator computes: found group by group, reported all at once, before anything is emitted.
+
+`unsupported_groups` knows the limits that can be told from types alone. The rest (a tile that fits no buffer, a
+stride that no DMA has) is found by the generator itself; `Refusals` turns its complaint into an entry with the
+nodes of the model and goes on with the next group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from xdsl.ir import Operation
+
+from ..dialects import ascend, nn
+from ..dialects.ascend import Engine
+from ..passes.provenance import node_names
+from ..passes.rewriting import constant_of
+from ..runtime.errors import AscendError, Refusal, UnsupportedOpError
+
+NO_KERNEL = "The AI Core must have a kernel for the operator"
+ELEMENT_TYPE = "The AI Core computes in f16, f32, i32, i8, u8 and bool"
+CUBE_TYPE = "The cube multiplies f16"
+KNOWN_INDICES = "Indices must be known at compile time"
+
+VECTOR_TYPES = frozenset({"f16", "f32", "i32", "i64", "i8", "u8", "bool"})
+_FOUND_BY_GENERATORS = ("E4001", "E4002")
+"""Prefixes of the codes with which generators and kernel passes say that something does not fit."""
+
+
+def names_of(op: Operation) -> str:
+    """The nodes of the model that an op stands for."""
+    sources = op.source_names if isinstance(op, ascend.GroupOp) else tuple(node_names(op))
+    return ", ".join(sources) or op.name
+
+
+def refusal(op: Operation, requirement: str, actual: str) -> Refusal:
+    """One entry of the report."""
+    label = op.label.data if isinstance(op, ascend.GroupOp) else op.name
+    return Refusal(names_of(op), label, requirement, actual)
+
+
+def unsupported_groups(ops: Sequence[Operation]) -> list[Refusal]:
+    """Groups that have no generator, or element types that theirs does not take."""
+    found: list[Refusal] = []
+    for op in ops:
+        if isinstance(op, ascend.GroupOp):
+            found += _check(op)
+    return found
+
+
+def _check(group: ascend.GroupOp) -> Iterator[Refusal]:
+    inner = [
+        op for op in group.body.block.ops if isinstance(op, nn.NNOp) and not isinstance(op, nn.ConstantOp)
+    ]
+    types = {nn.dtype_of(v) for op in inner for v in (*op.operands, *op.results)}
+    text = f"{', '.join(dict.fromkeys(op.name.removeprefix('nn.') for op in inner))} on {', '.join(sorted(types))}"
+    match group.engine_name:
+        case Engine.CUBE:
+            roots = [op for op in inner if isinstance(op, nn.ConvOp | nn.MatMulOp)]
+            if any(nn.dtype_of(v) != "f16" for op in roots for v in op.operands[:2]):
+                yield refusal(group, CUBE_TYPE, text)
+        case Engine.VECTOR:
+            if types - VECTOR_TYPES:
+                yield refusal(group, ELEMENT_TYPE, text)
+        case Engine.MOVE:
+            dynamic = [op for op in inner if isinstance(op, nn.GatherOp)]
+            if dynamic and constant_of(group.inputs[1]) is None:
+                yield refusal(group, KNOWN_INDICES, "indices that depend on the data of the model's inputs")
+        case _:
+            yield refusal(group, NO_KERNEL, text)
+
+
+@dataclass
+class Refusals:
+    """Collects what generators cannot do."""
+
+    items: list[Refusal] = field(default_factory=list[Refusal])
+
+    @contextmanager
+    def around(self, op: Operation, names: str = "") -> Iterator[None]:
+        """Runs a generator for one group."""
+        try:
+            yield
+        except AscendError as error:
+            if not error.code.startswith(_FOUND_BY_GENERATORS) or isinstance(error, UnsupportedOpError):
+                raise
+            self._add(op, names, error.message, error)
+        except (ValueError, LookupError, ArithmeticError) as error:
+            self._add(op, names, str(error), error)
+
+    def _add(self, op: Operation, names: str, actual: str, error: Exception) -> None:
+        found = refusal(op, NO_KERNEL, actual)
+        self.items.append(Refusal(names or found.node, found.op, found.requirement, found.actual))
+        self.cause = error
+
+    def raise_all(self) -> None:
+        """Raises if there is any."""
+        if self.items:
+            raise UnsupportedOpError(self.items) from self.cause
