@@ -41,18 +41,33 @@ class GraphBuilder:
         self.nodes.append(helper.make_node(op, inputs, [out], name=out, **attributes))
         return out
 
-    def conv(self, x: str, cout: int, kernel: int, stride: int = 1, groups: int = 1, norm: bool = True, act: str = "Relu") -> str:
+    def conv(
+        self,
+        x: str,
+        cout: int,
+        kernel: int,
+        stride: int = 1,
+        groups: int = 1,
+        norm: bool = True,
+        act: str = "Relu",
+    ) -> str:
         """Conv (+ BatchNormalization) (+ activation); weights scaled so that activations keep their size."""
         cin = self.channels[x]
         fan = cin // groups * kernel * kernel
         w = self.weight(self.rng.standard_normal((cout, cin // groups, kernel, kernel)) * np.sqrt(2 / fan))
         pad = kernel // 2
         inputs = [x, w] if norm else [x, w, self.weight(0.1 * self.rng.standard_normal(cout), "b")]
-        y = self.node("Conv", inputs, kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[pad] * 4, group=groups)
+        y = self.node(
+            "Conv", inputs, kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[pad] * 4, group=groups
+        )
         if norm:
             scale, bias = 1 + 0.1 * self.rng.standard_normal(cout), 0.1 * self.rng.standard_normal(cout)
             mean, var = 0.1 * self.rng.standard_normal(cout), 1 + 0.1 * self.rng.random(cout)
-            y = self.node("BatchNormalization", [y, *(self.weight(a, "bn") for a in (scale, bias, mean, var))], epsilon=1e-5)
+            y = self.node(
+                "BatchNormalization",
+                [y, *(self.weight(a, "bn") for a in (scale, bias, mean, var))],
+                epsilon=1e-5,
+            )
         if act == "Relu6":
             low, high = self.weight(np.array(0.0), "min"), self.weight(np.array(6.0), "max")
             y = self.node("Clip", [y, low, high])
@@ -147,7 +162,9 @@ def yolo640() -> onnx.ModelProto:
     y = g.conv(y, 128, 1, act="Silu")
     pools = [y]
     for _ in range(3):
-        pools.append(g.keep(g.node("MaxPool", [pools[-1]], kernel_shape=[5, 5], strides=[1, 1], pads=[2] * 4), 128))
+        pools.append(
+            g.keep(g.node("MaxPool", [pools[-1]], kernel_shape=[5, 5], strides=[1, 1], pads=[2] * 4), 128)
+        )
     p5 = g.conv(g.keep(g.node("Concat", pools, axis=1), 512), 256, 1, act="Silu")
     scales = g.weight(np.array([1, 1, 2, 2]), "scales")
 
@@ -164,7 +181,9 @@ def yolo640() -> onnx.ModelProto:
     outputs = []
     for level in (n3, m4, m5):
         box = g.conv(g.conv(g.conv(level, 64, 3, act="Silu"), 64, 3, act="Silu"), 64, 1, norm=False, act="")
-        kind = g.conv(g.conv(g.conv(level, 80, 3, act="Silu"), 80, 3, act="Silu"), 80, 1, norm=False, act="Sigmoid")
+        kind = g.conv(
+            g.conv(g.conv(level, 80, 3, act="Silu"), 80, 3, act="Silu"), 80, 1, norm=False, act="Sigmoid"
+        )
         outputs += [box, kind]
     return g.model({"x": (1, 3, 640, 640)}, outputs)
 
@@ -190,7 +209,9 @@ def _half(model: onnx.ModelProto) -> onnx.ModelProto:
     for i, tensor in enumerate(model.graph.initializer):
         array = numpy_helper.to_array(tensor)
         if array.dtype == np.float32:
-            model.graph.initializer[i].CopyFrom(numpy_helper.from_array(array.astype(np.float16), tensor.name))
+            model.graph.initializer[i].CopyFrom(
+                numpy_helper.from_array(array.astype(np.float16), tensor.name)
+            )
     return model
 
 

@@ -40,7 +40,10 @@ MACS_PER_CYCLE = 4096  # f16, davinci.md §1.4
 
 def model_macs(model: Any) -> dict[str, int]:
     """Multiply-accumulates by node name."""
-    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in (*model.graph.value_info, *model.graph.output, *model.graph.input)}
+    shapes = {
+        v.name: [d.dim_value for d in v.type.tensor_type.shape.dim]
+        for v in (*model.graph.value_info, *model.graph.output, *model.graph.input)
+    }
     shapes |= {t.name: list(t.dims) for t in model.graph.initializer}
     macs: dict[str, int] = {}
     for node in model.graph.node:
@@ -151,7 +154,10 @@ def _reference(model: Any, feed: dict[str, Any], outputs: Any) -> dict[str, Any]
     wanted = session.run(None, feed)
     seconds = time.perf_counter() - start
     errors = [
-        float(np.abs(got.astype(np.float64) - want.astype(np.float64)).max() / max(float(want.max()) - float(want.min()), 1e-9))
+        float(
+            np.abs(got.astype(np.float64) - want.astype(np.float64)).max()
+            / max(float(want.max()) - float(want.min()), 1e-9)
+        )
         for got, want in zip(outputs, wanted, strict=True)
     ]
     return {"ort_s": seconds, "error": max(errors)}
@@ -172,7 +178,9 @@ def table(rows: list[dict[str, Any]]) -> str:
         row["sim_ratio"] = (row["function_s"] + row["timing_s"]) / row["ort_s"]
         cells.append([form.format(**row) for _, form in COLUMNS])
     widths = [max(len(line[i]) for line in cells) for i in range(len(COLUMNS))]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells
+    )
 
 
 def main() -> int:
@@ -200,7 +208,9 @@ def main() -> int:
     print(table(rows))
     histogram: Counter[str] = Counter()
     for row in rows:
-        histogram.update({f"{int(n) // 50 * 50:>3}..{int(n) // 50 * 50 + 49}": c for n, c in row["kernel_ops"].items()})
+        histogram.update(
+            {f"{int(n) // 50 * 50:>3}..{int(n) // 50 * 50 + 49}": c for n, c in row["kernel_ops"].items()}
+        )
     print("ops per kernel before encoding: " + ", ".join(f"{k}: {v}" for k, v in sorted(histogram.items())))
     if args.json:
         Path(args.json).write_text(json.dumps(rows, indent=1), encoding="utf-8")

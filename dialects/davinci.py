@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from xdsl.dialects.builtin import (
+    I64,
     ArrayAttr,
     DenseArrayBase,
     IndexType,
@@ -35,7 +36,6 @@ from xdsl.dialects.builtin import (
     SymbolRefAttr,
     TensorType,
     UnitAttr,
-    I64,
     i64,
 )
 from xdsl.ir import Attribute, Block, Dialect, ParametrizedAttribute, Region, SSAValue, TypeAttribute
@@ -85,7 +85,9 @@ class BufferType(ParametrizedAttribute, TypeAttribute):
 
     def verify(self) -> None:
         if self.space.data not in ON_CHIP:
-            raise VerifyException(f"buffer space: expected one of {', '.join(ON_CHIP)}, got {self.space.data}")
+            raise VerifyException(
+                f"buffer space: expected one of {', '.join(ON_CHIP)}, got {self.space.data}"
+            )
         if self.size.data <= 0:
             raise VerifyException(f"buffer size: expected a positive number of bytes, got {self.size.data}")
 
@@ -122,7 +124,9 @@ class KernelOp(IRDLOperation):
     body = region_def("single_block")
     traits = traits_def(IsolatedFromAbove(), SymbolOpInterface(), NoTerminator())
 
-    def __init__(self, name: str, argument_types: Sequence[Attribute], blocks: int, body: Region | None = None) -> None:
+    def __init__(
+        self, name: str, argument_types: Sequence[Attribute], blocks: int, body: Region | None = None
+    ) -> None:
         super().__init__(
             properties={"sym_name": StringAttr(name), "blocks": IntegerAttr(blocks, i64)},
             regions=[body or Region(Block(arg_types=argument_types))],
@@ -172,12 +176,15 @@ class LaunchOp(IRDLOperation):
     outputs = var_result_def(TensorType)
     workspace = prop_def(DenseArrayBase.constr(i64))
     sources = prop_def(ArrayAttr[StringAttr])
-    assembly_format = (
-        "$kernel `(` $inputs `)` `workspace` $workspace `from` $sources attr-dict `:` functional-type($inputs, $outputs)"
-    )
+    assembly_format = "$kernel `(` $inputs `)` `workspace` $workspace `from` $sources attr-dict `:` functional-type($inputs, $outputs)"
 
     def __init__(
-        self, kernel: str, inputs: Sequence[SSAValue], outputs: Sequence[Attribute], workspace: Sequence[int], sources: Sequence[str]
+        self,
+        kernel: str,
+        inputs: Sequence[SSAValue],
+        outputs: Sequence[Attribute],
+        workspace: Sequence[int],
+        sources: Sequence[str],
     ) -> None:
         super().__init__(
             operands=[inputs],
@@ -293,7 +300,9 @@ class OffsetOp(IRDLOperation):
 
     def verify_(self) -> None:
         if len(self.terms) != len(self.scales):
-            raise VerifyException(f"expected one scale per term, got {len(self.scales)} for {len(self.terms)}")
+            raise VerifyException(
+                f"expected one scale per term, got {len(self.scales)} for {len(self.terms)}"
+            )
 
 
 @irdl_op_definition
@@ -339,7 +348,17 @@ class BreakIfOp(IRDLOperation):
         super().__init__(operands=[condition])
 
 
-STRUCTURE_OPS = [KernelOp, LaunchOp, BlockIdxOp, BlockNumOp, AllocOp, OffsetOp, CounterOp, RingNextOp, BreakIfOp]
+STRUCTURE_OPS = [
+    KernelOp,
+    LaunchOp,
+    BlockIdxOp,
+    BlockNumOp,
+    AllocOp,
+    OffsetOp,
+    CounterOp,
+    RingNextOp,
+    BreakIfOp,
+]
 
 
 def _dialect() -> Dialect:

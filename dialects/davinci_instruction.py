@@ -59,12 +59,20 @@ class InstructionOp(IRDLOperation):
         fixed, dynamic, operands = _split(row, values)
         offsets = [offset for _, offset in addresses]
         super().__init__(
-            operands=[[base for base, _ in addresses], [o for o in offsets if not isinstance(o, int)], operands],
+            operands=[
+                [base for base, _ in addresses],
+                [o for o in offsets if not isinstance(o, int)],
+                operands,
+            ],
             properties={
                 "dtype": StringAttr(dtype),
-                "static_offsets": DenseArrayBase.from_list(i64, [o if isinstance(o, int) else 0 for o in offsets]),
+                "static_offsets": DenseArrayBase.from_list(
+                    i64, [o if isinstance(o, int) else 0 for o in offsets]
+                ),
                 "static_values": DenseArrayBase.from_list(i64, fixed),
-                "dynamic_offsets": DenseArrayBase.from_list(i64, [i for i, o in enumerate(offsets) if not isinstance(o, int)]),
+                "dynamic_offsets": DenseArrayBase.from_list(
+                    i64, [i for i, o in enumerate(offsets) if not isinstance(o, int)]
+                ),
                 "dynamic_values": DenseArrayBase.from_list(i64, dynamic),
                 "bytes": DenseArrayBase.from_list(i64, list(extents)) if extents is not None else None,
             },
@@ -98,7 +106,9 @@ class InstructionOp(IRDLOperation):
         if self.bytes is not None:
             return tuple(int(b) for b in self.bytes.get_values())
         named = self.named_values
-        return table_extents(self.row, self.dtype.data, {k: v for k, v in named.items() if isinstance(v, int)})
+        return table_extents(
+            self.row, self.dtype.data, {k: v for k, v in named.items() if isinstance(v, int)}
+        )
 
     @classmethod
     def parse(cls, parser: Parser) -> Self:
@@ -166,15 +176,21 @@ class InstructionOp(IRDLOperation):
     def verify_(self) -> None:
         row = self.row
         if row.types and self.dtype.data not in row.types:
-            raise VerifyException(f"{self.MNEMONIC} data type: expected one of {', '.join(row.types)}, got {self.dtype.data}")
+            raise VerifyException(
+                f"{self.MNEMONIC} data type: expected one of {', '.join(row.types)}, got {self.dtype.data}"
+            )
         if len(self.bases) != len(row.addresses):
-            raise VerifyException(f"{self.MNEMONIC}: expected {len(row.addresses)} address operands, got {len(self.bases)}")
+            raise VerifyException(
+                f"{self.MNEMONIC}: expected {len(row.addresses)} address operands, got {len(self.bases)}"
+            )
         from .davinci import space_of
 
         for spec, base in zip(row.addresses, self.bases, strict=True):
             space = space_of(base)
             if space not in spec.spaces:
-                raise VerifyException(f"{self.MNEMONIC} {spec.name}: expected memory {' or '.join(spec.spaces)}, got {space}")
+                raise VerifyException(
+                    f"{self.MNEMONIC} {spec.name}: expected memory {' or '.join(spec.spaces)}, got {space}"
+                )
         self._verify_values()
 
     def _verify_values(self) -> None:
@@ -185,9 +201,13 @@ class InstructionOp(IRDLOperation):
                 dynamic = True
                 continue
             if not isinstance(spec, Scalar) and not spec.low <= value <= spec.high:
-                raise VerifyException(f"{self.MNEMONIC} {spec.name}: expected {spec.low} to {spec.high}, got {value}")
+                raise VerifyException(
+                    f"{self.MNEMONIC} {spec.name}: expected {spec.low} to {spec.high}, got {value}"
+                )
         if dynamic and self.row.addresses and self.bytes is None:
-            raise VerifyException(f"{self.MNEMONIC}: expected `bytes` (an extent per address) when a value is dynamic")
+            raise VerifyException(
+                f"{self.MNEMONIC}: expected `bytes` (an extent per address) when a value is dynamic"
+            )
 
 
 def _split(row: Instruction, values: Mapping[str, Value]) -> tuple[list[int], list[int], list[SSAValue]]:

@@ -571,7 +571,7 @@ class VtransposeOp(InstructionOp):
 
 @irdl_op_definition
 class VnchwconvOp(InstructionOp):
-    """Pipe V. transposes 16 rows of one 32-byte block each (b16: 16×16), addresses from VA registers: VA[dst_va], VA[dst_va+1] hold the 16 destination rows, VA[src_va], VA[src_va+1] the 16 source rows; each repeat adds the rep strides to every address: b16: dst_row[j][i] = src_row[i][j]; b32: 8 columns: dst_row[2j + i//8][i%8] = src_row[i][j], i < 16, j < 8; b8: half blocks, see fields"""  # noqa: E501
+    """Pipe V. transposes 16 rows of one 32-byte block each (b16: 16×16); row i of a side lies at its address + i·row_stride; each repeat adds the rep strides: b16: dst_row[j][i] = src_row[i][j]; b32: 8 columns: dst_row[2j + i//8][i%8] = src_row[i][j], i < 16, j < 8; b8: half blocks, see fields"""  # noqa: E501
 
     name = "davinci.vnchwconv"
     MNEMONIC: ClassVar[str] = "vnchwconv"

@@ -43,7 +43,11 @@ class CubeCost:
         self.ddr = float(memory["ddr_read_rate"]) * soc.cores
         self.latency = float(memory["read_latency"] + memory["miss_cycles"] + memory["write_latency"])
         self.l0a, self.l0b = float(l0["l0a_rate"]), float(l0["l0b_rate"])
-        self.span, self.per_row, self.floor = float(l0["load3d_span"]), float(l0["l0a_rows"]), float(l0["l0a_floor"])
+        self.span, self.per_row, self.floor = (
+            float(l0["load3d_span"]),
+            float(l0["l0a_rows"]),
+            float(l0["l0a_floor"]),
+        )
         self.l0c = float(soc.timing["path"]["l0c_to_ub"]["rate"])
         self.mad_overhead = float(soc.timing["cube"]["overhead"])
 
@@ -75,7 +79,10 @@ class CubeCost:
         step_mte1 = k * (self.m * FRACTAL / rate + self.n * FRACTAL / self.l0b) + 2
         step = np.maximum(step_mte1, self.m * self.n * k + self.mad_overhead)
         cube = self.m_sum * self.n * p.k_steps + self.tiles * self.mad_overhead * self.steps
-        mte1 = p.k_steps * (self.m_sum * FRACTAL / rate + self.tiles * self.n * FRACTAL / self.l0b) + 2 * self.tiles * self.steps
+        mte1 = (
+            p.k_steps * (self.m_sum * FRACTAL / rate + self.tiles * self.n * FRACTAL / self.l0b)
+            + 2 * self.tiles * self.steps
+        )
         counted = self.steps * _PER_STEP + self.loads * _PER_LOAD + self.pieces * _PER_PIECE + _PER_TILE
         scalar = self.tiles * counted * _SCALAR_CYCLES
         vector = self.m_sum * self.n * (ACCUMULATOR * 2 / self.l0c + 2 * self.vector_passes) + self.tiles * 60
@@ -88,7 +95,9 @@ class CubeCost:
         p = self.p
         resident = s["weights"] == 1
         weights = p.k_steps * self.columns * FRACTAL
-        reloads = np.where(resident, self.items if p.groups > 1 else 1, self.items * self.slabs * self.tiles_m)
+        reloads = np.where(
+            resident, self.items if p.groups > 1 else 1, self.items * self.slabs * self.tiles_m
+        )
         slab = self._slab_bytes(s)
         slab_loads = self.items * self.slabs * np.where(self.pieces > 1, self.tiles_m * self.tiles_n, 1)
         traffic = weights * reloads + slab * slab_loads + (self._stored() if self.residual else 0)
@@ -133,7 +142,11 @@ class CubeCost:
     def _a_rate(self) -> Column:
         """load3d into L0A slows down with the stride and the output rows it spans (davinci.md §3.9)."""
         stride = self.p.window.stride_w
-        rows = np.ones_like(self.m) if self.p.window.is_point else np.maximum(1, _ceil(self.m * 16, max(1, self.p.out_width)))
+        rows = (
+            np.ones_like(self.m)
+            if self.p.window.is_point
+            else np.maximum(1, _ceil(self.m * 16, max(1, self.p.out_width)))
+        )
         if stride not in (1, 2, 4, 8):
             return np.full(rows.shape, self.floor)
         spread = 2 * (stride - 1) + np.where(rows > 1, rows, 0) + self.per_row

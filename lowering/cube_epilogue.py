@@ -63,8 +63,14 @@ def ub_tiles(found: CubeGroup, soc: Soc) -> int:
     """Tiles that live in UB at once: two for the result, two per loaded tile, one per temporary."""
     shape = ascend.shape_of(found.root.output)
     inside = {result for op in (found.root, *found.epilogue) for result in op.results}
-    full = {v for op in found.epilogue for v in op.operands if v not in inside and ascend.shape_of(v) == shape}
-    temporaries = sum(_TEMPORARIES.get(type(op), 0) + (not soc.core.supports("vdiv", "f16")) * 2 * isinstance(op, nn.SigmoidOp) for op in found.epilogue)
+    full = {
+        v for op in found.epilogue for v in op.operands if v not in inside and ascend.shape_of(v) == shape
+    }
+    temporaries = sum(
+        _TEMPORARIES.get(type(op), 0)
+        + (not soc.core.supports("vdiv", "f16")) * 2 * isinstance(op, nn.SigmoidOp)
+        for op in found.epilogue
+    )
     kept = sum(_used_later(op.operands[0], op) for op in found.epilogue if op.operands)
     return 2 + 2 * len(full) + temporaries + kept
 
@@ -73,7 +79,12 @@ class Epilogue:
     """Emits the vector part of a cube kernel."""
 
     def __init__(
-        self, kb: KernelBuilder, problem: CubeProblem, schedule: CubeSchedule, found: CubeGroup, arguments: Mapping[SSAValue, Ref]
+        self,
+        kb: KernelBuilder,
+        problem: CubeProblem,
+        schedule: CubeSchedule,
+        found: CubeGroup,
+        arguments: Mapping[SSAValue, Ref],
     ) -> None:
         self.kb, self.p, self.s, self.found = kb, problem, schedule, found
         self.arguments = arguments
@@ -84,7 +95,9 @@ class Epilogue:
         self.loaded: dict[SSAValue, Ref] = {}
         self.zero_lanes = problem.channels_out % 16 != 0 and not all(preserves_zero(op) for op in self.ops)
         padded_rows = problem.rows % 16 != 0 and problem.c_plane > problem.rows
-        self.zero_rows = padded_rows and (found.bias is not None or not all(preserves_zero(op) for op in self.ops))
+        self.zero_rows = padded_rows and (
+            found.bias is not None or not all(preserves_zero(op) for op in self.ops)
+        )
 
     @staticmethod
     def is_wide(group: ascend.GroupOp) -> bool:
@@ -107,7 +120,7 @@ class Epilogue:
     # ------------------------------------------------------------------ operands
     def prefetch(self, tile: Tile, offset: Linear, plane: Index) -> None:
         """Loads of operands, issued before the cube work of the tile."""
-        kb, s, p = self.kb, self.s, self.p
+        kb, s = self.kb, self.s
         self.loaded = {}
         for value, kind in self.operands.items():
             source = self.arguments[value]
@@ -136,7 +149,11 @@ class Epilogue:
             kb.op(mnemonic, "", *pair, bursts=tile.columns, length=tile.m, extents=sizes, **gaps)
             return
         with kb.loop(tile.columns) as column:
-            ub = buffer + (kb.linear(0, (column, tile.m16 * UNIT)) if isinstance(tile.m16, int) else kb.linear(0, (kb.mul(column, tile.m16), UNIT)))
+            ub = buffer + (
+                kb.linear(0, (column, tile.m16 * UNIT))
+                if isinstance(tile.m16, int)
+                else kb.linear(0, (kb.mul(column, tile.m16), UNIT))
+            )
             plane = gm + kb.linear(0, (column, p.c_plane * UNIT))
             one = (ub, plane) if load else (plane, ub)
             kb.op(mnemonic, "", *one, bursts=1, length=tile.m, limits={"length": s.m * 16})
@@ -242,7 +259,9 @@ class Epilogue:
 class TileOps:
     """Elementwise ops on one f16 tile in UB."""
 
-    def __init__(self, epilogue: Epilogue, tile: Tile, values: dict[SSAValue, Ref], out: Ref, temporaries: list[Ref]) -> None:
+    def __init__(
+        self, epilogue: Epilogue, tile: Tile, values: dict[SSAValue, Ref], out: Ref, temporaries: list[Ref]
+    ) -> None:
         self.e, self.tile, self.values, self.out = epilogue, tile, values, out
         self.kb = epilogue.kb
         self.temporaries = temporaries
@@ -287,8 +306,18 @@ class TileOps:
             step = kb.linear(0, (kb.mul(column, self.tile.m16), UNIT))
             one = vector + kb.linear(0, (column, UNIT))
             operands = (one, source + step) if swapped else (source + step, one)
-            still: dict[str, Index] = {"src0_blk": 0, "src0_rep": 0} if swapped else {"src1_blk": 0, "src1_rep": 0}
-            kb.op(mnemonic, "f16", dst + step, *operands, repeat=kb.div(self.tile.m16, 8), limits={"repeat": s.m * 2}, **still)
+            still: dict[str, Index] = (
+                {"src0_blk": 0, "src0_rep": 0} if swapped else {"src1_blk": 0, "src1_rep": 0}
+            )
+            kb.op(
+                mnemonic,
+                "f16",
+                dst + step,
+                *operands,
+                repeat=kb.div(self.tile.m16, 8),
+                limits={"repeat": s.m * 2},
+                **still,
+            )
 
 
 def _before(a: Operation, b: Operation) -> bool:
@@ -407,7 +436,10 @@ def _reciprocal_into(t: TileOps, dst: Ref) -> None:
 
 def _sigmoid(t: TileOps, op: Operation) -> Ref:
     dst = t.target(op)
-    gates = all(isinstance(use.operation, nn.MulOp) and op.operands[0] in use.operation.operands for use in op.results[0].uses)
+    gates = all(
+        isinstance(use.operation, nn.MulOp) and op.operands[0] in use.operation.operands
+        for use in op.results[0].uses
+    )
     (_gate_into if gates else _sigmoid_into)(t, dst, t.values[op.operands[0]])
     return dst
 
@@ -470,9 +502,13 @@ _HANDLERS: dict[type[Operation], Callable[[TileOps, Operation], Ref]] = {
     nn.CastOp: _same,
 }
 
-_TEMPORARIES: dict[type[Operation], int] = {nn.HardSwishOp: 1, nn.PreluOp: 1, nn.LeakyReluOp: 1, nn.SigmoidOp: 1, nn.MulOp: 1}
+_TEMPORARIES: dict[type[Operation], int] = {
+    nn.HardSwishOp: 1,
+    nn.PreluOp: 1,
+    nn.LeakyReluOp: 1,
+    nn.SigmoidOp: 1,
+    nn.MulOp: 1,
+}
 
 SUPPORTED: tuple[type[Operation], ...] = (*_HANDLERS, nn.ConstantOp)
 """Ops that may stand behind a cube root."""
-
-

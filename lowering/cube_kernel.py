@@ -94,7 +94,9 @@ class _Item:
 class _CubeKernel:
     """Builds one kernel; method order follows the loop nest."""
 
-    def __init__(self, group: ascend.GroupOp, found: CubeGroup, schedule: CubeSchedule, soc: Soc, name: str) -> None:
+    def __init__(
+        self, group: ascend.GroupOp, found: CubeGroup, schedule: CubeSchedule, soc: Soc, name: str
+    ) -> None:
         self.p: CubeProblem = found.problem
         self.s = schedule
         self.soc = soc
@@ -152,7 +154,15 @@ class _CubeKernel:
         copies = self.bias_rows
         buffer = kb.alloc("ub", most * copies * _VECTOR, depth)
         source = self.bias + kb.linear(0, (self.first_column, _VECTOR), (plane, _VECTOR))
-        kb.op("copy_gm_to_ubuf", "", loaded, source, bursts=1, length=kb.mul(columns, 2), limits={"length": 2 * most})
+        kb.op(
+            "copy_gm_to_ubuf",
+            "",
+            loaded,
+            source,
+            bursts=1,
+            length=kb.mul(columns, 2),
+            limits={"length": 2 * most},
+        )
         for chunk in range(copies // 8):
             for half in range(2):  # eight copies of one 32-byte half vector per repeat, one repeat per column
                 kb.op(
@@ -236,7 +246,9 @@ class _CubeKernel:
         rows = min((s.rows - 1) * p.window.stride_h + p.window.reach_h, p.height)
         return rows * p.width, p.a_plane
 
-    def _load_slab(self, item: _Item, slab: _Slab, plane0: Index, planes: Index, depth: int, most_planes: int = 0) -> Ref:
+    def _load_slab(
+        self, item: _Item, slab: _Slab, plane0: Index, planes: Index, depth: int, most_planes: int = 0
+    ) -> Ref:
         """Planes [plane0, plane0 + planes) of the slab: GM → L1, one burst per plane."""
         kb, p = self.kb, self.p
         most_units, _ = self._slab_limits()
@@ -244,7 +256,11 @@ class _CubeKernel:
         if p.a_transposed:
             return self._load_transposed(item, slab, plane0, planes, depth, most_planes)
         buffer = kb.alloc("l1", most_units * most_planes * UNIT, depth)
-        source = self.a + item.a + kb.linear(0, (slab.first_row, p.width * UNIT if not p.window.is_point else UNIT))
+        source = (
+            self.a
+            + item.a
+            + kb.linear(0, (slab.first_row, p.width * UNIT if not p.window.is_point else UNIT))
+        )
         source += kb.linear(0, (plane0, p.a_plane * UNIT))
         length = slab.positions if p.window.is_point else kb.mul(slab.in_rows, p.width)
         if self.partial and isinstance(planes, int):
@@ -253,7 +269,17 @@ class _CubeKernel:
         limits = {"length": most_units, "bursts": most_planes, "src_gap": p.a_plane - 1}
         if p.a_plane - (length if isinstance(length, int) else 1) <= 65535:
             extents = (most_units * most_planes * UNIT, ((most_planes - 1) * p.a_plane + most_units) * UNIT)
-            kb.op("copy_gm_to_cbuf", "", buffer, source, bursts=planes, length=length, src_gap=gap, limits=limits, extents=extents)
+            kb.op(
+                "copy_gm_to_cbuf",
+                "",
+                buffer,
+                source,
+                bursts=planes,
+                length=length,
+                src_gap=gap,
+                limits=limits,
+                extents=extents,
+            )
             return buffer
         with kb.loop(planes) as plane:  # a plane of more than 65535 positions cannot be strided over
             kb.op(
@@ -268,7 +294,9 @@ class _CubeKernel:
             return self.kb.linear(0, (a, b * scale))
         return self.kb.linear(0, (self.kb.mul(a, b), scale))
 
-    def _load_transposed(self, item: _Item, slab: _Slab, k0: Index, k_count: Index, depth: int, most: int) -> Ref:
+    def _load_transposed(
+        self, item: _Item, slab: _Slab, k0: Index, k_count: Index, depth: int, most: int
+    ) -> Ref:
         """A stored [K, M]: fractals [M1][K1] of the slab's rows."""
         kb, p, s = self.kb, self.p, self.s
         rows = kb.ceil_div(slab.positions, 16)
@@ -310,7 +338,9 @@ class _CubeKernel:
             extents=(s.n * s.m * 1024, s.n * self.bias_rows * _VECTOR),
         )  # fmt: skip
 
-    def _accumulate(self, item: _Item, slab: _Slab, held: Ref | None, start: Index, tile: Tile, accumulator: Ref) -> None:
+    def _accumulate(
+        self, item: _Item, slab: _Slab, held: Ref | None, start: Index, tile: Tile, accumulator: Ref
+    ) -> None:
         kb, s, p = self.kb, self.s, self.p
         taps = p.window.taps
         with kb.loop(kb.ceil_div(item.k_steps, s.k_piece)) as number:
@@ -318,7 +348,9 @@ class _CubeKernel:
             total = self._tail(s.k_piece, item.k_steps, number)
             piece, k_total = slab.buffer, p.k_steps
             if piece is None:
-                piece = self._load_slab(item, slab, kb.div(first, taps), kb.div(total, taps), s.slab_depth, s.k_piece // taps)
+                piece = self._load_slab(
+                    item, slab, kb.div(first, taps), kb.div(total, taps), s.slab_depth, s.k_piece // taps
+                )
                 k_total = total
             with kb.loop(kb.ceil_div(total, s.k_load)) as load:
                 inside = kb.mul(load, s.k_load)
@@ -330,7 +362,15 @@ class _CubeKernel:
                     b0 = kb.alloc("l0b", s.k * s.n * FRACTAL, depth=2)
                     inner = kb.mul(step, s.k)
                     in_piece = kb.add(inside, inner)
-                    self._load_a(a0, piece, slab, tile, in_piece if slab.buffer is None else kb.add(first, in_piece), k, k_total)
+                    self._load_a(
+                        a0,
+                        piece,
+                        slab,
+                        tile,
+                        in_piece if slab.buffer is None else kb.add(first, in_piece),
+                        k,
+                        k_total,
+                    )
                     self._load_b(b0, weights, base, tile, inner, k, count)
                     init = 0 if item.bias is not None else self._is_zero(kb.add(first, in_piece))
                     kb.op(
@@ -344,7 +384,9 @@ class _CubeKernel:
         return self.kb.select(self.kb.equal(value, 0), 1, 0)
 
     # ------------------------------------------------------------------ operands of one step
-    def _load_weights(self, item: _Item, held: Ref | None, start: Index, tile: Tile, k0: Index, count: Index) -> tuple[Ref, Index]:
+    def _load_weights(
+        self, item: _Item, held: Ref | None, start: Index, tile: Tile, k0: Index, count: Index
+    ) -> tuple[Ref, Index]:
         """The k range [k0, k0 + count) of the tile's columns in L1, and where it begins."""
         kb, s, p = self.kb, self.s, self.p
         kept = held is not None
@@ -365,13 +407,27 @@ class _CubeKernel:
             bursts, length, gap = tile.columns, kb.mul(count, 16), kb.mul(kb.sub(p.k1, count), 16)
             limits = {"bursts": s.n, "length": s.k_load * 16, "src_gap": p.k1 * 16}
             reach = ((s.n - 1) * p.k1 + s.k_load) * FRACTAL
-        if kept and not (isinstance(start, int) and start == 0):  # filled during the first tile: later loads move nothing
+        if kept and not (
+            isinstance(start, int) and start == 0
+        ):  # filled during the first tile: later loads move nothing
             bursts = kb.select(kb.equal(start, 0), bursts, 0)
         target = buffer if not kept else buffer + kb.linear(0, (base, FRACTAL))
-        kb.op("copy_gm_to_cbuf", "", target, source, bursts=bursts, length=length, src_gap=gap, limits=limits, extents=(whole, reach))
+        kb.op(
+            "copy_gm_to_cbuf",
+            "",
+            target,
+            source,
+            bursts=bursts,
+            length=length,
+            src_gap=gap,
+            limits=limits,
+            extents=(whole, reach),
+        )
         return buffer, base
 
-    def _load_a(self, a0: Ref, piece: Ref, slab: _Slab, tile: Tile, k0: Index, k: Index, k_total: Index) -> None:
+    def _load_a(
+        self, a0: Ref, piece: Ref, slab: _Slab, tile: Tile, k0: Index, k: Index, k_total: Index
+    ) -> None:
         kb, s, p, window = self.kb, self.s, self.p, self.p.window
         if p.a_transposed:
             with kb.loop(kb.div(tile.m16, 16)) as row:
@@ -417,11 +473,20 @@ class _CubeKernel:
                 fetch_h=fetch_h, c1=c1, repeat=k, extents=(s.k * FRACTAL, reach), **common,
             )  # fmt: skip
 
-    def _load_b(self, b0: Ref, weights: Ref, base: Index, tile: Tile, inner: Index, k: Index, count: Index) -> None:
+    def _load_b(
+        self, b0: Ref, weights: Ref, base: Index, tile: Tile, inner: Index, k: Index, count: Index
+    ) -> None:
         kb, s, p = self.kb, self.s, self.p
         if p.b_transposed:
             first = self._scaled(inner, tile.columns, FRACTAL) + kb.linear(0, (base, FRACTAL))
-            kb.op("load2d", "f16", b0, weights + first, repeat=kb.mul(k, tile.columns), limits={"repeat": s.k * s.n})
+            kb.op(
+                "load2d",
+                "f16",
+                b0,
+                weights + first,
+                repeat=kb.mul(k, tile.columns),
+                limits={"repeat": s.k * s.n},
+            )
             return
         # NZ of [K, N] lies in L1 as [columns][k]: transpose 16×16 fractals while loading one k row at a time
         with kb.loop(k) as row:
@@ -449,5 +514,3 @@ def _fields(slab: _Slab) -> tuple[Ref | None, Index, Index, Index, Index, Index,
     return (
         slab.buffer, slab.first_row, slab.in_rows, slab.pad_top, slab.pad_bottom, slab.width, slab.positions, slab.position0,
     )  # fmt: skip
-
-

@@ -50,7 +50,11 @@ class Window:
     @property
     def is_point(self) -> bool:
         """1×1, stride 1, no padding: positions map one to one."""
-        return self.taps == 1 and self.stride_h == self.stride_w == 1 and not (self.top or self.left or self.bottom or self.right)
+        return (
+            self.taps == 1
+            and self.stride_h == self.stride_w == 1
+            and not (self.top or self.left or self.bottom or self.right)
+        )
 
     @property
     def reach_h(self) -> int:

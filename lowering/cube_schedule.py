@@ -102,7 +102,13 @@ def rank(
     if not found:
         raise ValueError("no cube schedule fits the on-chip memories")
     names = [field.name for field in fields(CubeSchedule)]
-    columns = dict(zip(names, np.array([[int(v == RESIDENT) if isinstance(v, str) else v for v in c] for c in found]).T, strict=True))
+    columns = dict(
+        zip(
+            names,
+            np.array([[int(v == RESIDENT) if isinstance(v, str) else v for v in c] for c in found]).T,
+            strict=True,
+        )
+    )
     costs = CubeCost(problem, soc, vector_passes, residual)(columns)
     order = np.argsort(costs, kind="stable")[:_RANKED]  # stable: equal costs keep the order of enumeration
     return [(float(costs[i]), CubeSchedule(*found[i])) for i in order]
@@ -126,9 +132,18 @@ def _candidates(p: CubeProblem, soc: Soc, ub_tiles: int) -> Iterator[Candidate]:
             for rows, m in _row_tiles(p, units, n):
                 tile = m * n
                 bias = columns * 64 * (1 + ceil_div(m, 8) * 8) + n * 64 + 1024
-                if tile * ACCUMULATOR * 2 > size["l0c"] or tile * FRACTAL * ub_tiles > size["ub"] - bias or tile > _TILE_LIMIT:
+                if (
+                    tile * ACCUMULATOR * 2 > size["l0c"]
+                    or tile * FRACTAL * ub_tiles > size["ub"] - bias
+                    or tile > _TILE_LIMIT
+                ):
                     continue
-                k = min(p.k_steps, 255 // max(n, 1), size["l0a"] // 2 // FRACTAL // m, size["l0b"] // 2 // FRACTAL // n)
+                k = min(
+                    p.k_steps,
+                    255 // max(n, 1),
+                    size["l0a"] // 2 // FRACTAL // m,
+                    size["l0b"] // 2 // FRACTAL // n,
+                )
                 if k < 1:
                     continue
                 yield from _placements(p, split, rows, m, n, k, columns, size["l1"], soc.core.event_ids)
@@ -149,7 +164,15 @@ def _row_tiles(p: CubeProblem, units: int, n: int) -> Iterator[tuple[int, int]]:
                 yield m, m
         return
     whole = [r for r in range(1, units + 1) if ceil_div(r * p.out_width, 16) <= most]
-    picks = {whole[-1], *whole[:4], *(ceil_div(units, parts) for parts in (1, 2, 3, 4) if ceil_div(units, parts) in whole)} if whole else set[int]()
+    picks = (
+        {
+            whole[-1],
+            *whole[:4],
+            *(ceil_div(units, parts) for parts in (1, 2, 3, 4) if ceil_div(units, parts) in whole),
+        }
+        if whole
+        else set[int]()
+    )
     for rows in sorted(picks):
         yield rows, ceil_div(rows * p.out_width, 16)
     if not whole or ceil_div(p.out_width, 16) > 12:
@@ -159,7 +182,15 @@ def _row_tiles(p: CubeProblem, units: int, n: int) -> Iterator[tuple[int, int]]:
 
 
 def _placements(
-    p: CubeProblem, split: tuple[int, int, int], rows: int, m: int, n: int, k: int, columns: int, l1: int, ids: int
+    p: CubeProblem,
+    split: tuple[int, int, int],
+    rows: int,
+    m: int,
+    n: int,
+    k: int,
+    columns: int,
+    l1: int,
+    ids: int,
 ) -> Iterator[Candidate]:
     """Where A and B lie in L1.  Each slot of a ring that MTE2 fills takes one event id back from MTE1."""
     taps = p.window.taps
@@ -180,7 +211,9 @@ def _placements(
                 continue
             if piece * depth + all_weights <= l1 and columns <= n * 64 and not alone:
                 yield (*split, rows, m, n, step, k_load, k_piece, RESIDENT, depth, 1)
-            ring = next((d for d in (6, 5, 4, 3, 2) if piece * depth + weights * d <= l1 and depth + d <= ids), 0)
+            ring = next(
+                (d for d in (6, 5, 4, 3, 2) if piece * depth + weights * d <= l1 and depth + d <= ids), 0
+            )
             if ring:
                 yield (*split, rows, m, n, step, k_load, k_piece, STREAM, depth, ring)
 

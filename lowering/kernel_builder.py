@@ -11,7 +11,8 @@ value at the top of the kernel, and declares the byte extents of operands whose 
     with kb.loop(kb.ceil_div(count, 4)) as i:
         tile = kb.alloc("ub", 4096, depth=2)         # a fresh instance each iteration
         rows = kb.min(4, kb.sub(count, kb.mul(i, 4)))
-        kb.op("copy_gm_to_ubuf", "", tile, x + kb.linear(0, (first, 1024), (i, 4096)), bursts=1, length=kb.mul(rows, 32), limits={"length": 128})
+        source = x + kb.linear(0, (first, 1024), (i, 4096))
+        kb.op("copy_gm_to_ubuf", "", tile, source, bursts=1, length=kb.mul(rows, 32), limits={"length": 128})
         ...
 """
 
@@ -31,7 +32,6 @@ from ..dialects.davinci_isa import OP_BY_MNEMONIC
 from ..runtime.isa.extents import extents as table_extents
 from ..runtime.isa.table import TABLE
 from ..runtime.soc import Soc
-
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,11 @@ class KernelBuilder:
             return a // b
         if isinstance(b, int) and b == 1:
             return a
-        if isinstance(a, Linear) and isinstance(b, int) and all(n % b == 0 for n in (a.constant, *(s for _, s in a.terms))):
+        if (
+            isinstance(a, Linear)
+            and isinstance(b, int)
+            and all(n % b == 0 for n in (a.constant, *(s for _, s in a.terms)))
+        ):
             return _simple(Linear(a.constant // b, tuple((v, s // b) for v, s in a.terms)))
         return self._binary(arith.DivUIOp, a, b)
 

@@ -6,7 +6,7 @@ from .kernel_builder import Index, KernelBuilder, Ref
 from .tails import BLOCK, MAX_REPEAT
 
 
-def convert(  # noqa: PLR0917
+def convert(
     kb: KernelBuilder,
     dtype: str,
     dst: Ref,

@@ -100,7 +100,7 @@ def format_work(
     raise ValueError(f"no kernel from {source} to {result} for {list(shape)}")
 
 
-def _to_blocked(  # noqa: PLR0917
+def _to_blocked(
     rows: tuple[int, ...],
     blocked: _Blocked,
     shape: tuple[int, ...],

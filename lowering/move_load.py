@@ -90,7 +90,7 @@ class RowSource:
     blocks: int  # blocks of a row
 
 
-def load_row_axes(  # noqa: PLR0917
+def load_row_axes(
     kb: KernelBuilder,
     raw: Ref,
     src: Ref,
@@ -154,7 +154,7 @@ def _is_burst(axis: RowAxis, rows: RowSource) -> bool:
     return step // BLOCK - rows.blocks <= MAX_GAP
 
 
-def _nest(  # noqa: PLR0917
+def _nest(
     kb: KernelBuilder,
     to: Ref,
     of: Ref,

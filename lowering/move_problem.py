@@ -148,7 +148,7 @@ def dense_tiles(
     return DenseTiles(Grid(tuple(counts), min(unit, prod(counts))), tuple(strides), exact=True)
 
 
-def fill_blocks(kb: KernelBuilder, to: Ref, value: int, size: int, count: int, step: int = 1) -> None:  # noqa: PLR0917
+def fill_blocks(kb: KernelBuilder, to: Ref, value: int, size: int, count: int, step: int = 1) -> None:
     """Fills `count` blocks, `step` blocks apart, with elements of `size` bytes that have the bits `value`.
 
     Wide elements are filled one 16-bit half at a time under a lane mask.
@@ -172,7 +172,7 @@ def fill_blocks(kb: KernelBuilder, to: Ref, value: int, size: int, count: int, s
             _fill_lanes(kb, to + whole * 8 * step * BLOCK, part, 1, step, lanes)
 
 
-def _fill_lanes(kb: KernelBuilder, to: Ref, part: int, repeat: int, step: int, lanes: range) -> None:  # noqa: PLR0917
+def _fill_lanes(kb: KernelBuilder, to: Ref, part: int, repeat: int, step: int, lanes: range) -> None:
     bits = sum(1 << i for i in lanes)
     low, high = signed_bits(bits & (1 << 64) - 1), signed_bits(bits >> 64)
     kb.op(

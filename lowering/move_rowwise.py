@@ -359,7 +359,7 @@ class RowwiseEmitter:
             self._squares(to, of, pitch, pitch, 1, 1, lanes)
         return UbRows(out, pitch)
 
-    def _squares(  # noqa: PLR0917
+    def _squares(
         self, to: Ref, of: Ref, repeat: int, dst_row: int, src_row: int, dst_rep: int, src_rep: int
     ) -> None:
         for start in range(0, repeat, MAX_REPEAT):

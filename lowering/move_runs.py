@@ -89,7 +89,7 @@ def box_grid(box: Box, size: int, cores: int) -> tuple[Grid, int]:
     return Grid((*outer[:-1], ceil_div(outer[-1], rows))), rows
 
 
-def emit_aligned(  # noqa: PLR0917
+def emit_aligned(
     kb: KernelBuilder, box: Box, size: int, srcs: Sequence[Ref], dst: Ref, fill: Ref | None, keep: int = 0
 ) -> None:
     """The loop over the tiles of one aligned box; `fill` holds a tile of the fill value.
@@ -146,7 +146,7 @@ def long_run_blocks(boxes: Sequence[Box], size: int, soc: Soc) -> int:
     return min(soc.cores, min(run_bytes(box, size) for box in boxes) // SHORTEST_PART)
 
 
-def emit_long_runs(  # noqa: PLR0917
+def emit_long_runs(
     kb: KernelBuilder, boxes: Sequence[Box], size: int, srcs: Sequence[Ref], dst: Ref, fill: Ref | None
 ) -> None:
     """All runs of all boxes; box k holds the runs k, k + K … of the output when there are K boxes."""
@@ -168,7 +168,7 @@ def emit_long_runs(  # noqa: PLR0917
             _share_run(kb, start, run_bytes(box, size), odd, dst, of, fill)
 
 
-def _share_run(  # noqa: PLR0917
+def _share_run(
     kb: KernelBuilder, start: Index, length: int, odd: Index, dst: Ref, of: Ref | None, fill: Ref | None
 ) -> None:
     """This block's part of the run of `length` bytes at output byte `start`."""
@@ -197,7 +197,7 @@ def _share_run(  # noqa: PLR0917
     dma(kb, "copy_ubuf_to_gm", dst + kb.linear(0, (last, 1)), held, 1, 1)
 
 
-def _piece(kb: KernelBuilder, of: Ref | None, fill: Ref | None, at: Index, blocks: Index, most: int) -> Ref:  # noqa: PLR0917
+def _piece(kb: KernelBuilder, of: Ref | None, fill: Ref | None, at: Index, blocks: Index, most: int) -> Ref:
     if of is None:
         assert fill is not None
         return fill

@@ -170,7 +170,7 @@ class TransposeEmitter:
         lane, group, matrix = (step // scale * shape.in_pitch for step in geometry)
         return cast, (lane, group, matrix)
 
-    def _load_matrices(  # noqa: PLR0917
+    def _load_matrices(
         self, raw: Ref, src: Ref, axes: tuple[Axis, ...], blocks: Index, batch: Index, valid: Index
     ) -> tuple[int, int, int]:
         kb, t, shape, plan = self.kb, self.t, self.shape, self.plan

@@ -279,7 +279,7 @@ def as_single_column(
     return _around(axes[:-1], Axis(1, last.extent, 1), (last,), size, out_base, src_base)
 
 
-def _around(  # noqa: PLR0917
+def _around(
     outer: tuple[Axis, ...], column: Axis, rows: tuple[Axis, ...], size: int, out_base: int, src_base: int
 ) -> Transposition | None:
     """Row axes that do not fit a tile become loops, the outermost one that fits in part is cut in two."""

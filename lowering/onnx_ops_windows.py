@@ -137,7 +137,7 @@ def conv_transpose(node: Node) -> Value:
     return back(node, result, rank)
 
 
-def _transposed_pads(  # noqa: PLR0917 - the geometry of one node
+def _transposed_pads(
     node: Node,
     rank: int,
     full: Sequence[int],

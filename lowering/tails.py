@@ -86,7 +86,7 @@ class UbRows:
         return self.per_phase * self.pitch
 
 
-def dma(  # noqa: PLR0917
+def dma(
     kb: KernelBuilder, mnemonic: str, dst: Ref, src: Ref, bursts: Index, length: Index, *,
     dst_step: Index = 0, src_step: Index = 0, max_bursts: int = 0, max_length: int = 0,
 ) -> None:  # fmt: skip
@@ -194,7 +194,7 @@ def load_rows(
     return out
 
 
-def _load_single_rows(  # noqa: PLR0917
+def _load_single_rows(
     kb: KernelBuilder, out: UbRows, src: Ref, rows: Index, blocks: Index, gm_pitch: int, widest: int
 ) -> None:
     with kb.loop(rows) as r:
@@ -234,7 +234,7 @@ def store_rows(
         _store_ordered(kb, dst, rows, count, max_count, row_bytes, lanes)
 
 
-def _store_whole(  # noqa: PLR0917
+def _store_whole(
     kb: KernelBuilder, dst: Ref, rows: UbRows, count: Index, most: int, row_bytes: int, gm_pitch: int
 ) -> None:
     blocks = row_bytes // BLOCK
@@ -244,7 +244,7 @@ def _store_whole(  # noqa: PLR0917
     _store_phases(kb, dst, rows, count, most, gm_pitch, blocks, rows.phases, min(rows.phases, most))
 
 
-def _store_phases(  # noqa: PLR0917
+def _store_phases(
     kb: KernelBuilder,
     dst: Ref,
     rows: UbRows,
@@ -277,7 +277,7 @@ def _store_phases(  # noqa: PLR0917
         )
 
 
-def _store_single_rows(  # noqa: PLR0917
+def _store_single_rows(
     kb: KernelBuilder, dst: Ref, rows: UbRows, count: Index, gm_pitch: int, blocks: int
 ) -> None:
     with kb.loop(count) as r:
@@ -307,7 +307,7 @@ def row_ends(kb: KernelBuilder, rows: UbRows, most: int, *, row_bytes: int, lane
     return ends
 
 
-def _store_ordered(  # noqa: PLR0917
+def _store_ordered(
     kb: KernelBuilder, dst: Ref, rows: UbRows, count: Index, most: int, row_bytes: int, lanes: int
 ) -> None:
     period = lanes
@@ -402,7 +402,7 @@ def pack_rows(kb: KernelBuilder, rows: UbRows, max_count: int, *, row_bytes: int
     return packed
 
 
-def _explode(kb: KernelBuilder, rows: UbRows, exploded: Ref, per_lane: int, blocks: int, lanes: int) -> None:  # noqa: PLR0917
+def _explode(kb: KernelBuilder, rows: UbRows, exploded: Ref, per_lane: int, blocks: int, lanes: int) -> None:
     """[lane][row][block] → [row][element][lane]."""
     pitch, square = rows.pitch, lanes * BLOCK
     if rows.phases == 1:

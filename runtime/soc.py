@@ -92,7 +92,9 @@ def _read(name: str) -> dict[str, Any]:
 def load_soc(name: str) -> Soc:
     """The SoC called `name`; E10001-style error when there is none."""
     if name not in soc_names():
-        raise AscendError("E10001", f"--soc_version={name} is not a known SoC", expected=", ".join(soc_names()))
+        raise AscendError(
+            "E10001", f"--soc_version={name} is not a known SoC", expected=", ".join(soc_names())
+        )
     data = _read(name)
     core = data["core"]
     buffers = {space: Buffer(entry["bytes"], entry["align"]) for space, entry in core["buffers"].items()}
@@ -106,8 +108,14 @@ def load_soc(name: str) -> Soc:
         l2_bytes=data["l2_bytes"],
         memory_bytes=data["memory_bytes"],
         core=CoreType(
-            core["name"], buffers, intrinsics, core["load3d"], core["event_ids"], core["queue_depth"],
-            core["mad_overlap_fractals"], core["has_counter_mode"],
+            core["name"],
+            buffers,
+            intrinsics,
+            core["load3d"],
+            core["event_ids"],
+            core["queue_depth"],
+            core["mad_overlap_fractals"],
+            core["has_counter_mode"],
         ),
         timing=data["timing"],
     )

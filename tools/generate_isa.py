@@ -1,6 +1,6 @@
 """`make isa`: writes `dialects/davinci_isa.py`, one op class per row of the instruction table.
 
-    python -m ascend_mlir.tools.generate_isa [--check]
+python -m ascend_mlir.tools.generate_isa [--check]
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def source() -> str:
         )
     names = "".join(f"    {class_name(row)},\n" for row in rows)
     parts.append(f"\n\nINSTRUCTION_OPS: list[type[InstructionOp]] = [\n{names}]\n")
-    parts.append("OP_BY_MNEMONIC: dict[str, type[InstructionOp]] = {op.MNEMONIC: op for op in INSTRUCTION_OPS}\n")
+    parts.append(
+        "OP_BY_MNEMONIC: dict[str, type[InstructionOp]] = {op.MNEMONIC: op for op in INSTRUCTION_OPS}\n"
+    )
     return "".join(parts)
 
 

@@ -47,7 +47,7 @@ ABSENT: tuple[Absent, ...] = (
     Absent(
         ("VA registers of scatter_vnchwconv",),
         "310, 910, 310P",
-        "`vnchwconv` gives its rows as base + i · stride instead (decision 0004)",
+        "`vnchwconv` gives its rows as base + i · stride instead (decision 0006)",
     ),
     Absent(
         ("vmulconv", "vaddreluconv", "vsubreluconv", "vadddeqrelu"),

@@ -136,7 +136,9 @@ def _l0c(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
         src = (bursts - 1) * (length * vector + v["src_gap"] * BLOCK) + length * vector
         return (((bursts - 1) * (length + v["dst_gap"]) + length) * fractal, src)
     in_l0c, in_ub, l0c_gap, ub_gap = (
-        (source, to, v["src_gap"], v["dst_gap"]) if row.mnemonic == "copy_matrix_cc_to_ubuf" else (to, source, v["dst_gap"], v["src_gap"])
+        (source, to, v["src_gap"], v["dst_gap"])
+        if row.mnemonic == "copy_matrix_cc_to_ubuf"
+        else (to, source, v["dst_gap"], v["src_gap"])
     )
     l0c = ((bursts - 1) * (length + l0c_gap) + length) * 256 * type_size(in_l0c)
     piece = length * 256 * type_size(in_ub)
@@ -184,7 +186,10 @@ def _transpose(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
         return (FRACTAL, FRACTAL)
     if v["repeat"] == 0:
         return (0, 0)
-    return tuple(((v["repeat"] - 1) * v[f"{side}_rep"] + 15 * v[f"{side}_row_stride"] + 1) * BLOCK for side in ("dst", "src"))
+    return tuple(
+        ((v["repeat"] - 1) * v[f"{side}_rep"] + 15 * v[f"{side}_row_stride"] + 1) * BLOCK
+        for side in ("dst", "src")
+    )
 
 
 def _gather(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
@@ -192,7 +197,11 @@ def _gather(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
     lanes = 256 // size
     repeats, active = repeats_of(v, lanes)
     if row.mnemonic == "vgather":  # the table's size is not a field: the op declares it
-        return (((repeats - 1) * v["dst_rep"] + -(-active * size // BLOCK)) * BLOCK, ((repeats - 1) * lanes + active) * 4, 0)
+        return (
+            ((repeats - 1) * v["dst_rep"] + -(-active * size // BLOCK)) * BLOCK,
+            ((repeats - 1) * lanes + active) * 4,
+            0,
+        )
     kept = lanes // (2 if v["pattern"] < 3 else 4)
     return (repeats * kept * size, ((repeats - 1) * v["src_rep"] + 7 * v["src_blk"] + 1) * BLOCK)
 

@@ -11,15 +11,26 @@ from .model import Address, Field, Instruction
 
 CUBE_ROWS: tuple[Instruction, ...] = (
     Instruction(
-        "mad", 0x60, "M", "matrix multiply-accumulate",
+        "mad",
+        0x60,
+        "M",
+        "matrix multiply-accumulate",
         "C[((no·M1+mo)·16+mi)·16+ni] = (init ? 0 : C) + Σk A[((mo·K1+ko)·16+mi)·k0+ki]·B[((ko·N1+no)·16+ni)·k0+ki]",
         addresses=(Address("c", "rw", ("l0c",)), Address("a", "r", ("l0a",)), Address("b", "r", ("l0b",))),
         fields=(
-            Field("m", 0, 4095), Field("k", 0, 4095), Field("n", 0, 4095),
+            Field("m", 0, 4095),
+            Field("k", 0, 4095),
+            Field("n", 0, 4095),
             Field("init", 0, 1, "", "1: C starts at 0; 0: accumulates", default=0),
         ),
-        types=("f32f16f16", "f16f16f16", "s32s8s8", "s32u8s8", "u32u8u8"), intrinsic="mmad", timing="mad", family="cube",
+        types=("f32f16f16", "f16f16f16", "s32s8s8", "s32u8s8", "u32u8u8"),
+        intrinsic="mmad",
+        timing="mad",
+        family="cube",
         source="[CSIM generic_mad][ASC Mmad] §3.4; D22",
-        faults=("L0A/L0B not 512-byte aligned, L0C not 1024-byte aligned (512 for f16)", "undefined bytes inside m, k, n"),
+        faults=(
+            "L0A/L0B not 512-byte aligned, L0C not 1024-byte aligned (512 for f16)",
+            "undefined bytes inside m, k, n",
+        ),
     ),
 )

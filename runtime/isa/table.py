@@ -24,7 +24,9 @@ STATE_GROUPS: dict[str, StateGroup] = {
             "mask",
             "set_vector_mask",
             (
-                StateField("mask_hi", -(1 << 63), (1 << 63) - 1, _ALL_ONES, "lanes 127..64 (16-bit types only)"),
+                StateField(
+                    "mask_hi", -(1 << 63), (1 << 63) - 1, _ALL_ONES, "lanes 127..64 (16-bit types only)"
+                ),
                 StateField("mask_lo", -(1 << 63), (1 << 63) - 1, _ALL_ONES, "lanes 63..0"),
             ),
         ),
@@ -53,7 +55,9 @@ STATE_GROUPS: dict[str, StateGroup] = {
                 StateField("pad_bottom", 0, 255, 0),
             ),
         ),
-        StateGroup("padding", "set_padding", (StateField("pad_value", 0, 65535, 0, "raw 16-bit fill value"),)),
+        StateGroup(
+            "padding", "set_padding", (StateField("pad_value", 0, 65535, 0, "raw 16-bit fill value"),)
+        ),
         StateGroup("deqscale", "set_deqscale", (StateField("deqscale", -(1 << 63), (1 << 63) - 1, 0),)),
         StateGroup(
             "atomic",

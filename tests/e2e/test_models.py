@@ -15,10 +15,32 @@ from ascend_mlir.runtime.onnx_backend import AscendBackend
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "models"
 
 CHIP = "Ascend310P3"
-REAL = ("mnist_cntk", "mnist_pytorch", "super_resolution", "candy", "ultraface_rfb320", "fastestdet", "yunet_n_640", "micro_kws_m_fp32")
-TINY = tuple(f"{m}.{s}" for m in ("resnet18", "mobilenet_v2", "convnext", "yolov8n") for s in ("legacy", "dynamo", "old"))
-OTHER_CHIPS = ("mnist_cntk", "ultraface_rfb320", "yunet_n_640", "micro_kws_m_fp32", "resnet18.legacy", "mobilenet_v2.legacy")
-CASES = [(name, CHIP) for name in (*REAL, *TINY)] + [(n, c) for n in OTHER_CHIPS for c in ("Ascend310", "Ascend910A")]
+REAL = (
+    "mnist_cntk",
+    "mnist_pytorch",
+    "super_resolution",
+    "candy",
+    "ultraface_rfb320",
+    "fastestdet",
+    "yunet_n_640",
+    "micro_kws_m_fp32",
+)
+TINY = tuple(
+    f"{m}.{s}"
+    for m in ("resnet18", "mobilenet_v2", "convnext", "yolov8n")
+    for s in ("legacy", "dynamo", "old")
+)
+OTHER_CHIPS = (
+    "mnist_cntk",
+    "ultraface_rfb320",
+    "yunet_n_640",
+    "micro_kws_m_fp32",
+    "resnet18.legacy",
+    "mobilenet_v2.legacy",
+)
+CASES = [(name, CHIP) for name in (*REAL, *TINY)] + [
+    (n, c) for n in OTHER_CHIPS for c in ("Ascend310", "Ascend910A")
+]
 
 
 def model_path(name: str) -> Path:

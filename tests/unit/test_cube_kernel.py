@@ -73,7 +73,9 @@ def check(group, arrays, soc_name, rtol=2e-3):
     np.testing.assert_array_equal(raw, layout.pack(layout.unpack(raw, shape)).reshape(-1))  # D9
 
 
-def conv_group(x, w, *, strides=(1, 1), pads=(0, 0, 0, 0), dilations=(1, 1), group=1, bias=True, tail=(), residual=False):
+def conv_group(
+    x, w, *, strides=(1, 1), pads=(0, 0, 0, 0), dilations=(1, 1), group=1, bias=True, tail=(), residual=False
+):
     cout = w[0]
     weight = Layout(Format.FRACTAL_Z, 16, group) if group > 1 else WEIGHT
     operands = [value(x, "f16", BLOCKED), value(w, "f16", weight)]
@@ -82,7 +84,15 @@ def conv_group(x, w, *, strides=(1, 1), pads=(0, 0, 0, 0), dilations=(1, 1), gro
 
     def build(block):
         args = list(block.args)
-        conv = nn.ConvOp(args[0], args[1], args[2] if bias else None, strides=strides, pads=pads, dilations=dilations, group=group)
+        conv = nn.ConvOp(
+            args[0],
+            args[1],
+            args[2] if bias else None,
+            strides=strides,
+            pads=pads,
+            dilations=dilations,
+            group=group,
+        )
         block.add_op(conv)
         last = conv.output
         for make in tail:
@@ -159,7 +169,9 @@ TAILS = {
 @pytest.mark.parametrize("shape", [(1, 24, 14, 14), (1, 20, 7, 7)])
 def test_epilogue(tail, shape, soc):
     cout = shape[1]
-    group = conv_group(shape, (cout, cout, 3, 3), pads=(1, 1, 1, 1), tail=TAILS[tail], residual=tail == "residual")
+    group = conv_group(
+        shape, (cout, cout, 3, 3), pads=(1, 1, 1, 1), tail=TAILS[tail], residual=tail == "residual"
+    )
     check(group, data(group), soc, rtol=4e-3)
 
 
@@ -189,8 +201,13 @@ def test_matmul(case, constant, soc):
         operands.append(value((n,), "f32", BLOCKED))
 
     def build(block):
-        op = nn.MatMulOp(block.args[0], block.args[1], block.args[2] if constant else None,
-                         trans_a=spec.get("trans_a", False), trans_b=spec.get("trans_b", False))
+        op = nn.MatMulOp(
+            block.args[0],
+            block.args[1],
+            block.args[2] if constant else None,
+            trans_a=spec.get("trans_a", False),
+            trans_b=spec.get("trans_b", False),
+        )
         block.add_op(op)
         return op.output
 

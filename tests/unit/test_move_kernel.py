@@ -51,7 +51,7 @@ def run(op, inputs, expected, soc_name, most=None):
     return out
 
 
-def check_format(shape, source, result, soc_name, dtypes=("f16", "f16"), most=None):  # noqa: PLR0917
+def check_format(shape, source, result, soc_name, dtypes=("f16", "f16"), most=None):
     x = random(shape, dtypes[0])
     src, expected = source.pack(x), result.pack(x.astype(numpy_dtype(dtypes[1])))
     if source.format is Format.NHWC:
@@ -70,7 +70,7 @@ def check_format(shape, source, result, soc_name, dtypes=("f16", "f16"), most=No
     return run(op, [src], expected, soc_name, most)
 
 
-def check_op(shapes, build, soc_name, dtype="f16", layout=ND, most=None):  # noqa: PLR0917
+def check_op(shapes, build, soc_name, dtype="f16", layout=ND, most=None):
     arrays = [random(s, dtype, i) for i, s in enumerate(shapes)]
     operands = [value(s, dtype, layout) for s in shapes]
     block = Block(arg_types=[ascend.logical(v.type) for v in operands])

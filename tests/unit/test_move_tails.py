@@ -14,7 +14,7 @@ from move_interpreter import run
 SOC = load_soc("Ascend310P3")
 
 
-def _copy_kernel(  # noqa: PLR0917
+def _copy_kernel(
     row_bytes: int, rows: int, gm_pitch: int, lanes: int, blocks: int, tile: int
 ) -> KernelBuilder:
     """Each block copies a share of the rows, tile by tile; the destination is dense."""

@@ -104,7 +104,7 @@ def test_reduce(name: str, dtype: str, blk: int, masked: str) -> None:
     assert got == bytes(expected)
 
 
-def _check_blocks(  # noqa: PLR0917
+def _check_blocks(
     name: str, dtype: str, zeroed: list[float], values: dict[int, float], where: int, check: Any
 ) -> None:
     width = 32 // SIZES[dtype]
