@@ -3,7 +3,8 @@
     python -m ascend_mlir.tools.generate_docs [--check]
 
 `docs/isa.md` from the instruction table and the SoC files, `docs/dialects.md` from the op definitions,
-`docs/passes.md` from the pass registry.  `--check` writes nothing and fails when one is old: CI runs it.
+`docs/passes.md` from the pass registry, `docs/files.md` from docstrings, `docs/architecture.svg` from the
+pipelines.  `--check` writes nothing and fails when one is old: CI runs it.
 """
 
 from __future__ import annotations
@@ -13,14 +14,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from .docs_files import files_document
 from .docs_isa import isa_document
 from .docs_levels import dialects_document, passes_document
+from .docs_picture import picture
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "docs"
 DOCUMENTS: Final[dict[str, Callable[[], str]]] = {
     "isa.md": isa_document,
     "dialects.md": dialects_document,
     "passes.md": passes_document,
+    "files.md": files_document,
+    "architecture.svg": picture,
 }
 
 

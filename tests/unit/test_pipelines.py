@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import ascend_mlir
@@ -13,14 +13,25 @@ import pytest
 from ascend_mlir.lowering import pipelines
 from ascend_mlir.passes import PASSES
 from ascend_mlir.passes.davinci_pipeline import PIPELINE
+from ascend_mlir.tools.ascend_opt import AscendOptMain
+from ascend_mlir.tools.ascend_translate import main as ascend_translate
 from walkthrough_model import main as write_walkthrough
 
 STOPS = pipelines.STOPS
 
 
 def ascend_opt(*words: str) -> str:
-    tool = Path(sys.executable).with_name("ascend-opt")
-    return subprocess.run([tool, *words], check=True, capture_output=True, text=True).stdout
+    """The tool in this process: its imports would be most of the time of a process of its own."""
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        AscendOptMain("", words).run()
+    return output.getvalue()
+
+
+def translate(*words: str) -> None:
+    with pytest.raises(SystemExit) as end:
+        ascend_translate(words)
+    assert end.value.code == 0
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +75,7 @@ def test_compilation_starts_at_every_level(stages: Path, start: str) -> None:
 
 def test_the_bytes_are_those_of_the_product(stages: Path) -> None:
     om = stages / "block.om"
-    translate = Path(sys.executable).with_name("ascend-translate")
-    words = ["--emit-om", str(stages / "om.mlir"), "--weights", str(stages / "block.onnx"), "-o", str(om)]
-    subprocess.run([translate, *words], check=True)
+    translate("--emit-om", str(stages / "om.mlir"), "--weights", str(stages / "block.onnx"), "-o", str(om))
     compiled = pipelines.compile_model(stages / "block.onnx", pipelines.CompileOptions())
     assert om.read_bytes() == compiled.bytes
 
@@ -83,8 +92,7 @@ def test_the_kernel_of_the_walkthrough_computes_the_block(stages: Path) -> None:
     weights = ("--weights", str(stages / "block.onnx"))
     om = stages / "replaced.om.mlir"
     om.write_text(ascend_opt(str(replaced), "--compile-to=om", *weights))
-    translate = Path(sys.executable).with_name("ascend-translate")
-    subprocess.run([translate, "--emit-om", str(om), *weights, "-o", str(stages / "replaced.om")], check=True)
+    translate("--emit-om", str(om), *weights, "-o", str(stages / "replaced.om"))
 
     compiled = pipelines.compile_model(stages / "block.onnx", pipelines.CompileOptions())
     compiled.write(stages / "generated.om")
