@@ -203,6 +203,9 @@ def identity(node: Node) -> Value:
 def dropout(node: Node) -> list[Value]:
     training = node.get(2)
     is_training = training is not None and (training.array is None or bool(training.array.any()))
+    ratio = node.get(1)
+    if is_training and ratio is not None:  # dropping nothing is what inference does
+        is_training = bool(node.known(1, "ratio").any()) or node.known(2, "training_mode").size == 0
     require(constraints.inference_only, is_training)
     x = node.input(0)
     keeps_all = node.expression(nn.Blob.splat(1, x.shape, "bool"))

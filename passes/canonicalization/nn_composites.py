@@ -8,10 +8,10 @@ instructions.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod
+from math import inf, prod
 
 from xdsl.dialects.builtin import UnitAttr
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from ...dialects import nn
 from ...dialects.blobs import Blob
@@ -19,6 +19,8 @@ from ..rewriting import Builder, Rule, constant_of, users
 from .nn_movement import rebuild
 
 PRECISE = "precise"
+F16_OVERFLOW = 65520.0
+"""What rounds to infinity in f16."""
 
 
 class Precise:
@@ -224,8 +226,41 @@ def reduce_kinds(op: Operation, build: Builder) -> SSAValue | None:
     return result if keep else build(nn.ReshapeOp(result, nn.shape_of(op.output)))
 
 
+def stable_exponent(op: Operation, build: Builder) -> SSAValue | None:
+    """x - max(x) that a model writes out itself: the difference, its exponential and their sum are those of a
+    softmax and as precise (marked in place)."""
+    if not isinstance(op, nn.SubOp) or PRECISE in op.attributes:
+        return None
+    largest = op.rhs.owner
+    if not isinstance(largest, nn.ReduceOp) or largest.kind.data != "max" or largest.input is not op.lhs:
+        return None
+    powers = [u for u in users(op.output) if isinstance(u, nn.ExpOp)]
+    sums = [u for p in powers for u in users(p.output) if isinstance(u, nn.ReduceOp)]
+    logs = [u for s in sums for u in users(s.output) if isinstance(u, nn.LogOp | nn.DivOp)]
+    ends = [u for u in users(op.output) if isinstance(u, nn.SubOp)]
+    if powers:
+        for marked in (largest, op, *powers, *sums, *logs, *ends):
+            marked.attributes[PRECISE] = UnitAttr()
+    return None
+
+
+def half_of_input(op: Operation, build: Builder) -> SSAValue | None:
+    """The model's own cast of a f32 input to f16. The conversion instruction ends at 65504, IEEE at infinity."""
+    if not isinstance(op, nn.CastOp) or (nn.dtype_of(op.input), nn.dtype_of(op.output)) != ("f32", "f16"):
+        return None
+    if not isinstance(op.input, BlockArgument) or any(isinstance(u, nn.WhereOp) for u in users(op.output)):
+        return None
+    precise, half = Precise(build), build(nn.CastOp(op.input, "f16"))
+    size = precise(nn.AbsOp(op.input))
+    beyond = precise(nn.GreaterEqualOp(size, build.scalar(F16_OVERFLOW, "f32")))
+    positive = build(nn.GreaterOp(half, build.scalar(0.0, "f16")))
+    shape = nn.shape_of(half)
+    endless = nn.WhereOp(positive, build.scalar(inf, "f16", shape), build.scalar(-inf, "f16", shape))
+    return build(nn.WhereOp(beyond, build(endless), half))
+
+
 def product(op: Operation, build: Builder) -> SSAValue | None:
-    """A product over axes by halves: the vector unit adds and compares across lanes, but does not multiply."""
+    """A product over axes by halves: the vector unit adds across lanes but does not multiply."""
     if not isinstance(op, nn.ReduceOp) or op.kind.data != "prod":
         return None
     shape, axes = nn.shape_of(op.input), nn.ints(op.axes)
@@ -446,6 +481,8 @@ _POINTWISE: frozenset[type[Operation]] = frozenset(
 
 RULES: list[Rule] = [
     empty,
+    stable_exponent,
+    half_of_input,
     softmax,
     layer_norm,
     instance_norm,
