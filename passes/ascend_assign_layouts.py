@@ -25,11 +25,11 @@ class AscendAssignLayoutsPass(ModulePass):
     """Choose the physical format of every tensor: least modelled TransData and kernel cost over the whole
     model.
 
-    before  %y = ascend.group "Conv" (%x, %w, %b) engine cube … : (tensor<1x64x56x56xf16>, …) ->
-    tensor<1x64x56x56xf16> %v = nn.reshape %y : … after   %x1 = ascend.trans_data %x : tensor<1x64x56x56xf16>
-    -> tensor<1x64x56x56xf16, #ascend.layout<NC1HWC0, c0 = 16>> %w1 = nn.constant #nn.blob<"w" | cast f16 |
-    pack FRACTAL_Z 16 1> : tensor<…, #ascend.layout<FRACTAL_Z, c0 = 16>> %y = ascend.group "Conv" (%x1, %w1,
-    %b1) engine cube … ; %v = ascend.view %y : …
+    before  %y = ascend.group "Conv" (%x, %w, %b) engine cube … : (tensor<1x64x56x56xf16>, …) -> …
+            %v = nn.reshape %y : …
+    after   %x1 = ascend.trans_data %x : … -> tensor<1x64x56x56xf16, #ascend.layout<NC1HWC0, c0 = 16>>
+            %w1 = nn.constant #nn.blob<"w" | cast f16 | pack FRACTAL_Z 16 1> : …
+            %y = ascend.group "Conv" (%x1, %w1, %b1) engine cube … ; %v = ascend.view %y : …
 
     What may run in which layout: `layout_options.py` and `docs/contract-layouts.md`. Constants are packed in
     their blob expression and cost nothing. reshape, slice and concat become views where their bytes allow it

@@ -31,10 +31,11 @@ class NNConvertPrecisionPass(ModulePass):
     """Compute an f32 model in f16: the cube of 310, 310P and 910 multiplies f16 only and a f16 tensor is half
     the traffic.
 
-    before  %y = nn.conv %x, %w, %b … : (tensor<1x3x8x8xf32>, tensor<4x3x3x3xf32>, tensor<4xf32>) ->
-    tensor<1x4x6x6xf32> after   %0 = nn.cast %x : (tensor<1x3x8x8xf32>) -> tensor<1x3x8x8xf16> %w1 =
-    nn.constant #nn.blob<"w" : tensor<4x3x3x3xf32> | cast f16> %1 = nn.conv %0, %w1, %b … : (…f16, …f16,
-    tensor<4xf32>) -> tensor<1x4x6x6xf16> %y = nn.cast %1 : (tensor<1x4x6x6xf16>) -> tensor<1x4x6x6xf32>
+    before  %y = nn.conv %x, %w, %b … : (tensor<1x3x8x8xf32>, tensor<4x3x3x3xf32>, tensor<4xf32>) -> …
+    after   %0 = nn.cast %x : (tensor<1x3x8x8xf32>) -> tensor<1x3x8x8xf16>
+            %w1 = nn.constant #nn.blob<"w" : tensor<4x3x3x3xf32> | cast f16> : tensor<4x3x3x3xf16>
+            %1 = nn.conv %0, %w1, %b … : (…f16, …f16, tensor<4xf32>) -> tensor<1x4x6x6xf16>
+            %y = nn.cast %1 : (tensor<1x4x6x6xf16>) -> tensor<1x4x6x6xf32>
 
     The function keeps its types. Biases of convolutions and matmuls stay f32: they are loaded into the f32
     accumulator. Ops marked `precise` (sums of normalisations, softmax) and all sums stay in f32 inside their
