@@ -260,7 +260,7 @@ class OffsetOp(IRDLOperation):
     name = "davinci.offset"
     terms = var_operand_def(IndexType)
     constant = prop_def(IntegerAttr[I64])
-    scales = prop_def(DenseArrayBase)
+    scales = prop_def(DenseArrayBase.constr(i64))
     result = result_def(IndexType)
     traits = traits_def(Pure())
 
@@ -285,7 +285,7 @@ class OffsetOp(IRDLOperation):
         constant = parser.parse_integer()
         terms: list[tuple[SSAValue, int]] = []
         while parser.parse_optional_punctuation("+") is not None:
-            value = parser.parse_operand()
+            value = parser.parse_operand(index)
             parser.parse_punctuation("*")
             terms.append((value, parser.parse_integer()))
         return cls(constant, terms)

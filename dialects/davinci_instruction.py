@@ -24,6 +24,8 @@ from ..runtime.isa.model import Field, Instruction, Scalar, StateField
 from ..runtime.isa.table import TABLE, state_fields
 
 Value = int | SSAValue
+INTS = DenseArrayBase.constr(i64)
+_INDEX = IndexType()
 
 
 def value_specs(row: Instruction) -> tuple[Scalar | Field | StateField, ...]:
@@ -40,11 +42,11 @@ class InstructionOp(IRDLOperation):
     offsets = var_operand_def(IndexType)
     values = var_operand_def(IndexType)
     dtype = prop_def(StringAttr)
-    static_offsets = prop_def(DenseArrayBase)
-    static_values = prop_def(DenseArrayBase)
-    dynamic_offsets = prop_def(DenseArrayBase)  # which address operands have an offset in `offsets`
-    dynamic_values = prop_def(DenseArrayBase)  # which values stand in `values`
-    bytes = opt_prop_def(DenseArrayBase)
+    static_offsets = prop_def(INTS)
+    static_values = prop_def(INTS)
+    dynamic_offsets = prop_def(INTS)  # which address operands have an offset in `offsets`
+    dynamic_values = prop_def(INTS)  # which values stand in `values`
+    bytes = opt_prop_def(INTS)
 
     irdl_options = (AttrSizedOperandSegments(as_property=True),)
 
@@ -118,7 +120,7 @@ class InstructionOp(IRDLOperation):
         for i, _ in enumerate(row.addresses):
             if i:
                 parser.parse_punctuation(",")
-            base = parser.parse_operand()
+            base = _parse_base(parser)
             offset: Value = 0
             if parser.parse_optional_punctuation("[") is not None:
                 offset = _parse_value(parser)
@@ -232,8 +234,17 @@ def _split(row: Instruction, values: Mapping[str, Value]) -> tuple[list[int], li
     return fixed, dynamic, operands
 
 
+def _parse_base(parser: Parser) -> SSAValue:
+    """A buffer or kernel argument, which is defined above: its type is not written again."""
+    operand = parser.parse_unresolved_operand()
+    known = parser.ssa_values.get(operand.operand_name)
+    if known is None or operand.index >= len(known):
+        parser.raise_error("buffer used before its definition", operand.span)
+    return known[operand.index]
+
+
 def _parse_value(parser: Parser) -> Value:
-    operand = parser.parse_optional_operand()
+    operand = parser.parse_optional_operand(_INDEX)
     return operand if operand is not None else parser.parse_integer()
 
 

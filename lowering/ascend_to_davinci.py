@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TypeAlias
@@ -32,26 +31,25 @@ from ..runtime.soc import Soc, load_soc
 from .refusals import Refusals
 
 Compute: TypeAlias = ascend.GroupOp | ascend.TransDataOp
-Generator: TypeAlias = Callable[[Compute, Soc, str], davinci.KernelOp]
 
 _SCRATCH = "workspace"
 """Attribute of a generated kernel: byte sizes of the scratch tensors that follow its outputs."""
 
 
-def generator_of(op: Compute) -> Generator:
-    """The kernel generator of an op's engine; imported when first needed."""
+def generate(op: Compute, soc: Soc, name: str) -> davinci.KernelOp:
+    """The kernel of an op, by the generator of its engine (imported when first needed)."""
     if isinstance(op, ascend.TransDataOp) or op.engine_name is ascend.Engine.MOVE:
         from . import move_kernel
 
-        return move_kernel.generate
+        return move_kernel.generate(op, soc, name)
     if op.engine_name is ascend.Engine.CUBE:
         from . import cube_kernel
 
-        return cube_kernel.generate
+        return cube_kernel.generate(op, soc, name)
     if op.engine_name is ascend.Engine.VECTOR:
         from . import vector_kernel
 
-        return vector_kernel.generate
+        return vector_kernel.generate(op, soc, name)
     raise ValueError(f"no kernel generator for engine {op.engine_name}")
 
 
@@ -90,7 +88,7 @@ class KernelLibrary:
         digest = identity(op, self.soc)
         kernel = self.kernels.get(digest)
         if kernel is None:
-            kernel = generator_of(op)(op, self.soc, kernel_name(op, digest))
+            kernel = generate(op, self.soc, kernel_name(op, digest))
             self.kernels[digest] = kernel
         return kernel
 

@@ -55,7 +55,7 @@ def preserves_zero(op: Operation) -> bool:
         return not (isinstance(low, float) and low > 0) and not (isinstance(high, float) and high < 0)
     if isinstance(op, _TENSOR_SUMS):
         scalars = [s for s in map(scalar_of, op.operands) if s is not None]
-        return all(s == 0 for s in scalars)
+        return not any(scalars)
     return isinstance(op, nn.ConstantOp)
 
 
@@ -145,8 +145,10 @@ class Epilogue:
         sizes = (self.tile_bytes, in_gm) if load else (in_gm, self.tile_bytes)
         least_m = tile.m if isinstance(tile.m, int) else 1
         if p.c_plane - least_m <= 65535:
-            gaps = {"src_gap": gap, "dst_gap": surplus} if load else {"src_gap": surplus, "dst_gap": gap}
-            kb.op(mnemonic, "", *pair, bursts=tile.columns, length=tile.m, extents=sizes, **gaps)
+            gaps: dict[str, Index] = (
+                {"src_gap": gap, "dst_gap": surplus} if load else {"src_gap": surplus, "dst_gap": gap}
+            )
+            kb.op(mnemonic, "", *pair, bursts=tile.columns, length=tile.m, limits=None, extents=sizes, **gaps)
             return
         with kb.loop(tile.columns) as column:
             ub = buffer + (
@@ -316,6 +318,7 @@ class TileOps:
                 *operands,
                 repeat=kb.div(self.tile.m16, 8),
                 limits={"repeat": s.m * 2},
+                extents=None,
                 **still,
             )
 
@@ -368,7 +371,7 @@ def _clip(t: TileOps, op: Operation) -> Ref:
     dst, source = t.target(op), t.values[op.operands[0]]
     low, high = op.values.get("min"), op.values.get("max")
     if isinstance(low, float) and low > -65504:
-        if low == 0:
+        if not low:
             t.op("vrelu", dst, source)
         else:
             t.scalar("vmaxs", dst, source, low)

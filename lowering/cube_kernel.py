@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from xdsl.ir import SSAValue
+
 from ..dialects import ascend
 from ..dialects.davinci import KernelOp
 from ..runtime.soc import Soc
@@ -102,7 +104,7 @@ class _CubeKernel:
         self.soc = soc
         self.found = found
         self.kb = KernelBuilder(name, soc, len(group.inputs) + len(group.outputs), schedule.blocks)
-        arguments = dict(zip(group.body.block.args, self.kb.args, strict=False))
+        arguments: dict[SSAValue, Ref] = dict(zip(group.body.block.args, self.kb.args, strict=False))
         root = found.root
         self.a, self.b = (arguments[root.operands[0]], arguments[root.operands[1]])
         self.bias = arguments[found.bias] if found.bias is not None else None
@@ -440,7 +442,7 @@ class _CubeKernel:
         most_units, _ = self._slab_limits()
         most_planes = p.k1 if slab.buffer is not None else s.k_piece // window.taps
         channels: Index = p.k1 * 16 if slab.buffer is not None else kb.mul(kb.div(k_total, window.taps), 16)
-        common = {
+        common: dict[str, Index] = {
             "stride_w": window.stride_w, "stride_h": window.stride_h, "filter_w": window.kw, "filter_h": window.kh,
             "dilation_w": window.dilation_w, "dilation_h": window.dilation_h, "fm_width": slab.width, "fm_height": slab.in_rows,
             "pad_left": window.left, "pad_right": window.right, "pad_top": slab.pad_top, "pad_bottom": slab.pad_bottom,
@@ -449,7 +451,7 @@ class _CubeKernel:
         if self.soc.core.supports("load3d", "f16"):
             kb.op(
                 "load3d", "f16", a0, piece, m_extent=tile.m16, m_start=tile.m0, k_extent=kb.mul(k, 16), k_start=kb.mul(k0, 16),
-                channels=channels, extents=(s.m * s.k * FRACTAL, reach), **common,
+                channels=channels, limits=None, extents=(s.m * s.k * FRACTAL, reach), **common,
             )  # fmt: skip
             return
         self._load_a_by_rows(a0, piece, tile, k0, k, common, reach)
@@ -470,7 +472,7 @@ class _CubeKernel:
                 up = kb.sub(kb.mul(kb.div(position, p.out_width), window.stride_h), common["pad_top"])
             kb.op(
                 "load3dv1", "f16", a0 + self._scaled(row, k, FRACTAL), piece, left_top_w=left, left_top_h=up, fetch_w=fetch_w,
-                fetch_h=fetch_h, c1=c1, repeat=k, extents=(s.k * FRACTAL, reach), **common,
+                fetch_h=fetch_h, c1=c1, repeat=k, limits=None, extents=(s.k * FRACTAL, reach), **common,
             )  # fmt: skip
 
     def _load_b(

@@ -142,7 +142,7 @@ def analyse(group: ascend.GroupOp) -> CubeGroup:
 
 
 def _outer(group: ascend.GroupOp, argument: SSAValue) -> SSAValue:
-    return group.inputs[list(group.body.block.args).index(argument)]
+    return next(v for v, a in zip(group.inputs, group.body.block.args, strict=True) if a is argument)
 
 
 def _conv(group: ascend.GroupOp, root: nn.ConvOp) -> CubeProblem:

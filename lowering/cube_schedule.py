@@ -102,15 +102,11 @@ def rank(
     if not found:
         raise ValueError("no cube schedule fits the on-chip memories")
     names = [field.name for field in fields(CubeSchedule)]
-    columns = dict(
-        zip(
-            names,
-            np.array([[int(v == RESIDENT) if isinstance(v, str) else v for v in c] for c in found]).T,
-            strict=True,
-        )
-    )
+    table = np.array([[int(v == RESIDENT) if isinstance(v, str) else v for v in c] for c in found]).T
+    columns = dict(zip(names, table, strict=True))
     costs = CubeCost(problem, soc, vector_passes, residual)(columns)
-    order = np.argsort(costs, kind="stable")[:_RANKED]  # stable: equal costs keep the order of enumeration
+    # stable: equal costs keep the order of enumeration
+    order: list[int] = [int(i) for i in np.argsort(costs, kind="stable")[:_RANKED]]
     return [(float(costs[i]), CubeSchedule(*found[i])) for i in order]
 
 

@@ -285,6 +285,13 @@ class _Importer:
         except _MISFITS as error:
             self._refuse(name, proto.op_type, RefusedError(requirement_of(constraints.fits), str(error)))
             return self._skip(proto, scope)
+        missing = [output for output in proto.output[len(outputs) :] if output in used]
+        if missing:
+            _, actual = constraints.output_is_unused(missing[0], used=True)
+            self._refuse(
+                name, proto.op_type, RefusedError(requirement_of(constraints.output_is_unused), actual)
+            )
+            return self._skip(proto, scope)
         for output, value in zip(proto.output, outputs, strict=False):
             if output:
                 self._bind(output, value, scope)

@@ -10,7 +10,7 @@ from onnx import GraphProto, TensorShapeProto, ValueInfoProto
 
 from ..dialects import dtypes
 from ..dialects.nn_shapes import Shape
-from ..runtime.errors import AscendError
+from ..runtime.errors import AscendError, Refusal, UnsupportedOpError
 
 
 @dataclass(frozen=True)
@@ -53,17 +53,16 @@ def _check_names(given: Mapping[str, Sequence[int]], names: Sequence[str]) -> No
 def _dtype(value: ValueInfoProto) -> str:
     if not value.type.HasField("tensor_type"):
         kind = value.type.WhichOneof("value") or "unknown"
-        raise AscendError(
-            "E13025", f"input {value.name!r} is a {kind.removesuffix('_type')}", expected="a tensor"
-        )
+        raise _unsupported(value, f"it is a {kind.removesuffix('_type')}", "Inputs must be tensors")
     name = dtypes.name_of_onnx(value.type.tensor_type.elem_type)
     if name is None:
-        raise AscendError(
-            "E13025",
-            f"input {value.name!r} has ONNX element type {value.type.tensor_type.elem_type}",
-            expected=", ".join(dtypes.DTYPES),
-        )
+        actual = f"it has ONNX element type {value.type.tensor_type.elem_type}"
+        raise _unsupported(value, actual, f"Element types are {', '.join(dtypes.DTYPES)}")
     return name
+
+
+def _unsupported(value: ValueInfoProto, actual: str, requirement: str) -> UnsupportedOpError:
+    return UnsupportedOpError([Refusal(value.name, "Input", requirement, actual)], code="E13025")
 
 
 def _dims(value: ValueInfoProto) -> list[TensorShapeProto.Dimension] | None:

@@ -13,7 +13,7 @@ from . import onnx_constraints as constraints
 from .onnx_constraints import require
 from .onnx_node import Node, Value
 from .onnx_ops import onnx_op
-from .onnx_volumes import VOLUME_RANK, pool_volume
+from .onnx_volumes import VOLUME_RANK, conv_volume, pool_volume
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,9 @@ def _check_kernel(node: Node, weight: Value) -> None:
 @onnx_op("Conv")
 def conv(node: Node) -> Value:
     rank = node.input(0).rank
+    if rank == VOLUME_RANK:
+        _check_kernel(node, node.input(1))
+        return conv_volume(node)
     x, w = as_image(node, node.input(0)), as_image(node, node.input(1))
     _check_kernel(node, node.input(1))
     window = window_of(node, x.shape, w.shape[2:], rank)

@@ -1,7 +1,8 @@
-"""Pools of volumes [N, C, D, H, W]: a pool over the planes, then one along the depth.
+"""Convolutions and pools of volumes [N, C, D, H, W] as work on planes.
 
-A maximum or a mean over a box is one over its rows of planes: the number of elements that count is the product
-of those along each axis, with padding left out or counted alike.
+A convolution is the sum of one planar convolution per tap along the depth; the planes that a tap sees are a
+batch. A maximum or a mean over a box is one over its rows of planes: the number of elements that count is the
+product of those along each axis, with padding left out or counted alike.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from .onnx_node import Node, Value
 VOLUME_RANK: Final = 5
 """Rank of a batch of volumes."""
 MAX_ROW: Final = 256
-"""Elements of a plane up to which it is one row of the pool along the depth: a row lies in UB, 16 channels wide
-and in f32."""
+"""Elements of a plane up to which it is one row of the pool along the depth: a row lies in UB, 16 channels
+wide and in f32."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,12 @@ class Axis:
     extra: int
 
 
-def _axes(node: Node, size: Shape) -> list[Axis]:
+def _axes(node: Node, size: Shape, kernel_shape: tuple[int, ...] | None = None) -> list[Axis]:
     count = len(size)
     lists = {
         name: node.ints(name, default)
         for name, default in (
-            ("kernel_shape", None),
+            ("kernel_shape", kernel_shape),
             ("strides", (1,) * count),
             ("dilations", (1,) * count),
             ("pads", (0,) * (2 * count)),
@@ -113,3 +114,34 @@ def _pool(node: Node, x: Value, axes: tuple[Axis, Axis], *, average: bool, count
     if average:
         return node.emit(nn.AvgPoolOp, x, **settings, count_include_pad=counts)
     return node.emit(nn.MaxPoolOp, x, **settings)
+
+
+def conv_volume(node: Node) -> Value:
+    """Conv of rank 5."""
+    x, weight = node.input(0), node.input(1)
+    n, channels, depth, height, width = x.shape
+    out, inner, taps, *kernel = weight.shape
+    deep, *flat = _axes(node, (depth, height, width), weight.shape[2:])
+    planes = node.emit(nn.TransposeOp, x, (0, 2, 1, 3, 4))
+    if deep.before or deep.after:
+        planes = node.emit(nn.PadOp, planes, (0, deep.before, 0, 0, 0, 0, deep.after, 0, 0, 0))
+    count = (planes.shape[1] - deep.dilation * (taps - 1) - 1) // deep.stride + 1
+    total: Value | None = None
+    for tap in range(taps):
+        start, size = (0, tap * deep.dilation, 0, 0, 0), (n, count, channels, height, width)
+        seen = node.emit(nn.SliceOp, planes, start, size, (1, deep.stride if count > 1 else 1, 1, 1, 1))
+        part = node.emit(nn.SliceOp, weight, (0, 0, tap, 0, 0), (out, inner, 1, *kernel))
+        product = node.emit(
+            nn.ConvOp,
+            node.reshape(seen, (n * count, channels, height, width)),
+            node.reshape(part, (out, inner, *kernel)),
+            node.get(2) if tap == 0 else None,
+            strides=tuple(a.stride for a in flat),
+            pads=(*(a.before for a in flat), *(a.after for a in flat)),
+            dilations=tuple(a.dilation for a in flat),
+            group=node.int("group", 1),
+        )
+        total = product if total is None else node.emit(nn.AddOp, total, product)
+    assert total is not None
+    result = node.reshape(total, (n, count, *total.shape[1:]))
+    return node.emit(nn.TransposeOp, result, (0, 2, 1, 3, 4))

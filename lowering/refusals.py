@@ -7,7 +7,7 @@ nodes of the model and goes on with the next group.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -79,7 +79,7 @@ class Refusals:
     items: list[Refusal] = field(default_factory=list[Refusal])
 
     @contextmanager
-    def around(self, op: Operation, names: str = "") -> Iterator[None]:
+    def around(self, op: Operation, names: str = "") -> Generator[None]:
         """Runs a generator for one group."""
         try:
             yield
