@@ -97,8 +97,8 @@ def _examples(dialect: str) -> dict[str, str]:
     text = (_EXAMPLES / dialect / "ops.mlir").read_text(encoding="utf-8")
     for line in text.splitlines():
         use = re.match(rf"\s*(?:%[\w:]+(?:, %\w+)* = )?({dialect}\.\w+)\b", line)
-        if use is not None and not line.rstrip().endswith("{"):
-            found.setdefault(use[1], line.strip())
+        if use is not None:
+            found.setdefault(use[1], line.strip() + (" … }" if line.rstrip().endswith("{") else ""))
     return found
 
 
