@@ -290,7 +290,16 @@ class TileOps:
         return self.kb.alloc("ub", self.e.tile_bytes)
 
     def op(self, mnemonic: str, dst: Ref, *sources: Ref, **values: Index) -> None:
-        self.kb.op(mnemonic, "f16", dst, *sources, repeat=self.repeat, limits={"repeat": self.most}, **values)
+        self.kb.op(
+            mnemonic,
+            "f16",
+            dst,
+            *sources,
+            repeat=self.repeat,
+            limits={"repeat": self.most},
+            extents=None,
+            **values,
+        )
 
     def scalar(self, mnemonic: str, dst: Ref, source: Ref, number: float) -> None:
         """dst = source ∘ number; by a filled block where the chip lacks the scalar form."""
