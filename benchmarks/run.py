@@ -60,7 +60,7 @@ def roofline(om: Any, report: Any, macs: dict[str, int]) -> float:
     soc = report.soc
     ddr = soc.timing["gm"]["ddr_read_rate"] * soc.cores
     weights = {f"{w.name}:0": w for w in om.weights}
-    borders = {t.offset for t in (*om.inputs, *om.outputs)}
+    borders = {f"{t.name}:0" for t in om.inputs} | {t.source for t in om.outputs}
     first: set[int] = set()
     left = dict(macs)  # a node's work counts for the first task that names it
     total = 0.0
@@ -71,15 +71,15 @@ def roofline(om: Any, report: Any, macs: dict[str, int]) -> float:
             left, held = {}, left
         else:
             held = left
-        for name, desc, offset in zip(node.inputs, node.input_descs, node.input_offsets, strict=True):
+        for name, desc in zip(node.inputs, node.input_descs, strict=True):
             weight = weights.get(name)
             if weight is not None:
                 moved += 0 if weight.offset in first else weight.size
                 first.add(weight.offset)
-            elif offset in borders or desc.size > soc.l2_bytes:
+            elif name in borders or desc.size > soc.l2_bytes:
                 moved += desc.size
-        for desc, offset in zip(node.output_descs, node.output_offsets, strict=True):
-            moved += desc.size if offset in borders or desc.size > soc.l2_bytes else 0
+        for i, desc in enumerate(node.output_descs):
+            moved += desc.size if f"{node.name}:{i}" in borders or desc.size > soc.l2_bytes else 0
         cube = sum(left.pop(name, 0) for name in dict.fromkeys(entry.nodes)) / MACS_PER_CYCLE / soc.cores
         left = held
         total += max(cube, moved / ddr)
