@@ -22,8 +22,10 @@ from ..runtime.errors import AscendError, Refusal, UnsupportedOpError
 NO_KERNEL = "The AI Core must have a kernel for the operator"
 ELEMENT_TYPE = "The AI Core computes in f16, f32, i32, i8, u8 and bool"
 CUBE_TYPE = "The cube multiplies f16"
+EXACT = "Powers and reductions of integers must be exact"
 KNOWN_INDICES = "Indices must be known at compile time"
 
+FLOATS = frozenset({"f16", "f32"})
 VECTOR_TYPES = frozenset({"f16", "f32", "i32", "i64", "i8", "u8", "bool"})
 _FOUND_BY_GENERATORS = ("E4001", "E4002")
 """Prefixes of the codes with which generators and kernel passes say that something does not fit."""
@@ -62,7 +64,11 @@ def _check(group: ascend.GroupOp) -> Iterator[Refusal]:
             if any(nn.dtype_of(v) != "f16" for op in roots for v in op.operands[:2]):
                 yield refusal(group, CUBE_TYPE, text)
         case Engine.VECTOR:
-            if types - VECTOR_TYPES:
+            powers = [op for op in inner if isinstance(op, nn.PowOp) and nn.dtype_of(op.output) not in FLOATS]
+            sums = [op for op in inner if isinstance(op, nn.ReduceOp) and nn.dtype_of(op.input) not in FLOATS]
+            if powers or sums:
+                yield refusal(group, EXACT, text)
+            elif types - VECTOR_TYPES:
                 yield refusal(group, ELEMENT_TYPE, text)
         case Engine.MOVE:
             dynamic = [op for op in inner if isinstance(op, nn.GatherOp)]

@@ -194,9 +194,11 @@ def _expand_halves(kb: KernelBuilder, out: Ref, packed: Ref, rows: Index, limit:
 def pack(kb: KernelBuilder, value: Value, rows: Index, limit: int, depth: int) -> Ref:
     """Lane 0 of each row's block, packed: the sum of one lane is that lane."""
     size = type_size(value.dtype)
-    out = ub_buffer(kb, limit * size, depth=depth)
     if value.dtype not in ("f16", "f32"):
-        raise ValueError(f"packing {value.dtype} values")
+        if limit > 1:
+            raise ValueError(f"packing {value.dtype} values")
+        return value.ref  # one row is packed as it is
+    out = ub_buffer(kb, limit * size, depth=depth)
     kb.op(
         "vcadd",
         value.dtype,

@@ -268,24 +268,32 @@ def product(op: Operation, build: Builder) -> SSAValue | None:
         return None
     value, precise = op.input, Precise(build)  # ten factors of 4 are beyond f16
     for axis in axes:
-        value = _product_along(value, axis, precise)
+        value = combine_along(value, axis, nn.MulOp, precise)
     return precise(nn.ReshapeOp(value, nn.shape_of(op.output)))
 
 
-def _product_along(value: SSAValue, axis: int, build: Precise) -> SSAValue:
+def combine_along(
+    value: SSAValue,
+    axis: int,
+    make: Callable[[SSAValue, SSAValue], Operation],
+    build: Callable[[Operation], SSAValue],
+) -> SSAValue:
+    """One element along an axis, by halves."""
     while (count := nn.shape_of(value)[axis]) > 1:
         half = count // 2
         low, high = (_part(value, axis, start, half, build) for start in (0, half))
-        both = build(nn.MulOp(low, high))
+        both = build(make(low, high))
         if count % 2 and half == 1:
-            both = build(nn.MulOp(both, _part(value, axis, 2, 1, build)))
+            both = build(make(both, _part(value, axis, 2, 1, build)))
         elif count % 2:
             both = build(nn.ConcatOp([both, _part(value, axis, 2 * half, 1, build)], axis))
         value = both
     return value
 
 
-def _part(value: SSAValue, axis: int, start: int, count: int, build: Precise) -> SSAValue:
+def _part(
+    value: SSAValue, axis: int, start: int, count: int, build: Callable[[Operation], SSAValue]
+) -> SSAValue:
     shape = list(nn.shape_of(value))
     starts = [start if i == axis else 0 for i in range(len(shape))]
     shape[axis] = count
@@ -305,15 +313,14 @@ def keep_dims(op: Operation, build: Builder) -> SSAValue | None:
 
 
 def suffix_axes(op: Operation, build: Builder) -> SSAValue | None:
-    """A reduction over other dims than the last ones (or H and W) is one over the last after a
-    transposition."""
+    """A reduction over other dims than the last ones is one over the last after a transposition."""
     if not isinstance(op, nn.ReduceOp) or op.keepdims is None:
         return None
     axes, shape = nn.ints(op.axes), nn.shape_of(op.input)
     rank = len(shape)
     real = [a for a in axes if shape[a] != 1]
     rest = [i for i in range(rank) if i not in axes and shape[i] != 1]
-    if not real or not rest or max(rest) < min(real) or (rank == 4 and set(real) <= {2, 3}):
+    if not real or not rest or max(rest) < min(real):
         return None
     perm = [i for i in range(rank) if i not in axes] + list(axes)
     moved = build(nn.TransposeOp(op.input, perm))
