@@ -88,6 +88,10 @@ class Epilogue:
     ) -> None:
         self.kb, self.p, self.s, self.found = kb, problem, schedule, found
         self.arguments = arguments
+        block = found.root.parent_block()
+        assert block is not None
+        self.numbers = {op: number for number, op in enumerate(block.ops)}
+        kb.body_op = self.numbers[found.root]
         self.shape = ascend.shape_of(found.root.output)
         self.ops = [op for op in found.epilogue if not isinstance(op, nn.ConstantOp)]
         self.fused_relu = bool(self.ops) and isinstance(self.ops[0], nn.ReluOp)
@@ -175,6 +179,7 @@ class Epilogue:
         values[self.found.root.output] = out
         temporaries: list[Ref] = []
         for op in self.ops[1:] if self.fused_relu else self.ops:
+            kb.body_op = self.numbers[op]
             values[op.results[0]] = TileOps(self, tile, values, out, temporaries).emit(op)
         if self.fused_relu and len(self.ops) == 1:
             values[self.ops[0].results[0]] = out
@@ -184,6 +189,7 @@ class Epilogue:
         if self.zero_rows:
             self._zero_rows(result, tile)
         self._copy_planes("copy_ubuf_to_gm", result, target, tile, load=False)
+        kb.body_op = self.numbers[self.found.root]
 
     def _zero_surplus(self, tile: Tile) -> None:
         """Rows m … m16 of loaded tiles were not loaded: make them zero."""

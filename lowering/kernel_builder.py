@@ -100,7 +100,7 @@ class KernelBuilder:
         self._offsets: dict[Block, dict[Linear, SSAValue]] = {}
         self._materialized: dict[Block, dict[Linear, SSAValue]] = {}
         self._block_idx: SSAValue | None = None
-        self.body_op: int | None = None  # number of the group's op that the next instructions stand for (D18)
+        self.body_op = 0  # number of the group's op that the next instructions stand for (D18)
 
     @property
     def args(self) -> list[Ref]:
@@ -333,7 +333,6 @@ class KernelBuilder:
         operands = [(ref.base, self._offset(ref.offset)) for ref in addresses]
         fixed = {name: v if isinstance(v, int) else self.value(v) for name, v in values.items()}
         op = OP_BY_MNEMONIC[mnemonic](dtype, operands, fixed, extents)
-        if self.body_op is not None:
-            op.attributes["body_op"] = IntegerAttr(self.body_op, i64)
+        op.attributes["body_op"] = IntegerAttr(self.body_op, i64)
         self._block.add_op(op)
         return op
