@@ -39,7 +39,7 @@ class AscendAssignLayoutsPass(ModulePass):
 
     name = "ascend-assign-layouts"
 
-    border_casts: bool = False
+    border_casts: bool = True
     """Casts between f32 and f16 may change the layout too, as move kernels."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:

@@ -243,13 +243,11 @@ def is_border_cast(op: ascend.GroupOp) -> bool:
 
 def _cast_and_move(op: ascend.GroupOp) -> Iterator[Option]:
     """Dense f32 on one side, blocked f16 on the other."""
-    half = op.outputs[0] if ascend.dtype_of(op.outputs[0]) == "f16" else op.inputs[0]
-    for layout in _candidates(half)[1:]:
-        cost = _move_cost([half, half], layout) + LAUNCH_CYCLES
-        if half is op.outputs[0]:
-            yield Option((ND,), layout, cost)
-        else:
-            yield Option((layout,), ND, cost)
+    inward = ascend.dtype_of(op.outputs[0]) == "f16"
+    half, full = (op.outputs[0], op.inputs[0]) if inward else (op.inputs[0], op.outputs[0])
+    if NC1HWC0 in _candidates(half):
+        cost = LAUNCH_CYCLES + 2 * (_bytes([half], NC1HWC0) + _bytes([full], ND)) / TRANSFER_BYTES
+        yield Option((ND,), NC1HWC0, cost) if inward else Option((NC1HWC0,), ND, cost)
 
 
 def _blocked_type(value: SSAValue, space: Shape) -> bool:
