@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TypeAlias
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
@@ -129,6 +130,8 @@ def _launch(op: Compute, library: KernelLibrary) -> None:
     )
     launch.location = op.location
     launch.attributes["label"] = op.label if isinstance(op, ascend.GroupOp) else StringAttr("TransData")
+    if isinstance(op, ascend.GroupOp) and any(node_names(inner) for inner in op.body.block.ops):
+        launch.attributes["body_sources"] = _body_sources(op, sources)
     launch.attributes["engine"] = op.engine if isinstance(op, ascend.GroupOp) else StringAttr("move")
     block = op.parent_block()
     assert block is not None
@@ -138,6 +141,12 @@ def _launch(op: Compute, library: KernelLibrary) -> None:
         old.replace_all_uses_with(new)
     op.detach()
     op.erase()
+
+
+def _body_sources(group: ascend.GroupOp, sources: Sequence[str]) -> ArrayAttr[ArrayAttr[StringAttr]]:
+    """Which nodes each op of a group stands for, by its number in the body; all of them where it is not known."""
+    names = [node_names(inner) or sources for inner in list(group.body.block.ops)[:-1]]
+    return ArrayAttr(ArrayAttr(StringAttr(name) for name in each) for each in names)
 
 
 def target_of(module: Operation, given: str = "") -> Soc:

@@ -21,6 +21,7 @@ from ..dialects.layouts import Format
 from ..passes.plan_memory import MemoryPlan, is_constant
 from ..runtime.errors import AscendError
 from ..runtime.om.model import (
+    ATTR_NARROWED,
     KERNEL_TYPE_NONE,
     MEMCPY,
     Address,
@@ -36,6 +37,7 @@ from ..runtime.om.model import (
 )
 from ..runtime.soc import Soc
 from ..runtime.weights import WeightStore
+from .nn_to_ascend import NARROWED
 
 _VIEW_TYPES = {"ascend.view": "Reshape", "ascend.slice_view": "Slice", "ascend.concat_view": "ConcatD"}
 
@@ -88,6 +90,7 @@ class _Emitter:
         tasks = tuple(self._task(launch, index, placed) for launch, index in self.tasks)
         used = {task.kernel for task in tasks if task.is_ai_core}
         outputs = self._outputs()
+        narrowed = _strings(self.function.attributes.get(NARROWED))
         if self.plan.memory_size > self.soc.memory_bytes:
             raise AscendError(
                 "E19025",
@@ -104,6 +107,7 @@ class _Emitter:
             kernels=tuple(OmKernel(k, kernels[k]) for k in sorted(used)),
             tasks=tasks,
             graph=tuple(self.graph),
+            attrs={ATTR_NARROWED: tuple(narrowed)} if narrowed else {},
         )
 
     def _inputs(self) -> tuple[OmTensor, ...]:
@@ -226,7 +230,7 @@ class _Emitter:
             self._blocks[kernel],
             tuple(args),
             op_index=index,
-            sources=(tuple(name.data for name in launch.sources),),
+            sources=_body_sources(launch),
         )
 
     def _address(self, value: SSAValue, placed: Mapping[SSAValue, OmWeight]) -> Address:
@@ -246,6 +250,14 @@ class _Emitter:
                 if isinstance(op, davinci.KernelOp)
             }
         return self._blocks_cache
+
+
+def _body_sources(launch: davinci.LaunchOp) -> tuple[tuple[str, ...], ...]:
+    """The source nodes of each body op of the kernel (decision D18)."""
+    known = launch.attributes.get("body_sources")
+    if isa(known, ArrayAttr[ArrayAttr[StringAttr]]):
+        return tuple(tuple(name.data for name in names) for names in known)
+    return (tuple(name.data for name in launch.sources),)
 
 
 def _leading_key(blob: nn.Blob) -> str:

@@ -145,7 +145,7 @@ def test_body_ops_reach_the_image() -> None:
     kb.op("vrelu", "f16", tile, tile, repeat=1, mask_lo=255)
     image = decode_image(lower_kernel(kb.kernel, SOC))
     found = {r.mnemonic: r.body_op for r in image.records}
-    assert found["copy_gm_to_ubuf"] is None
+    assert found["copy_gm_to_ubuf"] == 0
     assert found["vrelu"] == found["set_vector_mask"] == 3
 
 
