@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import Operation
+from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import BlockArgument, Operation, SSAValue
 from xdsl.passes import ModulePass
+from xdsl.utils.hints import isa
 
 from ..dialects import ascend, nn
 from ..dialects.ascend import Engine
-from ..passes.rewriting import main_block
+from ..passes.rewriting import main_block, main_function
 
 _MOVES = (
     nn.TransposeOp,
@@ -65,6 +67,37 @@ class ConvertNNToAscendPass(ModulePass):
                 old.replace_all_uses_with(result)
             group.detach()
             group.erase()
+        _mark_narrowed(main_function(op))
+
+
+NARROWED = "narrowed_inputs"
+"""Attribute of the main function: i64 inputs that are computed with. The cores see 32 bits of them, so the
+session refuses values that need more (decision D13: the range must be proven)."""
+
+
+def _mark_narrowed(function: FuncOp) -> None:
+    block = function.body.block
+    stack = [
+        value
+        for op in block.ops
+        if isinstance(op, ascend.GroupOp) and op.engine_name is Engine.VECTOR
+        for value in op.inputs
+        if nn.dtype_of(value) == "i64"
+    ]
+    found: set[int] = set()
+    seen: set[SSAValue] = set()
+    while stack:
+        value = stack.pop()
+        if value in seen:
+            continue
+        seen.add(value)
+        if isinstance(value, BlockArgument):
+            found.add(value.index)
+        elif isinstance(value.owner, Operation):
+            stack += [v for v in value.owner.operands if nn.dtype_of(v) == "i64"]
+    names = function.attributes.get("input_names")
+    if found and isa(names, ArrayAttr[StringAttr]):
+        function.attributes[NARROWED] = ArrayAttr([names.data[index] for index in sorted(found)])
 
 
 def engine_of(ops: list[nn.NNOp]) -> Engine:

@@ -8,6 +8,7 @@ from ..dialects import nn
 from ..dialects.nn_move import PAD_MODES
 from . import onnx_constraints as constraints
 from .onnx_constraints import require
+from .onnx_gather import picked
 from .onnx_node import Node, Value
 from .onnx_ops import onnx_op
 
@@ -154,7 +155,9 @@ def gather(node: Node) -> Value:
         position = int(indices.array) % max(x.shape[axis], 1)
         piece = slice_axis(node, x, axis, position, 1)
         return node.reshape(piece, (*x.shape[:axis], *x.shape[axis + 1 :]))
-    return node.emit(nn.GatherOp, x, indices, axis)
+    if indices.array is not None and (x.array is not None or x.blob is not None):
+        return node.emit(nn.GatherOp, x, indices, axis)
+    return picked(node, x, indices, axis)
 
 
 @onnx_op("Crop")

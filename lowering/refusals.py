@@ -27,7 +27,7 @@ KNOWN_INDICES = "Indices must be known at compile time"
 
 FLOATS = frozenset({"f16", "f32"})
 VECTOR_TYPES = frozenset({"f16", "f32", "i32", "i64", "i8", "u8", "bool"})
-_FOUND_BY_GENERATORS = ("E4001", "E4002")
+_FOUND_BY_GENERATORS = ("E2003", "E4001", "E4002")
 """Prefixes of the codes with which generators and kernel passes say that something does not fit."""
 
 

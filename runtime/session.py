@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import AscendError
-from .om.model import MACHINE_CODE, OmModel, OmTensor
+from .om.model import ATTR_NARROWED, MACHINE_CODE, OmModel, OmTensor
 from .om.reader import Source, read_om
 from .soc import load_soc
 
@@ -160,11 +160,30 @@ class InferenceSession:
                 f"the model has no input named {', '.join(map(repr, unknown))}",
                 expected=", ".join(tensor.name for tensor in self._om.inputs) or "no inputs",
             )
-        result = self._device.run([_checked(tensor, feed) for tensor in self._om.inputs])
+        arrays = [_checked(tensor, feed) for tensor in self._om.inputs]
+        self._check_ranges(arrays)
+        result = self._device.run(arrays)
         if self._trace is not None:
             self.write_trace(self._trace)
             self._trace = None  # the next run takes the same time
         return [result.outputs[position] for position in wanted]
+
+    def _check_ranges(self, arrays: Sequence[Array]) -> None:
+        """The cores compute with 32 bits of a 64-bit input: more are refused, not cut off."""
+        narrowed = self._om.attrs.get(ATTR_NARROWED, ())
+        if not isinstance(narrowed, tuple):
+            return
+        limits = np.iinfo(np.int32)
+        for tensor, array in zip(self._om.inputs, arrays, strict=True):
+            if tensor.name not in narrowed or not array.size:
+                continue
+            low, high = int(array.min()), int(array.max())
+            if low < limits.min or high > limits.max:
+                raise AscendError(
+                    "EH0001",
+                    f"input {tensor.name!r} holds values from {low} to {high}",
+                    expected="values of 32 bits: the AI Core computes with no more",
+                )
 
     def _output_positions(self, names: Sequence[str] | None) -> list[int]:
         known = {tensor.name: position for position, tensor in enumerate(self._om.outputs)}

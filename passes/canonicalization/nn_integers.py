@@ -75,6 +75,7 @@ _ARITHMETIC: dict[type[Operation], Callable[..., Operation]] = {
     nn.MulOp: nn.MulOp,
     nn.DivOp: nn.DivOp,
     nn.NegOp: nn.NegOp,
+    nn.AbsOp: nn.AbsOp,
 }
 
 

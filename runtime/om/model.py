@@ -50,6 +50,9 @@ KERNEL_TYPE_AI_CPU: Final = 6
 KERNEL_TYPE_NONE: Final = 10000
 """A copy by the runtime (MEMCPY_ASYNC): no kernel runs."""
 
+ATTR_NARROWED: Final = "_ascend_mlir_narrowed_inputs"
+"""Model attribute: 64-bit inputs of which the cores see 32 bits."""
+
 MEMCPY: Final = "memcpy"
 """What stands for the kernel's name in a copy."""
 

@@ -42,6 +42,10 @@ _NUMPY = {
     "u8": np.dtype("u1"),
     "i16": np.dtype("<i2"),
     "i32": np.dtype("<i4"),
+    "u16": np.dtype("<u2"),
+    "u32": np.dtype("<u4"),
+    "u64": np.dtype("<u8"),
+    "f64": np.dtype("<f8"),
     "i64": np.dtype("<i8"),
     "bool": np.dtype("?"),
 }

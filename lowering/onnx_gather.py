@@ -1,0 +1,82 @@
+"""Gather without a gather instruction.
+
+Indices that are known are a few runs with a constant step: slices, side by side. Indices that the model computes
+select rows of a table by a product: row i of the matrix [index count, table length] is 1 where the index is and 0
+elsewhere, and the cube multiplies it with the table. Every product but one is with 0, so the result is the
+table's value, rounded to f16 as all weights are.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Final
+
+import numpy as np
+
+from ..dialects import nn
+from .onnx_node import Node, Value
+
+MAX_RUNS: Final = 64
+"""Slices that one gather may become."""
+MAX_MATRIX: Final = 1 << 26
+"""Elements of a selection matrix."""
+
+
+def picked(node: Node, x: Value, indices: Value, axis: int) -> Value:
+    """Entries of an axis; a gather that is neither case stays one (and is refused later)."""
+    length = x.shape[axis]
+    if 0 in (*x.shape, *indices.shape):
+        return node.emit(nn.GatherOp, x, indices, axis)
+    if indices.array is not None:
+        flat = [int(i) % length for i in indices.array.reshape(-1)]
+        found = runs(flat)
+        if len(found) <= MAX_RUNS:
+            return _sliced(node, x, indices, axis, found)
+    if x.is_float and indices.dtype in ("i32", "i64") and prod(indices.shape) * length <= MAX_MATRIX:
+        return _multiplied(node, x, indices, axis)
+    return node.emit(nn.GatherOp, x, indices, axis)
+
+
+def runs(indices: list[int]) -> list[tuple[int, int, int]]:
+    """(first, count, step) of consecutive pieces with one step that is not 0."""
+    found: list[tuple[int, int, int]] = []
+    for index in indices:
+        if found:
+            first, count, step = found[-1]
+            last = first + (count - 1) * step
+            if index != last and (count == 1 or index - last == step):
+                found[-1] = (first, count + 1, index - last)
+                continue
+        found.append((index, 1, 1))
+    return found
+
+
+def _sliced(node: Node, x: Value, indices: Value, axis: int, found: list[tuple[int, int, int]]) -> Value:
+    pieces: list[Value] = []
+    for first, count, step in found:
+        starts = [first if i == axis else 0 for i in range(x.rank)]
+        sizes = [count if i == axis else size for i, size in enumerate(x.shape)]
+        steps = [step if i == axis else 1 for i in range(x.rank)]
+        whole = tuple(sizes) == tuple(x.shape) and step == 1
+        pieces.append(x if whole else node.emit(nn.SliceOp, x, starts, sizes, steps))
+    joined = pieces[0] if len(pieces) == 1 else node.emit(nn.ConcatOp, pieces, axis)
+    return node.reshape(joined, (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
+
+
+def _multiplied(node: Node, x: Value, indices: Value, axis: int) -> Value:
+    length, count = x.shape[axis], prod(indices.shape)
+    rest = (*x.shape[:axis], *x.shape[axis + 1 :])
+    front = node.emit(nn.TransposeOp, x, (axis, *(i for i in range(x.rank) if i != axis))) if axis else x
+    table = node.reshape(front, (length, prod(rest)))
+    wanted = node.reshape(node.cast(indices, "i32"), (count, 1))
+    below = node.emit(nn.ClipOp, wanted, min=-1.0, max=0.0)
+    wrapped = node.emit(nn.SubOp, wanted, node.emit(nn.MulOp, below, node.scalar(length, wanted)))
+    positions = node.builder.constant(f"{node.name}/positions", np.arange(length, dtype=np.int32)[None, :])
+    chosen = node.emit(nn.EqualOp, wrapped, positions)
+    result = node.emit(nn.MatMulOp, node.cast(chosen, x.dtype), table)
+    result = node.reshape(result, (*indices.shape, *rest))
+    if not axis:
+        return result
+    before = indices.rank
+    order = (*range(before, before + axis), *range(before), *range(before + axis, before + len(rest)))
+    return node.emit(nn.TransposeOp, result, order)
