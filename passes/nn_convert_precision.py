@@ -10,7 +10,7 @@ import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.dialects.func import ReturnOp
-from xdsl.ir import Block, Operation, SSAValue
+from xdsl.ir import Block, BlockArgument, Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from ..dialects import nn
@@ -18,7 +18,7 @@ from ..dialects.blobs import Blob
 from ..runtime.soc import load_soc
 from .canonicalization.nn_composites import PRECISE
 from .provenance import node_names
-from .rewriting import constant_of, main_block, remove_dead, simplify_blob
+from .rewriting import constant_of, main_block, remove_dead, simplify_blob, users
 
 F16_MAX = 65504.0
 F16_TINY = 2.0**-14
@@ -99,7 +99,11 @@ class Converter:
         default_factory=dict[tuple[SSAValue, str], SSAValue]
     )
 
+    plain: frozenset[Operation] = frozenset()
+    """Ops between model inputs and outputs that only move elements: nothing is gained by rounding them."""
+
     def run(self) -> None:
+        self.plain = plain_moves(self.block)
         for op in list(self.block.ops):
             if isinstance(op, nn.ConstantOp):
                 continue
@@ -113,7 +117,7 @@ class Converter:
 
     def target(self, op: Operation) -> str:
         """The type in which an op that the model states in f32 is computed."""
-        if self.keep and self.keep & set(node_names(op)):
+        if op in self.plain or (self.keep and self.keep & set(node_names(op))):
             return "f32"
         summed = isinstance(op, nn.ReduceOp) and op.kind.data in ("sum", "mean", "prod")
         if (PRECISE in op.attributes or summed) and self.f32_ops(op):
@@ -255,6 +259,34 @@ class Converter:
         new.location = op.location
         self.block.insert_op_before(new, op)
         op.operands[1] = new.results[0]
+
+
+_MOVES = (
+    nn.ReshapeOp,
+    nn.TransposeOp,
+    nn.SliceOp,
+    nn.ConcatOp,
+    nn.PadOp,
+    nn.ExpandOp,
+    nn.TileOp,
+    nn.DepthToSpaceOp,
+    nn.SpaceToDepthOp,
+)
+
+
+def plain_moves(block: Block) -> frozenset[Operation]:
+    """Moves whose operands are inputs, constants or such moves, and whose results nothing computes with."""
+    moved: set[Operation] = set()
+    for op in block.ops:
+        if isinstance(op, _MOVES) and all(
+            isinstance(v, BlockArgument) or isinstance(v.owner, nn.ConstantOp) or v.owner in moved
+            for v in op.operands
+        ):
+            moved.add(op)
+    for op in reversed(list(block.ops)):
+        if op in moved and not all(isinstance(u, ReturnOp) or u in moved for u in users(op.results[0])):
+            moved.discard(op)
+    return frozenset(moved)
 
 
 def half_blob(blob: Blob, dtype: str, *, clamp: bool) -> Blob:

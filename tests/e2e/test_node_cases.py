@@ -1,0 +1,225 @@
+"""Node cases of the ONNX backend suite, and what it does not ask: exact integers, settings as inputs, refusals.
+
+The whole suite runs in `../shared/conformance`; here is a choice of one or two cases for each thing that went
+wrong once, compiled and simulated in this process with the hazard check on.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from ascend_mlir.lowering.pipelines import CompileOptions, compile_model
+from ascend_mlir.runtime.errors import AscendError, UnsupportedOpError
+from ascend_mlir.runtime.om.reader import read_om
+from ascend_mlir.runtime.om.writer import om_bytes
+from ascend_mlir.runtime.onnx_backend import AscendBackend, PreparedModel
+from onnx import TensorProto, helper, numpy_helper
+
+NODE_CASES = (
+    # shapes, axes and sizes that are inputs of the model
+    "reduce_sum_negative_axes_keepdims_random", "reduce_l2_do_not_keepdims_example_expanded", "reshape_zero_dim",
+    "resize_upsample_sizes_nearest", "resize_downsample_scales_cubic", "slice_neg_steps", "split_zero_size_splits_opset18",
+    "constant_pad_axes", "squeeze_negative_axes", "unsqueeze_unsorted_axes", "tile_precomputed", "expand_dim_changed",
+    "constantofshape_int_shape_zero", "upsample_nearest", "slice_start_out_of_bounds",
+    # nothing to compute: inputs, constants, no elements
+    "identity", "constant", "dropout_default_mask", "shape_start_1_end_2", "size", "max_one_input",
+    "transpose_all_permutations_0", "reduce_sum_empty_set", "shape_start_greater_than_end", "reshape_allowzero_reordered",
+    # weights that are computed, volumes
+    "basic_conv_with_padding", "conv_with_autopad_same", "convtranspose_pads", "convtranspose_group_2",
+    "convtranspose_dilations", "averagepool_3d_default", "maxpool_3d_dilations",
+    "averagepool_3d_dilations_large_count_include_pad_is_1_ceil_mode_is_True",
+    # types
+    "maxpool_2d_uint8", "reduce_max_bool_inputs", "div_int8", "div_uint8", "add_uint8", "cast_FLOAT_to_FLOAT16",
+    "reduce_prod_default_axes_keepdims_example", "softmax_large_number_expanded", "training_dropout_zero_ratio_mask",
+    "gather_negative_indices", "gather_2d_indices", "gather_1",
+)  # fmt: skip
+REFUSED = {
+    "max_int64": "max on i64",
+    "celu_bfloat16": "bf16",
+    "pow_types_int32_int32": "pow on i32",
+    "batchnorm_example_training_mode": "training mode",
+    "maxpool_with_argmax_2d_precomputed_pads": "Indices",
+    "identity_sequence": "sequence",
+}
+
+
+@cache
+def node_cases() -> dict[str, Any]:
+    from onnx.backend.test.case.node import collect_testcases
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {case.name.removeprefix("test_"): case for case in collect_testcases(None)}
+
+
+def prepare(model: onnx.ModelProto) -> PreparedModel:
+    backend = type("Backend", (AscendBackend,), {"sanitize": True})
+    prepared = backend.prepare(model)
+    assert isinstance(prepared, PreparedModel)
+    return prepared
+
+
+def array_of(value: Any) -> np.ndarray:
+    return numpy_helper.to_array(value) if isinstance(value, TensorProto) else np.asarray(value)
+
+
+@pytest.mark.parametrize("name", NODE_CASES)
+def test_node(name: str) -> None:
+    case = node_cases()[name]
+    prepared = prepare(case.model)
+    for inputs, outputs in case.data_sets:
+        results = prepared.run([array_of(value) for value in inputs])
+        for got, expected in zip(results, outputs, strict=True):
+            want = array_of(expected)
+            assert (got.dtype, got.shape) == (want.dtype, want.shape)
+            if want.dtype.kind == "f":
+                np.testing.assert_allclose(got, want, rtol=1e-2, atol=1e-2)
+            else:
+                np.testing.assert_array_equal(got, want)
+    assert prepared.engine_counts["aicpu"] == 0
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name: str) -> None:
+    case = node_cases()[name]
+    inputs = [array_of(value) if not isinstance(value, list) else value for value in case.data_sets[0][0]]
+    with pytest.raises(UnsupportedOpError, match=REFUSED[name]):
+        prepare(case.model).run(inputs if name != "identity_sequence" else [])
+
+
+def one_node(op: str, arrays: Sequence[np.ndarray], result: int, **attributes: Any) -> onnx.ModelProto:
+    names = [f"x{i}" for i in range(len(arrays))]
+    node = helper.make_node(op, names, ["y"], **attributes)
+    inputs = [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        for name, array in zip(names, arrays, strict=True)
+    ]
+    output = helper.make_tensor_value_info("y", result, None)
+    graph = helper.make_graph([node], op, inputs, [output])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+def run(op: str, *arrays: np.ndarray, result: int, **attributes: Any) -> np.ndarray:
+    (got,) = prepare(one_node(op, arrays, result, **attributes)).run(arrays)
+    return got
+
+
+RNG = np.random.default_rng(7)
+WORDS = RNG.integers(-(2**31) + 1, 2**31, 257).astype(np.int32)
+NEAR = np.concatenate([WORDS[:100], WORDS[100:200] + 1, RNG.integers(-9, 9, 57).astype(np.int32)])
+SMALL = RNG.integers(-128, 128, 257).astype(np.int8)
+
+
+@pytest.mark.parametrize("op", ["Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"])
+def test_comparison_of_large_integers(op: str) -> None:
+    functions = {
+        "Equal": np.equal, "Less": np.less, "Greater": np.greater,
+        "LessOrEqual": np.less_equal, "GreaterOrEqual": np.greater_equal,
+    }  # fmt: skip
+    got = run(op, WORDS, NEAR, result=TensorProto.BOOL)
+    np.testing.assert_array_equal(got, functions[op](WORDS, NEAR))
+
+
+def test_integer_quotient_is_cut_off() -> None:
+    divisor = np.where(NEAR == 0, 3, NEAR)
+    want = np.trunc(WORDS.astype(np.float64) / divisor).astype(np.int32)
+    np.testing.assert_array_equal(run("Div", WORDS, divisor, result=TensorProto.INT32), want)
+
+
+def test_remainder_has_the_sign_of_the_divisor() -> None:
+    divisor = np.where(NEAR == 0, 3, NEAR)
+    np.testing.assert_array_equal(run("Mod", WORDS, divisor, result=TensorProto.INT32), WORDS % divisor)
+
+
+@pytest.mark.parametrize("op", ["Add", "Sub", "Mul"])
+def test_bytes_wrap(op: str) -> None:
+    other = np.roll(SMALL, 1)
+    want = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply}[op](SMALL, other)
+    np.testing.assert_array_equal(run(op, SMALL, other, result=TensorProto.INT8), want)
+
+
+@pytest.mark.parametrize("target", [np.int8, np.uint8, np.bool_, np.float32, np.int64])
+def test_cast_of_integers(target: type[np.generic]) -> None:
+    code = helper.np_dtype_to_tensor_dtype(np.dtype(target))
+    np.testing.assert_array_equal(run("Cast", WORDS, result=code, to=code), WORDS.astype(target))
+
+
+def test_sum_of_integers_is_exact() -> None:
+    table = (WORDS // 512)[:255].reshape(15, 17)
+    got = run("ReduceSum", table, np.array([1]), result=TensorProto.INT32, keepdims=0)
+    np.testing.assert_array_equal(got, table.sum(1))
+
+
+def test_size_and_sign_of_integers() -> None:
+    np.testing.assert_array_equal(run("Abs", WORDS, result=TensorProto.INT32), np.abs(WORDS))
+    np.testing.assert_array_equal(run("Sign", WORDS, result=TensorProto.INT32), np.sign(WORDS))
+
+
+def test_wide_input_beyond_32_bits_is_refused() -> None:
+    wide = np.array([1, -(2**31), 2**31 - 1])
+    np.testing.assert_array_equal(run("Cast", wide, result=TensorProto.FLOAT, to=1), wide.astype(np.float32))
+    with pytest.raises(AscendError, match="32 bits"):
+        run("Cast", wide * 4, result=TensorProto.FLOAT, to=1)
+    np.testing.assert_array_equal(run("Identity", wide * 4, result=TensorProto.INT64), wide * 4)
+
+
+def test_a_pad_may_crop_one_side_and_grow_the_other() -> None:
+    image = np.arange(54, dtype=np.float32).reshape(1, 1, 9, 6)
+    pads = np.array([0, 0, 1, 0, 0, 0, -1, -1])
+    want = np.pad(image, ((0, 0), (0, 0), (1, 0), (0, 0)))[:, :, :-1, :-1]
+    np.testing.assert_array_equal(run("Pad", image, pads, result=TensorProto.FLOAT), want)
+
+
+def test_a_reduction_over_a_dim_in_the_middle() -> None:
+    x = RNG.standard_normal((1, 2, 3, 4)).astype(np.float16).astype(np.float32)
+    got = run("ReduceMean", x, result=TensorProto.FLOAT, axes=[2])
+    np.testing.assert_allclose(got, x.mean(2, keepdims=True), atol=1e-3)
+
+
+def test_a_constant_output_is_copied_by_the_runtime() -> None:
+    value = numpy_helper.from_array(np.arange(7, dtype=np.float32), "c")
+    nodes = [helper.make_node("Identity", ["c"], ["y"]), helper.make_node("Reshape", ["x", "s"], ["z"])]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 3])],
+        [helper.make_empty_tensor_value_info("y"), helper.make_empty_tensor_value_info("z")],
+        [value, numpy_helper.from_array(np.array([3, 2]), "s")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    prepared = prepare(model)
+    y, z = prepared.run([x])
+    np.testing.assert_array_equal(y, np.arange(7))
+    np.testing.assert_array_equal(z, x.reshape(3, 2))
+    assert prepared.engine_counts == {"aicore": 0, "aicpu": 0}
+    om = compile_model(model, CompileOptions(verify=True)).om
+    assert [task.is_copy for task in read_om(om_bytes(om)).tasks] == [True]
+    assert read_om(om_bytes(om)).tasks == om.tasks
+
+
+def test_settings_are_part_of_the_compiled_model() -> None:
+    x = np.arange(12, dtype=np.float32).reshape(3, 4)
+    prepared = prepare(one_node("Reshape", [x, np.array([4, 3])], TensorProto.FLOAT))
+    for shape in ([4, 3], [2, 6], [-1, 1]):
+        (got,) = prepared.run([x, np.array(shape)])
+        np.testing.assert_array_equal(got, x.reshape(shape))
+
+
+def test_all_refusals_come_at_once() -> None:
+    nodes = [
+        helper.make_node("Max", ["x", "x2"], ["a"], name="m"),
+        helper.make_node("Neg", ["a"], ["y"], name="n"),
+    ]
+    inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, [4]) for name in ("x", "x2")]
+    graph = helper.make_graph(nodes, "g", inputs, [helper.make_empty_tensor_value_info("y")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    with pytest.raises(UnsupportedOpError) as caught:
+        compile_model(model, CompileOptions())
+    assert [item.node for item in caught.value.items] == ["m", "n"]
