@@ -24,6 +24,9 @@ Column: TypeAlias = NDArray[Any]
 # Scalar instructions per step, load, piece and tile of generated kernels, counted in listings (address arithmetic
 # and flags); two cycles each, half of which overlap.
 _PER_STEP, _PER_LOAD, _PER_PIECE, _PER_TILE, _SCALAR_CYCLES = 45, 30, 40, 120, 1.5
+_CREDITS = (
+    3  # loads in flight while resident weights are filled (sync insertion gives them a small ring of flags)
+)
 _IMPERFECT = 0.05  # share of the shorter pipes that does not overlap, fitted to the timing model
 
 
@@ -105,11 +108,14 @@ class CubeCost:
         rate = np.where(reloads > 1, self.l2, once)
         turn_b = self.latency + s["k_load"] * self.n * FRACTAL / rate + s["k_load"] / s["k"] * step
         turn_a = self.latency + slab / self.pieces / self.l2 + self.steps / self.pieces * step
-        ring_b = np.where(resident, 0.0, self.tiles * self.loads * turn_b / s["weight_depth"])
+        filled = self.tiles_n * self.loads * (self.items if p.groups > 1 else 1)  # loads of the first pass
+        ring_b = np.where(
+            resident, filled * turn_b / _CREDITS, self.tiles * self.loads * turn_b / s["weight_depth"]
+        )
         turns = np.where(self.pieces > 1, self.tiles * self.pieces, self.items * self.slabs)
         ring_a = turns * turn_a / s["slab_depth"]
         moved = traffic / self.l2 + 16 * (slab_loads * self.pieces + self.tiles * self.loads)
-        return np.maximum.reduce([moved, ring_a, ring_b])
+        return np.maximum(moved, ring_a + ring_b)  # one queue in order: waits for slots of either ring add up
 
     def _ends(self, s: Mapping[str, Column]) -> tuple[Column, Column]:
         """Cycles of the first loads and of the last store, which nothing overlaps."""

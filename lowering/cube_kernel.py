@@ -31,8 +31,7 @@ from .kernel_builder import Index, KernelBuilder, Linear, Ref
 _VECTOR = 64  # bytes of one f32 bias vector (16 channels)
 
 
-_LONG = 50_000  # estimated cycles from which a group is worth timing several schedules (tens of milliseconds each)
-_FINALISTS = 10
+_LONG, _VERY_LONG = 12_000, 50_000  # estimated cycles from which timing 3 or 10 schedules (25 ms each) pays
 
 
 def choose_schedule(group: ascend.GroupOp, soc: Soc) -> dict[str, int | str]:
@@ -41,7 +40,8 @@ def choose_schedule(group: ascend.GroupOp, soc: Soc) -> dict[str, int | str]:
     ranked = rank(found.problem, soc, 1 + len(found.epilogue), found.has_residual, ub_tiles(found, soc))
     if ranked[0][0] < _LONG:
         return ranked[0][1].as_dict()
-    best = min(finalists(ranked, _FINALISTS), key=lambda schedule: _timed(group, found, schedule, soc))
+    count = 10 if ranked[0][0] >= _VERY_LONG else 3
+    best = min(finalists(ranked, count), key=lambda schedule: _timed(group, found, schedule, soc))
     return best.as_dict()
 
 
