@@ -12,6 +12,7 @@ from xdsl.ir import Operation, SSAValue
 
 from ...dialects import nn
 from ..rewriting import Builder, Rule, constant_of
+from .nn_movement import has_rows_of_padding, rebuild
 
 
 def convolution(op: Operation, build: Builder) -> SSAValue | None:
@@ -99,4 +100,17 @@ def _spread(x: SSAValue, strides: tuple[int, ...], build: Builder) -> SSAValue:
     return build(nn.ReshapeOp(padded, (n, c, h * strides[0], w * strides[1])))
 
 
-RULES: list[Rule] = [transposed, convolution]
+def rows_of_padding(op: Operation, build: Builder) -> SSAValue | None:
+    """Rows that are nothing but padding are written out."""
+    if not isinstance(op, nn.ConvOp) or constant_of(op.weight) is None or -1 in nn.shape_of(op.input):
+        return None
+    top, left, bottom, right = pads = nn.ints(op.pads)
+    if not (top or bottom) or not has_rows_of_padding(op, nn.shape_of(op.input)[2], pads):
+        return None
+    image = build(nn.PadOp(op.input, (0, 0, top, 0, 0, 0, bottom, 0)))
+    new = rebuild(op, [image, *op.operands[1:]])
+    new.properties["pads"] = nn.to_attribute((0, left, 0, right))
+    return build(new)
+
+
+RULES: list[Rule] = [transposed, convolution, rows_of_padding]

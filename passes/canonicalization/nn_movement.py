@@ -173,6 +173,13 @@ def _widens(source: str, target: str) -> bool:
     return target in _EXACT.get(source, set())
 
 
+def has_rows_of_padding(op: nn.ConvOp, height: int, pads: Sequence[int]) -> bool:
+    """Whether a row of the result reads padding only: the cube loads real rows or none."""
+    extent = nn.ints(op.dilations)[0] * (nn.shape_of(op.weight)[2] - 1) + 1
+    last = (nn.shape_of(op.output)[2] - 1) * nn.ints(op.strides)[0] - pads[0]
+    return pads[0] >= extent or last >= height
+
+
 def pad_into_window(op: Operation, build: Builder) -> SSAValue | None:
     """Zero pads of H and W become the pads of a convolution or of an average pool that counts them."""
     if not isinstance(op, nn.ConvOp | nn.AvgPoolOp | nn.MaxPoolOp):
@@ -195,6 +202,8 @@ def pad_into_window(op: Operation, build: Builder) -> SSAValue | None:
     build.absorb(pad)
     values = dict(op.values)
     values["pads"] = (own[0] + top, own[1] + left, own[2] + bottom, own[3] + right)
+    if isinstance(op, nn.ConvOp) and has_rows_of_padding(op, nn.shape_of(pad.input)[2], values["pads"]):
+        return None
     if isinstance(op, nn.AvgPoolOp):
         values["count_include_pad"] = True
     new = rebuild(op, [pad.input, *op.operands[1:]])

@@ -11,6 +11,7 @@ from xdsl.ir import Operation, SSAValue
 
 from ...dialects import nn
 from ...dialects.blobs import Blob
+from ...runtime.interp.nn_move import nearest_index, source_positions
 from ..rewriting import Builder, Rule
 from .nn_channels import identity
 
@@ -50,4 +51,32 @@ def _matrix(op: nn.ResizeOp, axis: int, size: int, result: int, scale: float) ->
     return rows.apply("interpolate", result, op.mode.data, op.coordinate.data, scale, cubic, *flags)
 
 
-RULES: list[Rule] = [resize]
+def one_pick(op: Operation, build: Builder) -> SSAValue | None:
+    """Nearest to a single element along an axis is a slice; what is left resizes the other axes."""
+    if not isinstance(op, nn.ResizeOp) or op.mode.data != "nearest" or op.roi is not None:
+        return None
+    shape, result = nn.shape_of(op.input), nn.shape_of(op.output)
+    scales = [float(s) for s in op.scales.get_values()]
+    single = [i for i, size in enumerate(result) if size == 1 and shape[i] > 1]
+    if not single or op.coordinate.data == "tf_crop_and_resize":
+        return None
+    starts, sizes = [0] * len(shape), list(shape)
+    for i in single:
+        positions = source_positions(shape[i], 1, scales[i], op.coordinate.data)
+        picked = int(nearest_index(positions, op.nearest.data)[0])
+        starts[i], sizes[i], scales[i] = min(max(picked, 0), shape[i] - 1), 1, 1.0
+    piece = build(nn.SliceOp(op.input, starts, sizes))
+    if tuple(sizes) == result:
+        return piece
+    rest = nn.ResizeOp(
+        piece,
+        result,
+        scales=tuple(scales),
+        mode="nearest",
+        coordinate=op.coordinate.data,
+        nearest=op.nearest.data,
+    )
+    return build(rest)
+
+
+RULES: list[Rule] = [one_pick, resize]

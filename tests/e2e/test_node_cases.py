@@ -176,6 +176,24 @@ def test_a_pad_may_crop_one_side_and_grow_the_other() -> None:
     np.testing.assert_array_equal(run("Pad", image, pads, result=TensorProto.FLOAT), want)
 
 
+def test_rows_of_a_convolution_that_read_padding_only() -> None:
+    image = RNG.standard_normal((1, 4, 8, 18)).astype(np.float16).astype(np.float32)
+    weight = RNG.standard_normal((5, 4, 1, 1)).astype(np.float16).astype(np.float32)
+    model = one_node("Conv", [image, weight], TensorProto.FLOAT, strides=[2, 2], pads=[2, 1, 2, 1])
+    model.graph.initializer.append(numpy_helper.from_array(weight, "x1"))
+    del model.graph.input[1]
+    (got,) = prepare(model).run([image])
+    padded = np.pad(image, ((0, 0), (0, 0), (2, 2), (1, 1)))[:, :, ::2, ::2]
+    np.testing.assert_allclose(got, np.einsum("oc,nchw->nohw", weight[:, :, 0, 0], padded), atol=2e-2)
+
+
+def test_resize_to_one_row_takes_the_middle_one() -> None:
+    image = np.arange(2 * 18 * 9, dtype=np.float32).reshape(1, 2, 18, 9)
+    none = np.zeros(0, np.float32)
+    got = run("Resize", image, none, none, np.array([1, 2, 1, 3]), result=TensorProto.FLOAT, mode="nearest")
+    np.testing.assert_array_equal(got, image[:, :, 8:9, 1::3])
+
+
 def test_a_reduction_over_a_dim_in_the_middle() -> None:
     x = RNG.standard_normal((1, 2, 3, 4)).astype(np.float16).astype(np.float32)
     got = run("ReduceMean", x, result=TensorProto.FLOAT, axes=[2])
