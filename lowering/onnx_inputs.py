@@ -53,7 +53,7 @@ def _check_names(given: Mapping[str, Sequence[int]], names: Sequence[str]) -> No
 def _dtype(value: ValueInfoProto) -> str:
     if not value.type.HasField("tensor_type"):
         kind = value.type.WhichOneof("value") or "unknown"
-        raise _unsupported(value, f"it is a {kind.removesuffix('_type')}", "Inputs must be tensors")
+        raise _unsupported(value, f"its kind is {kind.removesuffix('_type')}", "Inputs must be tensors")
     name = dtypes.name_of_onnx(value.type.tensor_type.elem_type)
     if name is None:
         actual = f"it has ONNX element type {value.type.tensor_type.elem_type}"

@@ -26,6 +26,7 @@ REASONS = (
     "has ONNX element type",  # strings, 8-bit and smaller floats, 4-bit integers
     "input rank 3 or 4",  # 3-D images
     "expected: a tensor",  # sequences, optionals
+    "Inputs must be tensors",
     "training mode",
     "Indices is used",
     "'start' depends on the data",  # the node tests of Range keep it open
