@@ -19,6 +19,8 @@ from ..rewriting import Builder, Rule, constant_of, users
 from .nn_movement import rebuild
 
 PRECISE = "precise"
+MAX_POOLED_ROW = 256
+"""Elements of a row that a pool surely keeps in UB, 16 channels wide and in f32."""
 F16_OVERFLOW = 65520.0
 """What rounds to infinity in f16."""
 
@@ -133,14 +135,32 @@ def lrn(op: Operation, build: Builder) -> SSAValue | None:
     alpha, beta, bias = (a.value.data for a in (op.alpha, op.beta, op.bias))
     # x is scaled before it is squared: f16 ends at 65504.
     scaled = build(nn.MulOp(op.input, _scalar(build, alpha**0.5, op.input)))
-    image = build(nn.ReshapeOp(build(nn.MulOp(scaled, scaled)), (shape[0], 1, shape[1], prod(shape[2:]))))
+    square = build(nn.MulOp(scaled, scaled))
     before = (size - 1) // 2
-    pads = (before, 0, size - 1 - before, 0)
-    window = nn.AvgPoolOp(image, kernel=(size, 1), strides=(1, 1), pads=pads, count_include_pad=True)
-    mean = build(nn.ReshapeOp(build(window), shape))
+    if prod(shape[2:]) > MAX_POOLED_ROW:
+        mean = _channel_mean(square, size, before, build)
+    else:
+        image = build(nn.ReshapeOp(square, (shape[0], 1, shape[1], prod(shape[2:]))))
+        pads = (before, 0, size - 1 - before, 0)
+        window = nn.AvgPoolOp(image, kernel=(size, 1), strides=(1, 1), pads=pads, count_include_pad=True)
+        mean = build(nn.ReshapeOp(build(window), shape))
     base = build(nn.AddOp(mean, _scalar(build, bias, mean)))
     exponent = build(nn.MulOp(build(nn.LogOp(base)), _scalar(build, -beta, base)))
     return build(nn.MulOp(op.input, build(nn.ExpOp(exponent))))
+
+
+def _channel_mean(x: SSAValue, size: int, before: int, build: Builder) -> SSAValue:
+    """The mean over neighbouring channels as a sum of shifted tensors: images too large to be one row of a
+    pool."""
+    shape, precise = nn.shape_of(x), Precise(build)
+    rest = (0,) * (len(shape) - 2)
+    padded = build(nn.PadOp(x, (0, before, *rest, 0, size - 1 - before, *rest)))
+    total: SSAValue | None = None
+    for shift in range(size):
+        part = build(nn.SliceOp(padded, (0, shift, *rest), shape))
+        total = part if total is None else precise(nn.AddOp(total, part))
+    assert total is not None
+    return precise(nn.MulOp(total, _scalar(build, 1 / size, x)))
 
 
 def activations(op: Operation, build: Builder) -> SSAValue | None:

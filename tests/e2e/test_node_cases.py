@@ -194,6 +194,13 @@ def test_resize_to_one_row_takes_the_middle_one() -> None:
     np.testing.assert_array_equal(got, image[:, :, 8:9, 1::3])
 
 
+def test_normalisation_across_channels_of_a_large_image() -> None:
+    x = RNG.standard_normal((2, 7, 19, 18)).astype(np.float16).astype(np.float32)
+    sums = np.stack([(x[:, max(c - 2, 0) : c + 3] ** 2).sum(1) for c in range(7)], 1)
+    got = run("LRN", x, result=TensorProto.FLOAT, size=5, alpha=0.1, beta=0.75, bias=1.0)
+    np.testing.assert_allclose(got, x / (1 + 0.02 * sums) ** 0.75, rtol=1e-2, atol=1e-2)
+
+
 def test_a_reduction_over_a_dim_in_the_middle() -> None:
     x = RNG.standard_normal((1, 2, 3, 4)).astype(np.float16).astype(np.float32)
     got = run("ReduceMean", x, result=TensorProto.FLOAT, axes=[2])
