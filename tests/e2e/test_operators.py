@@ -23,7 +23,9 @@ CASES = {
     "conv-1d": ("Conv", [(1, 17, 33)], [weight(8, 17, 3)], {"pads": [1, 1]}),
     "conv-same": ("Conv", [(1, 3, 15, 15)], [weight(8, 3, 3, 3)], {"auto_pad": "SAME_UPPER", "strides": [2, 2]}),
     "conv-depthwise": ("Conv", [(1, 33, 14, 14)], [weight(33, 1, 3, 3)], {"group": 33, "pads": [1, 1, 1, 1]}),
-    "conv-transpose": ("ConvTranspose", [(1, 8, 7, 9)], [weight(8, 5, 3, 3)], {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]}),
+    "conv-transpose": (
+        "ConvTranspose", [(1, 8, 7, 9)], [weight(8, 5, 3, 3)], {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]},
+    ),
     "gemm": ("Gemm", [(3, 40)], [weight(10, 40), weight(10)], {"transB": 1}),
     "matmul": ("MatMul", [(2, 3, 17, 20), (2, 3, 20, 25)], [], {}),
     "max-pool": ("MaxPool", [(1, 17, 15, 13)], [], {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}),
@@ -80,7 +82,8 @@ def test_operator(case: str, soc: str) -> None:
     backend = type("Backend", (AscendBackend,), {"soc": soc, "sanitize": True})
     prepared = backend.prepare(model)
     (got,) = prepared.run(inputs)
-    (want,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, dict(zip([f"x{i}" for i in range(len(inputs))], inputs, strict=True)))
+    feed = {f"x{i}": array for i, array in enumerate(inputs)}
+    (want,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, feed)
     assert got.shape == want.shape
     assert got.dtype == want.dtype
     peak = max(float(np.abs(want).max()), 1e-2)
