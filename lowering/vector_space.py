@@ -1,6 +1,6 @@
 """The iteration space of a fused vector group and how each operand covers it.
 
-All full-shape operands of a group share one layout (docs/contract-layouts.md), so the physical dimensions of
+All full-shape operands of a group share one layout (docs/layouts.md), so the physical dimensions of
 that layout are the loops: row-major for ND; N, C1, H, W and the C0 lanes for NC1HWC0; batch, N1, M and lanes
 for FRACTAL_NZ.  Neighbouring dimensions along which every operand behaves alike (varies or is broadcast,
 reduced or not) are one loop.  The innermost loop is the *column* dimension, contiguous in memory; the one

@@ -31,7 +31,7 @@ class AscendAssignLayoutsPass(ModulePass):
             %w1 = nn.constant #nn.blob<"w" | cast f16 | pack FRACTAL_Z 16 1> : …
             %y = ascend.group "Conv" (%x1, %w1, %b1) engine cube … ; %v = ascend.view %y : …
 
-    What may run in which layout: `layout_options.py` and `docs/contract-layouts.md`. Constants are packed in
+    What may run in which layout: `layout_options.py` and `docs/layouts.md`. Constants are packed in
     their blob expression and cost nothing. reshape, slice and concat become views where their bytes allow it
     and move kernels elsewhere. Model inputs and outputs are dense; an output that would share its memory with
     a constant, a piece of a computed tensor or another output is copied.

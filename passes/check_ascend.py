@@ -25,7 +25,7 @@ class CheckAscendPass(ModulePass):
 
     * Ops of the main function: constants, `ascend` ops, the return. Model inputs and outputs are dense.
     * A constant with a layout has a blob that ends in `pack` and exactly the bytes of that layout.
-    * Convolutions and matmuls have an engine cube and the layouts of `docs/contract-layouts.md`; other groups
+    * Convolutions and matmuls have an engine cube and the layouts of `docs/layouts.md`; other groups
       have one layout for all full tensors. AI CPU and sort groups are dense. Blocked formats hold f16, f32 or
       i8 (decision D12).
     * An operand of `concat_view` is the result of a group and has no other home; an output is no piece of

@@ -1,6 +1,6 @@
 """In which layouts each op of the ascend level may run: the rules that layout assignment chooses from.
 
-This file is the other half of `docs/contract-layouts.md`: what is listed here is what the generators accept.
+This file is the other half of `docs/layouts.md`: what is listed here is what the generators accept.
 An `Option` gives a layout for every operand and result of one op, says whether it is a kernel or only a view
 of bytes, and what it costs in modelled cycles. TransData between options is not counted here but by the
 solver.
