@@ -62,6 +62,11 @@ def value_is_known(what: str, name: str) -> Verdict:
     return False, f"{what} {name!r} depends on the data of the model's inputs"
 
 
+def numbers_are_finite(what: str) -> Verdict:
+    """Numbers must be finite: casts to f16 saturate at 65504, an infinity does not survive them."""
+    return False, what
+
+
 def element_type_is_known(what: str, code: int) -> Verdict:
     """Element types are f16, f32, f64, bf16, integers of 8 to 64 bits and bool."""
     return False, f"{what} has ONNX element type {code}"

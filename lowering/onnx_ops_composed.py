@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from math import inf, prod
+from math import prod
 
 import numpy as np
 
 from ..dialects import dtypes, nn
+from . import onnx_constraints as constraints
+from .onnx_constraints import require
 from .onnx_node import Node, Value
 from .onnx_ops import onnx_op
 from .onnx_ops_windows import as_image, back, pool_window
@@ -38,13 +40,11 @@ def tan(node: Node) -> Value:
 
 @onnx_op("IsInf")
 def is_inf(node: Node) -> Value:
+    """Infinities are there to be found only if nothing on the way has saturated them; without that, no answer."""
     x = node.input(0)
-    signs = [s for s, name in ((1, "detect_positive"), (-1, "detect_negative")) if node.int(name, 1)]
-    if len(signs) == 2:
-        return node.emit(nn.EqualOp, node.emit(nn.AbsOp, x), node.scalar(inf, x))
-    if not signs:
-        return node.expression(nn.Blob.splat(0, x.shape, "bool"))
-    return node.emit(nn.EqualOp, x, node.scalar(signs[0] * inf, x))
+    if node.int("detect_positive", 1) or node.int("detect_negative", 1):
+        require(constraints.numbers_are_finite, "it asks for infinities")
+    return node.expression(nn.Blob.splat(0, x.shape, "bool"))
 
 
 @onnx_op("Trilu")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto
 from onnx.backend.base import Backend, BackendRep
 
-from .errors import AscendError, UnsupportedOpError
+from .errors import AscendError, Refusal, UnsupportedOpError
 from .om.writer import om_bytes
 from .session import InferenceSession
 
@@ -86,7 +86,7 @@ class PreparedModel(BackendRep):
     def _feed(self, inputs: Any) -> dict[str, Array]:
         if isinstance(inputs, Mapping):
             named = cast(Mapping[str, Any], inputs)
-            return {name: np.asarray(array) for name, array in named.items()}
+            return {name: _tensor(name, array) for name, array in named.items()}
         arrays = cast(Sequence[Any], inputs) if isinstance(inputs, list | tuple) else [inputs]
         if len(arrays) > len(self._inputs):
             raise AscendError(
@@ -94,7 +94,16 @@ class PreparedModel(BackendRep):
                 f"{len(arrays)} arrays for {len(self._inputs)} inputs",
                 expected=", ".join(self._inputs),
             )
-        return {name: np.asarray(array) for name, array in zip(self._inputs, arrays, strict=False)}
+        return {name: _tensor(name, array) for name, array in zip(self._inputs, arrays, strict=False)}
+
+
+def _tensor(name: str, value: Any) -> Array:
+    """An input as an array; lists of arrays are sequences, which no part of the compiler knows."""
+    if isinstance(value, list) and any(isinstance(item, np.ndarray) for item in cast(list[Any], value)):
+        raise UnsupportedOpError(
+            [Refusal(name, "Input", "Inputs must be tensors", "it is given as a sequence")], code="E13025"
+        )
+    return np.asarray(value)
 
 
 def _may_be_setting(array: Array) -> bool:

@@ -46,6 +46,7 @@ REFUSED = {
     "batchnorm_example_training_mode": "training mode",
     "maxpool_with_argmax_2d_precomputed_pads": "Indices",
     "identity_sequence": "sequence",
+    "isinf": "infinities",
 }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ascend_mlir.runtime.errors import UnsupportedOpError
 from ascend_mlir.runtime.om.model import OmModel, OmTensor
 from ascend_mlir.runtime.onnx_backend import AscendBackend
 from ascend_mlir.runtime.soc import Soc
@@ -103,3 +104,8 @@ def test_single_node(compiler: Compiler) -> None:
 def test_devices() -> None:
     assert AscendBackend.supports_device("CPU") and AscendBackend.supports_device("NPU:0")
     assert not AscendBackend.supports_device("CUDA")
+
+
+def test_a_sequence_is_refused() -> None:
+    with pytest.raises(UnsupportedOpError, match="'a'.*sequence"):
+        AscendBackend.prepare(add_model("a")).run([[np.ones(3, np.float32), np.ones(2, np.float32)]])

@@ -27,6 +27,7 @@ REASONS = (
     "input rank 3 or 4",  # 3-D images
     "expected: a tensor",  # sequences, optionals
     "Inputs must be tensors",
+    "Numbers must be finite",
     "training mode",
     "Indices is used",
     "'start' depends on the data",  # the node tests of Range keep it open
