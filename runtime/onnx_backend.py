@@ -99,11 +99,12 @@ class PreparedModel(BackendRep):
 
 def _tensor(name: str, value: Any) -> Array:
     """An input as an array; lists of arrays are sequences, which no part of the compiler knows."""
-    if isinstance(value, list) and any(isinstance(item, np.ndarray) for item in cast(list[Any], value)):
+    items = cast(list[object], value) if isinstance(value, list) else []
+    if any(isinstance(item, np.ndarray) for item in items):
         raise UnsupportedOpError(
             [Refusal(name, "Input", "Inputs must be tensors", "it is given as a sequence")], code="E13025"
         )
-    return np.asarray(value)
+    return np.asarray(cast(object, value))
 
 
 def _may_be_setting(array: Array) -> bool:

@@ -107,5 +107,5 @@ def test_devices() -> None:
 
 
 def test_a_sequence_is_refused() -> None:
-    with pytest.raises(UnsupportedOpError, match="'a'.*sequence"):
+    with pytest.raises(UnsupportedOpError, match=r"'a'.*sequence"):
         AscendBackend.prepare(add_model("a")).run([[np.ones(3, np.float32), np.ones(2, np.float32)]])
