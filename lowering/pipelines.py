@@ -6,8 +6,10 @@ Compilation can start and stop at any level (`ascend-opt --compile-to=…`).
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
@@ -200,15 +202,28 @@ def compile_model(
 
     soc = load_soc(options.soc)
     clock = _Clock()
-    imported = import_onnx(
-        _source(source),
-        input_shapes=options.input_shapes,
-        output_names=options.output_names,
-        input_values=options.input_values,
-    )
-    clock.mark("import")
     name = options.name or (Path(str(source)).stem if isinstance(source, str | Path) else "model")
-    return compile_module(imported.module, imported.weights, soc, options, name=name, clock=clock)
+    with _rare_collections():
+        imported = import_onnx(
+            _source(source),
+            input_shapes=options.input_shapes,
+            output_names=options.output_names,
+            input_values=options.input_values,
+        )
+        clock.mark("import")
+        return compile_module(imported.module, imported.weights, soc, options, name=name, clock=clock)
+
+
+@contextmanager
+def _rare_collections() -> Generator[None, None, None]:
+    """IR is full of reference cycles that live as long as the compilation: searching them for garbage every 700
+    objects, Python's default, costs a tenth of the compile time (measured on ResNet-50)."""
+    thresholds = gc.get_threshold()
+    gc.set_threshold(50_000, 20, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
 
 
 def _source(source: ModelProto | Path | str | bytes | PathLike[str]) -> ModelProto | Path:
