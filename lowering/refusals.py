@@ -18,10 +18,12 @@ from ..dialects.ascend import Engine
 from ..passes.provenance import node_names
 from ..passes.rewriting import constant_of
 from ..runtime.errors import AscendError, Refusal, UnsupportedOpError
+from ..runtime.isa.table import TABLE
 
 NO_KERNEL = "The AI Core must have a kernel for the operator"
 ELEMENT_TYPE = "The AI Core computes in f16, f32, i32, i8, u8 and bool"
 CUBE_TYPE = "The cube multiplies f16"
+WINDOW = "load3d must be able to walk the windows of a convolution"
 EXACT = "Powers and reductions of integers must be exact"
 KNOWN_INDICES = "Indices must be known at compile time"
 
@@ -63,6 +65,11 @@ def _check(group: ascend.GroupOp) -> Iterator[Refusal]:
             roots = [op for op in inner if isinstance(op, nn.ConvOp | nn.MatMulOp)]
             if any(nn.dtype_of(v) != "f16" for op in roots for v in op.operands[:2]):
                 yield refusal(group, CUBE_TYPE, text)
+            yield from (
+                refusal(group, WINDOW, text)
+                for op in roots
+                if isinstance(op, nn.ConvOp) and (text := _beyond_load3d(op))
+            )
         case Engine.VECTOR:
             powers = [op for op in inner if isinstance(op, nn.PowOp) and nn.dtype_of(op.output) not in FLOATS]
             sums = [op for op in inner if isinstance(op, nn.ReduceOp) and nn.dtype_of(op.input) not in FLOATS]
@@ -76,6 +83,21 @@ def _check(group: ascend.GroupOp) -> Iterator[Refusal]:
                 yield refusal(group, KNOWN_INDICES, "indices that depend on the data of the model's inputs")
         case _:
             yield refusal(group, NO_KERNEL, text)
+
+
+def _beyond_load3d(conv: nn.ConvOp) -> str:
+    """What of a convolution's windows has no place in the fields of load3d, empty if all has."""
+    sizes = {
+        "stride": nn.ints(conv.strides),
+        "filter": nn.shape_of(conv.weight)[2:],
+        "dilation": nn.ints(conv.dilations),
+    }
+    fields = {field.name: field for field in TABLE["load3d"].fields}
+    for name, (height, width) in sizes.items():
+        for field, size in ((fields[f"{name}_h"], height), (fields[f"{name}_w"], width)):
+            if not field.low <= size <= field.high:
+                return f"{field.name} is {size}, outside {field.low} to {field.high}"
+    return ""
 
 
 @dataclass
