@@ -92,11 +92,11 @@ def _beyond_load3d(conv: nn.ConvOp) -> str:
         "filter": nn.shape_of(conv.weight)[2:],
         "dilation": nn.ints(conv.dilations),
     }
-    fields = {field.name: field for field in TABLE["load3d"].fields}
+    fields = {row.name: row for row in TABLE["load3d"].fields}
     for name, (height, width) in sizes.items():
-        for field, size in ((fields[f"{name}_h"], height), (fields[f"{name}_w"], width)):
-            if not field.low <= size <= field.high:
-                return f"{field.name} is {size}, outside {field.low} to {field.high}"
+        for limit, size in ((fields[f"{name}_h"], height), (fields[f"{name}_w"], width)):
+            if not limit.low <= size <= limit.high:
+                return f"{limit.name} is {size}, outside {limit.low} to {limit.high}"
     return ""
 
 
