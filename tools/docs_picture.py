@@ -36,86 +36,85 @@ class Stage:
     files: Sequence[str] = field(default_factory=tuple)
 
 
-def _stages() -> list[Stage]:
-    return [
-        Stage(
-            "model file",
-            ["ONNX, opset 1 to current"],
-            "file",
-            "import",
-            (),
-            ["lowering/onnx_*.py", "runtime/weights.py"],
-        ),
-        Stage(
-            "nn",
-            ["whole-tensor maths, logical shapes", "nn.group: what is fused"],
-            step="fold, simplify, f16, fuse",
-            passes=pipelines.NN,
-            files=[
-                "dialects/nn*.py, blobs.py",
-                "passes/nn_*.py",
-                "passes/canonicalization/",
-                "passes/grouping.py",
-            ],
-        ),
-        Stage(
-            "nn, fused",
-            ["one group = one task to be"],
-            step="engines, layouts, schedules",
-            passes=pipelines.ASCEND,
-            files=["lowering/nn_to_ascend.py", "passes/layout_*.py", "lowering/cube_schedule.py"],
-        ),
-        Stage(
-            "ascend",
-            ["where every tensor lies", "engine and schedule of each group"],
-            step="generate kernels",
-            passes=pipelines.DAVINCI,
-            files=[
-                "lowering/cube_*.py",
-                "lowering/vector_*.py",
-                "lowering/move_*.py, tails.py",
-                "lowering/kernel_builder.py",
-            ],
-        ),
-        Stage(
-            "davinci",
-            ["loops, buffers, one op per instruction", "no addresses, no flags yet"],
-            step="rings, addresses, flags, registers",
-            passes=(*pipelines.KERNEL, *pipelines.MEMORY),
-            files=[
-                "passes/davinci_*.py",
-                "passes/plan_memory.py",
-                "runtime/isa/ (one table)",
-                "lowering/davinci_to_code.py",
-            ],
-        ),
-        Stage(
-            "om",
-            ["regions, weights, kernel images, tasks"],
-            step="write",
-            files=["lowering/davinci_to_om.py", "dialects/om*.py", "runtime/om/"],
-        ),
-        Stage(
-            "file.om",
-            ["bytes: all that the simulator sees"],
-            "file",
-            "load, check, translate",
-            (),
-            ["runtime/om/reader.py", "runtime/isa/decode.py"],
-        ),
-        Stage(
-            "simulator",
-            [
-                "function: numbers as on the chip",
-                "timing: cycles and why",
-                "hazards: is the order guaranteed?",
-            ],
-            "machine",
-            "",
-            (),
-            ["runtime/sim/", "runtime/socs/*.toml", "runtime/session.py"],
-        ),
-    ]
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        "model file",
+        ["ONNX, opset 1 to current"],
+        "file",
+        "import",
+        (),
+        ["lowering/onnx_*.py", "runtime/weights.py"],
+    ),
+    Stage(
+        "nn",
+        ["whole-tensor maths, logical shapes", "nn.group: what is fused"],
+        step="fold, simplify, f16, fuse",
+        passes=pipelines.NN,
+        files=[
+            "dialects/nn*.py, blobs.py",
+            "passes/nn_*.py",
+            "passes/canonicalization/",
+            "passes/grouping.py",
+        ],
+    ),
+    Stage(
+        "nn, fused",
+        ["one group = one task to be"],
+        step="engines, layouts, schedules",
+        passes=pipelines.ASCEND,
+        files=["lowering/nn_to_ascend.py", "passes/layout_*.py", "lowering/cube_schedule.py"],
+    ),
+    Stage(
+        "ascend",
+        ["where every tensor lies", "engine and schedule of each group"],
+        step="generate kernels",
+        passes=pipelines.DAVINCI,
+        files=[
+            "lowering/cube_*.py",
+            "lowering/vector_*.py",
+            "lowering/move_*.py, tails.py",
+            "lowering/kernel_builder.py",
+        ],
+    ),
+    Stage(
+        "davinci",
+        ["loops, buffers, one op per instruction", "no addresses, no flags yet"],
+        step="rings, addresses, flags, registers",
+        passes=(*pipelines.KERNEL, *pipelines.MEMORY),
+        files=[
+            "passes/davinci_*.py",
+            "passes/plan_memory.py",
+            "runtime/isa/ (one table)",
+            "lowering/davinci_to_code.py",
+        ],
+    ),
+    Stage(
+        "om",
+        ["regions, weights, kernel images, tasks"],
+        step="write",
+        files=["lowering/davinci_to_om.py", "dialects/om*.py", "runtime/om/"],
+    ),
+    Stage(
+        "file.om",
+        ["bytes: all that the simulator sees"],
+        "file",
+        "load, check, translate",
+        (),
+        ["runtime/om/reader.py", "runtime/isa/decode.py"],
+    ),
+    Stage(
+        "simulator",
+        [
+            "function: numbers as on the chip",
+            "timing: cycles and why",
+            "hazards: is the order guaranteed?",
+        ],
+        "machine",
+        "",
+        (),
+        ["runtime/sim/", "runtime/socs/*.toml", "runtime/session.py"],
+    ),
+)
 
 
 def _text(x: int, y: int, words: str, kind: str = "") -> str:
@@ -161,7 +160,7 @@ def picture() -> str:
         _text(_RIGHT, 24, "files", "note"),
     ]
     top = 36
-    for stage in _stages():
+    for stage in STAGES:
         drawn, top = _stage(stage, top)
         parts += drawn
     tip = (
