@@ -104,11 +104,6 @@ def test_executors_stay_inside_their_footprints(row: Instruction) -> None:
             first = _run(record, values, ub)
         except SimulatorFault:  # operands that the machine refuses
             continue
-        except ValueError as error:
-            # vector_more.make_select, plan.rewrites: moved() gets three addresses for four operands
-            if row.mnemonic not in ("vsel", "vselv"):
-                raise
-            pytest.xfail(f"executor of {row.mnemonic} with repeats that write the same blocks: {error}")
         assert not (first != ub)[~written].any(), (dtype, values)
         other = np.where(read, ub, noise.integers(0, 256, len(ub), dtype=np.uint8)).astype(np.uint8)
         second = _run(record, values, other)
