@@ -23,7 +23,7 @@ Column: TypeAlias = NDArray[Any]
 
 # Scalar instructions per step, load, piece and tile of generated kernels, counted in listings (address arithmetic
 # and flags); two cycles each, half of which overlap.
-_PER_STEP, _PER_LOAD, _PER_PIECE, _PER_TILE, _SCALAR_CYCLES = 45, 30, 40, 120, 1.5
+_PER_STEP, _PER_STRIP, _PER_LOAD, _PER_PIECE, _PER_TILE, _SCALAR_CYCLES = 45, 6, 30, 40, 120, 1.5
 _CREDITS = (
     3  # loads in flight while resident weights are filled (sync insertion gives them a small ring of flags)
 )
@@ -34,6 +34,17 @@ def _ceil(a: Column, b: Column | int) -> Column:
     return -(-a // b)
 
 
+def activations_in_l2(problem: CubeProblem, soc: Soc) -> bool:
+    """Whether input and output are taken to be in L2: another task has just written the one, or used the bytes of the
+    other.  A quarter is left for weights that pass through."""
+    return _activation_bytes(problem) <= soc.l2_bytes * 3 // 4
+
+
+def _activation_bytes(p: CubeProblem) -> int:
+    planes = p.a_planes * p.a_plane + p.c_planes * p.c_plane
+    return prod(p.batch) * planes * UNIT
+
+
 class CubeCost:
     """Cycle estimates of one problem on one SoC; call it with the columns of the candidates."""
 
@@ -41,6 +52,7 @@ class CubeCost:
         self.p = problem
         self.vector_passes = vector_passes
         self.residual = residual
+        self.warm = activations_in_l2(problem, soc)
         memory, l0 = soc.timing["gm"], soc.timing["l0"]
         self.l2 = float(memory["l2_read_rate"])
         self.ddr = float(memory["ddr_read_rate"]) * soc.cores
@@ -61,8 +73,12 @@ class CubeCost:
         self.units = _ceil(np.array(row_units(p)), s["split_rows"])
         self.columns = _ceil(np.array(p.n1), s["split_columns"])
         self.slabs = _ceil(self.units, s["rows"])
-        width = 16 if p.window.is_point else p.out_width
-        self.positions = np.minimum(s["rows"] * width, p.positions)
+        width = 16 if p.window.is_point else np.where(s["pitch"] > 0, s["pitch"], p.out_width)
+        self.most = p.positions if p.window.is_point else p.out_height * width
+        self.positions = np.minimum(s["rows"] * width, self.most)
+        own = 16 if p.window.is_point else p.out_width
+        self.real = np.minimum(s["rows"] * own, p.positions)
+        self.strips = np.where(s["strip"] > 0, _ceil(s["rows"], np.maximum(1, s["strip"])), 1)
         self.tiles_m, self.tiles_n = _ceil(self.positions, s["m"] * 16), _ceil(self.columns, s["n"])
         self.m = _ceil(_ceil(self.positions, self.tiles_m), 16)
         self.n = self.columns / self.tiles_n
@@ -77,16 +93,21 @@ class CubeCost:
 
     def _pipes(self, s: Mapping[str, Column]) -> list[Column]:
         p = self.p
-        rate = self._a_rate()
+        rate = self._a_rate(s)
         k = p.k_steps / self.steps
         step_mte1 = k * (self.m * FRACTAL / rate + self.n * FRACTAL / self.l0b) + 2
         step = np.maximum(step_mte1, self.m * self.n * k + self.mad_overhead)
         cube = self.m_sum * self.n * p.k_steps + self.tiles * self.mad_overhead * self.steps
         mte1 = (
             p.k_steps * (self.m_sum * FRACTAL / rate + self.tiles * self.n * FRACTAL / self.l0b)
-            + 2 * self.tiles * self.steps
+            + (1 + self.strips) * self.tiles * self.steps
         )
-        counted = self.steps * _PER_STEP + self.loads * _PER_LOAD + self.pieces * _PER_PIECE + _PER_TILE
+        counted = (
+            self.steps * (_PER_STEP + np.where(self.strips > 1, _PER_STRIP * self.strips, 0))
+            + self.loads * _PER_LOAD
+            + self.pieces * _PER_PIECE
+            + _PER_TILE
+        )
         scalar = self.tiles * counted * _SCALAR_CYCLES
         vector = self.m_sum * self.n * (ACCUMULATOR * 2 / self.l0c + 2 * self.vector_passes) + self.tiles * 60
         stored = self._stored()
@@ -121,8 +142,10 @@ class CubeCost:
         """Cycles of the first loads and of the last store, which nothing overlaps."""
         piece = self._slab_bytes(s) * s["k_piece"] // self.p.k_steps
         weights = np.minimum(self.p.k_steps * self.columns, s["k_load"] * s["n"]) * FRACTAL
-        first = (np.minimum(piece, 1 << 17) + weights) * self.blocks / self.ddr
-        return first, self.m * self.n * FRACTAL * self.blocks / self.ddr
+        load = np.minimum(piece, 1 << 17)
+        if self.warm:
+            return load / self.l2 + weights * self.blocks / self.ddr, self.m * self.n * FRACTAL / self.l2
+        return (load + weights) * self.blocks / self.ddr, self.m * self.n * FRACTAL * self.blocks / self.ddr
 
     def _slab_bytes(self, s: Mapping[str, Column]) -> Column:
         p = self.p
@@ -133,25 +156,27 @@ class CubeCost:
         return positions * p.k1 * UNIT
 
     def _stored(self) -> Column:
-        return self.items * self.slabs * self.positions * self.columns * UNIT
+        return self.items * self.slabs * self.real * self.columns * UNIT
 
-    def _fractals_of_m(self, s: Mapping[str, Column], width: int) -> Column:
+    def _fractals_of_m(self, s: Mapping[str, Column], width: Column | int) -> Column:
         """Fractals of m that one core computes for one item and one column tile, tails of slabs and tiles included."""
 
         def slab(rows: Column) -> Column:
-            whole, tail = np.divmod(np.minimum(rows * width, self.p.positions), s["m"] * 16)
+            whole, tail = np.divmod(np.minimum(rows * width, self.most), s["m"] * 16)
             return whole * s["m"] + _ceil(tail, 16)
 
         full, rest = np.divmod(self.units, s["rows"])
         return full * slab(s["rows"]) + slab(rest)
 
-    def _a_rate(self) -> Column:
+    def _a_rate(self, s: Mapping[str, Column]) -> Column:
         """load3d into L0A slows down with the stride and the output rows it spans (davinci.md §3.9)."""
         stride = self.p.window.stride_w
         rows = (
             np.ones_like(self.m)
             if self.p.window.is_point
-            else np.maximum(1, _ceil(self.m * 16, max(1, self.p.out_width)))
+            else np.where(
+                s["strip"] > 0, s["strip"], np.maximum(1, _ceil(self.m * 16, max(1, self.p.out_width)))
+            )
         )
         if stride not in (1, 2, 4, 8):
             return np.full(rows.shape, self.floor)
@@ -162,6 +187,7 @@ class CubeCost:
     def _ddr_bytes(self) -> int:
         p = self.p
         weights = p.groups * p.k_steps * p.n1 * FRACTAL * (1 if not any(p.b_batch) else p.items)
-        planes_in = prod(p.batch) * p.a_planes * p.a_plane * UNIT
-        planes_out = prod(p.batch) * p.c_planes * p.c_plane * UNIT
-        return weights + planes_in + planes_out * (2 if self.residual else 1)
+        if self.warm:
+            return weights
+        residual = prod(p.batch) * p.c_planes * p.c_plane * UNIT if self.residual else 0
+        return weights + _activation_bytes(p) + residual

@@ -142,6 +142,9 @@ class Epilogue:
     def _copy_planes(self, mnemonic: str, buffer: Ref, gm: Ref, tile: Tile, *, load: bool) -> None:
         """Moves the m real positions of every column between a plane in GM and the tile in UB."""
         kb, s, p = self.kb, self.s, self.p
+        if s.pitch and s.pitch != p.out_width:
+            self._copy_rows(mnemonic, buffer, gm, tile, load=load)
+            return
         surplus, gap = kb.sub(tile.m16, tile.m), kb.sub(p.c_plane, tile.m)
         in_gm = ((s.n - 1) * p.c_plane + s.m * 16) * UNIT
         in_gm = min(in_gm, ((s.n - 1) * p.c_plane + p.c_plane) * UNIT)
@@ -164,6 +167,34 @@ class Epilogue:
             one = (ub, plane) if load else (plane, ub)
             kb.op(mnemonic, "", *one, bursts=1, length=tile.m, limits={"length": s.m * 16})
 
+    def _copy_rows(self, mnemonic: str, buffer: Ref, gm: Ref, tile: Tile, *, load: bool) -> None:
+        """The same where rows in UB lie `pitch` positions apart: one burst per output row, gaps only on chip.
+
+        Whole planes follow each other in both memories, so they go together; else every column is a copy of its own.
+        """
+        kb, s, p = self.kb, self.s, self.p
+        gap: dict[str, Index] = {"dst_gap" if load else "src_gap": s.pitch - p.out_width}
+        if isinstance(tile.rows, int) and tile.rows == p.out_height and tile.rows * s.pitch % 16 == 0:
+            pair = (buffer, gm) if load else (gm, buffer)
+            bursts = kb.mul(tile.columns, tile.rows)
+            limits = {"bursts": s.n * tile.rows}
+            kb.op(mnemonic, "", *pair, bursts=bursts, length=p.out_width, limits=limits, extents=None, **gap)
+            return
+        with kb.loop(tile.columns) as column:
+            ub = buffer + kb.linear(0, (kb.mul(column, tile.m16), UNIT))
+            plane = gm + kb.linear(0, (column, p.c_plane * UNIT))
+            pair = (ub, plane) if load else (plane, ub)
+            kb.op(
+                mnemonic,
+                "",
+                *pair,
+                bursts=tile.rows,
+                length=p.out_width,
+                limits={"bursts": s.rows},
+                extents=None,
+                **gap,
+            )
+
     # ------------------------------------------------------------------ the tile
     def finish(self, tile: Tile, accumulator: Ref, target: Ref, plane: Index) -> None:
         """L0C → UB, the ops, zero padding, UB → GM."""
@@ -177,10 +208,9 @@ class Epilogue:
         self._zero_surplus(tile)
         values: dict[SSAValue, Ref] = dict(self.loaded)
         values[self.found.root.output] = out
-        temporaries: list[Ref] = []
         for op in self.ops[1:] if self.fused_relu else self.ops:
             kb.body_op = self.numbers[op]
-            values[op.results[0]] = TileOps(self, tile, values, out, temporaries).emit(op)
+            values[op.results[0]] = TileOps(self, tile, values).emit(op)
         if self.fused_relu and len(self.ops) == 1:
             values[self.ops[0].results[0]] = out
         result = values[self.ops[-1].results[0]] if self.ops else out
@@ -192,12 +222,28 @@ class Epilogue:
         kb.body_op = self.numbers[self.found.root]
 
     def _zero_surplus(self, tile: Tile) -> None:
-        """Rows m … m16 of loaded tiles were not loaded: make them zero."""
-        if isinstance(tile.m, int) and tile.m % 16 == 0:
-            return
+        """Rows m … m16 of loaded tiles, and those between output rows, were not loaded: make them zero."""
+        whole = isinstance(tile.m, int) and tile.m % 16 == 0
         for value, buffer in self.loaded.items():
-            if self.operands[value] == "full":
+            if self.operands[value] != "full":
+                continue
+            if self.s.pitch:
+                self._zero_gaps(buffer, tile)
+            if not whole:
                 self._zero_tail_rows(buffer, tile, tile.m)
+
+    def _zero_gaps(self, buffer: Ref, tile: Tile) -> None:
+        """Zeroes the surplus positions behind every output row (fewer than 16, so at most two instructions a column)."""
+        kb, s, p = self.kb, self.s, self.p
+        gap = s.pitch - p.out_width
+        for part in range(0, gap, 8):
+            low, high = self._row_mask(min(gap - part, 8))
+            with kb.loop(tile.columns) as column:
+                start = kb.linear((p.out_width + part) * UNIT, (kb.mul(column, tile.m16), UNIT))
+                kb.op(
+                    "vector_dup", "f16", buffer + start, value=0, repeat=tile.rows, dst_rep=s.pitch, mask_lo=low,
+                    mask_hi=high, limits={"repeat": s.rows},
+                )  # fmt: skip
 
     def _zero_tail_rows(self, buffer: Ref, tile: Tile, first: Index) -> None:
         """Zeroes rows first … m16 (fewer than 16) of every column: two instructions of at most 8 rows."""
@@ -267,12 +313,9 @@ class Epilogue:
 class TileOps:
     """Elementwise ops on one f16 tile in UB."""
 
-    def __init__(
-        self, epilogue: Epilogue, tile: Tile, values: dict[SSAValue, Ref], out: Ref, temporaries: list[Ref]
-    ) -> None:
-        self.e, self.tile, self.values, self.out = epilogue, tile, values, out
+    def __init__(self, epilogue: Epilogue, tile: Tile, values: dict[SSAValue, Ref]) -> None:
+        self.e, self.tile, self.values = epilogue, tile, values
         self.kb = epilogue.kb
-        self.temporaries = temporaries
         self.repeat = self.kb.mul(self.kb.div(tile.m16, 8), tile.columns)
         self.most = epilogue.s.m * epilogue.s.n * 2
 
@@ -284,12 +327,11 @@ class TileOps:
         return handler(self, op)
 
     def target(self, op: Operation) -> Ref:
-        """In place when the operand dies here, else a fresh buffer."""
-        users = {use.operation for use in op.operands[0].uses}
-        held = self.values.get(op.operands[0])
-        later = any(user is not op and not _before(user, op) for user in users)
-        if held is not None and held.base is self.out.base and not later:
-            return held
+        """In place when a whole-tile operand dies here, else a fresh buffer."""
+        for value in op.operands:
+            held = self.values.get(value)
+            if held is not None and self.e.operands.get(value) != "channel" and not _used_later(value, op):
+                return held
         return self.temporary()
 
     def temporary(self) -> Ref:
@@ -352,9 +394,7 @@ def _binary(mnemonic: str, scalar_form: str) -> Callable[[TileOps, Operation], R
         if kinds.get(a) == "channel" and mnemonic != "vsub":
             a, b = b, a
         swapped = kinds.get(a) == "channel"
-        dst = t.target(op) if not swapped and numbers[0] is None else t.temporary()
-        if t.values.get(a) is not None and t.values[a].base is t.out.base:
-            dst = t.out if not _used_later(a, op) else dst
+        dst = t.target(op)
         if numbers[1] is not None:
             t.scalar(scalar_form, dst, t.values[a], -numbers[1] if mnemonic == "vsub" else numbers[1])
         elif numbers[0] is not None:  # scalar - x

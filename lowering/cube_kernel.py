@@ -16,13 +16,15 @@ build one row of fractals per instruction instead of a whole tile.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 from xdsl.ir import SSAValue
 
 from ..dialects import ascend
 from ..dialects.davinci import KernelOp
 from ..runtime.soc import Soc
+from .cube_cost import activations_in_l2
 from .cube_epilogue import Epilogue, ub_tiles
 from .cube_problem import FRACTAL, UNIT, CubeGroup, CubeProblem, analyse, ceil_div
 from .cube_schedule import CubeSchedule, finalists, rank
@@ -31,7 +33,7 @@ from .kernel_builder import Index, KernelBuilder, Linear, Ref
 _VECTOR = 64  # bytes of one f32 bias vector (16 channels)
 
 
-_LONG, _VERY_LONG = 12_000, 50_000  # estimated cycles from which timing 3 or 10 schedules (25 ms each) pays
+_LONG, _VERY_LONG = 6_000, 40_000  # estimated cycles from which timing 3 or 10 schedules (25 ms each) pays
 
 
 def choose_schedule(group: ascend.GroupOp, soc: Soc) -> dict[str, int | str]:
@@ -46,17 +48,23 @@ def choose_schedule(group: ascend.GroupOp, soc: Soc) -> dict[str, int | str]:
 
 
 def _timed(group: ascend.GroupOp, found: CubeGroup, schedule: CubeSchedule, soc: Soc) -> int:
-    """Cycles of the kernel with this schedule on the timing model, operands cold in DDR."""
+    """Cycles of the kernel with this schedule on the timing model: weights in DDR, activations in L2 if they fit."""
     from ..passes.davinci_pipeline import lower_kernel
+    from ..runtime.sim.gm_model import cold_l2
     from ..runtime.sim.program import load_program
     from ..runtime.sim.timing import time_task
 
     kernel = _CubeKernel(group, found, schedule, soc, "candidate").build()
-    address, args = 0, list[int]()
-    for value in (*group.inputs, *group.outputs):
+    address, args, l2 = 0, list[int](), cold_l2(soc)
+    warm = activations_in_l2(found.problem, soc)
+    weights = {found.root.operands[1], found.bias} if found.problem.b_constant else set[SSAValue | None]()
+    values = (*group.inputs, *group.outputs)
+    for value, inner in zip_longest(values, group.body.block.args[: len(group.inputs)]):
         args.append(address)
+        if warm and inner not in weights:
+            l2.touch(address, ascend.bytes_of(value))
         address += -(-(ascend.bytes_of(value) + 32) // 512) * 512
-    return time_task(soc, load_program(lower_kernel(kernel, soc)), args, schedule.blocks).cycles
+    return time_task(soc, load_program(lower_kernel(kernel, soc)), args, schedule.blocks, l2).cycles
 
 
 def generate(group: ascend.GroupOp, soc: Soc, name: str) -> KernelOp:
@@ -78,6 +86,7 @@ class _Slab:
     width: Index  # fm_width
     positions: Index  # output positions of the slab
     position0: Index  # first output position in the plane
+    rows: Index  # output rows (flat: fractals of positions)
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,7 @@ class _CubeKernel:
         self.s = schedule
         self.soc = soc
         self.found = found
+        self.width = schedule.pitch or self.p.out_width  # positions between output rows in L0
         self.kb = KernelBuilder(name, soc, len(group.inputs) + len(group.outputs), schedule.blocks)
         arguments: dict[SSAValue, Ref] = dict(zip(group.body.block.args, self.kb.args, strict=False))
         root = found.root
@@ -205,7 +215,7 @@ class _CubeKernel:
         kb, p, s = self.kb, self.p, self.s
         slab = self._slab(item, number)
         tiles_n = kb.ceil_div(item.columns, s.n)
-        most_positions = min(s.rows * 16, p.out_width) if p.window.is_point else s.rows * p.out_width
+        most_positions = min(s.rows * 16, p.out_width) if p.window.is_point else s.rows * self.width
         tiles_m: Index = 1 if most_positions <= s.m * 16 else kb.ceil_div(slab.positions, s.m * 16)
         start = kb.add(number, item_number) if self.shared_weights else number
         with kb.loop(tiles_n) as j, kb.loop(tiles_m) as i:
@@ -220,7 +230,7 @@ class _CubeKernel:
             positions = kb.min(kb.mul(count, 16), kb.sub(p.out_width, first))
             if isinstance(count, int) and p.out_width % 16 == 0:
                 positions = count * 16
-            slab = _Slab(None, first, 1, 0, 0, positions, positions, first)
+            slab = _Slab(None, first, 1, 0, 0, positions, positions, first, count)
         else:
             top = kb.sub(kb.mul(unit0, window.stride_h), window.top)
             end = kb.add(top, kb.add(kb.mul(kb.sub(count, 1), window.stride_h), window.reach_h))
@@ -228,11 +238,11 @@ class _CubeKernel:
             last = kb.max(kb.min(end, p.height), kb.add(first, 1))
             slab = _Slab(
                 None, first, kb.sub(last, first), kb.max(kb.sub(first, top), 0), kb.max(kb.sub(end, last), 0), p.width,
-                kb.mul(count, p.out_width), kb.mul(unit0, p.out_width),
+                kb.mul(count, self.width), kb.mul(unit0, p.out_width), count,
             )  # fmt: skip
         if s.k_piece < p.k_steps:
             return slab
-        return _Slab(self._load_slab(item, slab, 0, p.k1, s.slab_depth), *_fields(slab)[1:])
+        return replace(slab, buffer=self._load_slab(item, slab, 0, p.k1, s.slab_depth))
 
     def _tail(self, step: int, total: Index, number: Index) -> Index:
         """min(step, total - number·step), constant when the tiles divide evenly."""
@@ -319,7 +329,7 @@ class _CubeKernel:
         m = self._tail(s.m * 16, slab.positions, i)
         m16 = kb.mul(kb.ceil_div(m, 16), 16)
         column0 = kb.add(self.first_column, kb.mul(j, s.n))
-        tile = Tile(column0, columns, kb.mul(j, s.n), m0, m, m16, kb.add(slab.position0, m0))
+        tile = Tile(column0, columns, kb.mul(j, s.n), m0, m, m16, kb.add(slab.position0, m0), slab.rows)
         target = self.c + item.c + kb.linear(0, (column0, self.p.c_plane * UNIT), (tile.position, UNIT))
         offset = Linear() + item.c + kb.linear(0, (column0, self.p.c_plane * UNIT), (tile.position, UNIT))
         self.epilogue.prefetch(tile, offset, kb.add(item.c_plane0, column0))
@@ -445,10 +455,15 @@ class _CubeKernel:
         common: dict[str, Index] = {
             "stride_w": window.stride_w, "stride_h": window.stride_h, "filter_w": window.kw, "filter_h": window.kh,
             "dilation_w": window.dilation_w, "dilation_h": window.dilation_h, "fm_width": slab.width, "fm_height": slab.in_rows,
-            "pad_left": window.left, "pad_right": window.right, "pad_top": slab.pad_top, "pad_bottom": slab.pad_bottom,
+            "pad_left": window.left, "pad_right": self._pad_right(), "pad_top": slab.pad_top, "pad_bottom": slab.pad_bottom,
         }  # fmt: skip
         reach = most_units * most_planes * UNIT
         if self.soc.core.supports("load3d", "f16"):
+            if s.strip:
+                self._load_a_by_strips(
+                    a0, piece, slab, kb.mul(k, 16), kb.mul(k0, 16), common | {"channels": channels}, reach
+                )
+                return
             kb.op(
                 "load3d", "f16", a0, piece, m_extent=tile.m16, m_start=tile.m0, k_extent=kb.mul(k, 16), k_start=kb.mul(k0, 16),
                 channels=channels, limits=None, extents=(s.m * s.k * FRACTAL, reach), **common,
@@ -456,11 +471,32 @@ class _CubeKernel:
             return
         self._load_a_by_rows(a0, piece, tile, k0, k, common, reach)
 
+    def _pad_right(self) -> int:
+        """Columns of padding that make an output row as long as the pitch: its surplus positions read padding."""
+        window, p = self.p.window, self.p
+        if not self.s.pitch:
+            return window.right
+        reach = (window.kw - 1) * window.dilation_w + 1
+        return (self.width - 1) * window.stride_w + reach - p.width - window.left
+
+    def _load_a_by_strips(
+        self, a0: Ref, piece: Ref, slab: _Slab, k: Index, k0: Index, common: dict[str, Index], reach: int
+    ) -> None:
+        """One img2col per strip of output rows; a last strip that is cut reads padding below the image."""
+        kb, s = self.kb, self.s
+        positions = s.strip * self.width
+        with kb.loop(kb.ceil_div(slab.rows, s.strip)) as strip:
+            kb.op(
+                "load3d", "f16", a0 + self._scaled(strip, k, positions * UNIT // 16), piece, m_extent=positions,
+                m_start=kb.mul(strip, positions), k_extent=k, k_start=k0, limits=None,
+                extents=(s.k * positions * UNIT, reach), **common,
+            )  # fmt: skip
+
     def _load_a_by_rows(
         self, a0: Ref, piece: Ref, tile: Tile, k0: Index, k: Index, common: dict[str, Index], reach: int
     ) -> None:
         """load3d version 1: sixteen output positions per instruction, filter taps by repeat."""
-        kb, s, p, window = self.kb, self.s, self.p, self.p.window
+        kb, s, window = self.kb, self.s, self.p.window
         c1, tap = kb.div(k0, window.taps), kb.rem(k0, window.taps)
         fetch_h, fetch_w = kb.div(tap, window.kw), kb.rem(tap, window.kw)
         with kb.loop(kb.div(tile.m16, 16)) as row:
@@ -468,8 +504,8 @@ class _CubeKernel:
             if window.is_point:
                 left, up = position, 0
             else:
-                left = kb.sub(kb.mul(kb.rem(position, p.out_width), window.stride_w), window.left)
-                up = kb.sub(kb.mul(kb.div(position, p.out_width), window.stride_h), common["pad_top"])
+                left = kb.sub(kb.mul(kb.rem(position, self.width), window.stride_w), window.left)
+                up = kb.sub(kb.mul(kb.div(position, self.width), window.stride_h), common["pad_top"])
             kb.op(
                 "load3dv1", "f16", a0 + self._scaled(row, k, FRACTAL), piece, left_top_w=left, left_top_h=up, fetch_w=fetch_w,
                 fetch_h=fetch_h, c1=c1, repeat=k, limits=None, extents=(s.k * FRACTAL, reach), **common,
@@ -510,9 +546,4 @@ class Tile:
     m: Index
     m16: Index
     position: Index  # first position within the plane
-
-
-def _fields(slab: _Slab) -> tuple[Ref | None, Index, Index, Index, Index, Index, Index, Index]:
-    return (
-        slab.buffer, slab.first_row, slab.in_rows, slab.pad_top, slab.pad_bottom, slab.width, slab.positions, slab.position0,
-    )  # fmt: skip
+    rows: Index  # output rows of the slab: with a pitch, the tile is its slab

@@ -18,10 +18,11 @@ from .cube_problem import FRACTAL, UNIT, CubeProblem, ceil_div
 ACCUMULATOR = 1024  # bytes of an f32 fractal in L0C
 _RANKED = 300
 RESIDENT, STREAM = "resident", "stream"
+_PITCH_LIMIT = 240  # positions of a padded row: the repeat stride of its zeroing has 8 bits
 _TILE_LIMIT = 127  # fractals of an output tile: two vector repeats each, at most 255 repeats
 
 
-Candidate = tuple[int, int, int, int, int, int, int, int, int, str, int, int]
+Candidate = tuple[int, int, int, int, int, int, int, int, int, str, int, int, int, int]
 """The fields of a `CubeSchedule`, in order."""
 
 
@@ -44,6 +45,10 @@ class CubeSchedule:
     weights: str  # "resident": all k of the core's columns stay in L1; "stream": loaded per step
     slab_depth: int
     weight_depth: int
+    pitch: int = (
+        0  # positions of an output row on chip, a tile's rows then begin at multiples of it; 0: no gap
+    )
+    strip: int = 0  # output rows per img2col instruction when there is a pitch
 
     @property
     def blocks(self) -> int:
@@ -114,7 +119,7 @@ def finalists(ranked: list[tuple[float, CubeSchedule]], count: int) -> list[Cube
     """The best schedule of each of the first `count` different splits and tiles."""
     seen: dict[tuple[int, ...], CubeSchedule] = {}
     for _, s in ranked:
-        seen.setdefault((s.split_items, s.split_rows, s.split_columns, s.m, s.n, s.k), s)
+        seen.setdefault((s.split_items, s.split_rows, s.split_columns, s.m, s.n, s.k, s.pitch, s.strip), s)
         if len(seen) == count:
             break
     return list(seen.values())
@@ -125,13 +130,13 @@ def _candidates(p: CubeProblem, soc: Soc, ub_tiles: int) -> Iterator[Candidate]:
     for split in _splits(p, soc.cores):
         units, columns = ceil_div(row_units(p), split[1]), ceil_div(p.n1, split[2])
         for n in _n_tiles(columns):
-            for rows, m in _row_tiles(p, units, n):
-                tile = m * n
+            for rows, m, pitch, strip in _row_tiles(p, units, n):
+                fractals = m * n
                 bias = columns * 64 * (1 + ceil_div(m, 8) * 8) + n * 64 + 1024
                 if (
-                    tile * ACCUMULATOR * 2 > size["l0c"]
-                    or tile * FRACTAL * ub_tiles > size["ub"] - bias
-                    or tile > _TILE_LIMIT
+                    fractals * ACCUMULATOR * 2 > size["l0c"]
+                    or fractals * FRACTAL * ub_tiles > size["ub"] - bias
+                    or fractals > _TILE_LIMIT
                 ):
                     continue
                 k = min(
@@ -142,7 +147,9 @@ def _candidates(p: CubeProblem, soc: Soc, ub_tiles: int) -> Iterator[Candidate]:
                 )
                 if k < 1:
                     continue
-                yield from _placements(p, split, rows, m, n, k, columns, size["l1"], soc.core.event_ids)
+                tile = (rows, m, n, k, strip > 0)
+                for placed in _placements(p, split, tile, columns, size["l1"], soc.core.event_ids):
+                    yield (*placed, pitch, strip)
 
 
 def _n_tiles(columns: int) -> list[int]:
@@ -151,15 +158,42 @@ def _n_tiles(columns: int) -> list[int]:
     return sorted(tiles)
 
 
-def _row_tiles(p: CubeProblem, units: int, n: int) -> Iterator[tuple[int, int]]:
-    """(rows of a slab, m): whole rows per tile where they fit, else pieces of one row."""
+def row_pitches(p: CubeProblem) -> list[tuple[int, int]]:
+    """(pitch, strip) choices of a window: img2col is fastest when the positions of one instruction lie in one output row.
+
+    Rows padded to whole fractals give one row per instruction, rows padded to half fractals two; the padding costs cube
+    and vector time.  (0, 0) lets positions run on from row to row.
+    """
+    whole, half = ceil_div(p.out_width, 16) * 16, ceil_div(p.out_width, 8) * 8
+    return (
+        [(0, 0)]
+        + ([(whole, 1)] if whole <= _PITCH_LIMIT else [])
+        + ([(half, 2)] if half < whole <= _PITCH_LIMIT else [])
+    )
+
+
+def _row_tiles(p: CubeProblem, units: int, n: int) -> Iterator[tuple[int, int, int, int]]:
+    """(rows of a slab, m, pitch, strip): whole rows per tile where they fit, else pieces of one row."""
     most = min(64, _TILE_LIMIT // n)
     if p.window.is_point:
         for m in sorted({min(units, most, t) for t in (2, 4, 7, 8, 12, 16, 24, 32)} | {min(units, most)}):
             if m >= 1:
-                yield m, m
+                yield m, m, 0, 0
         return
-    whole = [r for r in range(1, units + 1) if ceil_div(r * p.out_width, 16) <= most]
+    for pitch, strip in row_pitches(p):
+        step = max(1, strip)
+        yield from _row_strips(units, most, step, pitch or p.out_width, pitch)
+    if ceil_div(p.out_width, 16) > min(12, most):
+        for m in {most, *(ceil_div(ceil_div(p.out_width, 16), parts) for parts in (2, 3, 4, 6))}:
+            if 1 <= m <= most:
+                yield 1, m, 0, 0
+
+
+def _row_strips(
+    units: int, most: int, step: int, width: int, pitch: int
+) -> Iterator[tuple[int, int, int, int]]:
+    """Tiles of whole output rows, each `width` positions long, loaded `step` at a time."""
+    whole = [r for r in range(1, units + 1) if ceil_div(ceil_div(r, step) * step * width, 16) <= most]
     picks = (
         {
             whole[-1],
@@ -170,25 +204,19 @@ def _row_tiles(p: CubeProblem, units: int, n: int) -> Iterator[tuple[int, int]]:
         else set[int]()
     )
     for rows in sorted(picks):
-        yield rows, ceil_div(rows * p.out_width, 16)
-    if not whole or ceil_div(p.out_width, 16) > 12:
-        for m in {most, *(ceil_div(ceil_div(p.out_width, 16), parts) for parts in (2, 3, 4, 6))}:
-            if 1 <= m <= most:
-                yield 1, m
+        yield rows, ceil_div(ceil_div(rows, step) * step * width, 16), pitch, step if pitch else 0
 
 
 def _placements(
     p: CubeProblem,
     split: tuple[int, int, int],
-    rows: int,
-    m: int,
-    n: int,
-    k: int,
+    tile: tuple[int, int, int, int, bool],
     columns: int,
     l1: int,
     ids: int,
-) -> Iterator[Candidate]:
+) -> Iterator[tuple[int, int, int, int, int, int, int, int, int, str, int, int]]:
     """Where A and B lie in L1.  Each slot of a ring that MTE2 fills takes one event id back from MTE1."""
+    rows, m, n, k, strips = tile
     taps = p.window.taps
     all_weights = p.k_steps * columns * FRACTAL
     one_tile = split[1] * rows >= row_units(p) and p.items * p.groups <= split[0]
@@ -197,7 +225,9 @@ def _placements(
             break
         k_piece = planes * taps
         step = min(k, k_piece)
-        if k_piece < p.k_steps or step * 4 > k_piece:  # few steps: no short last one
+        if strips:  # k of a strip must be constant: only then are strips in L0A provably apart
+            step = _divisor(k_piece, step, always=True)
+        elif k_piece < p.k_steps or step * 4 > k_piece:  # few steps: no short last one
             step = _divisor(k_piece, step)
         k_load = min(k_piece, max(step, 24 * 1024 // (n * FRACTAL) // step * step))
         piece, weights = slab_positions(p, rows) * planes * UNIT, k_load * n * FRACTAL
@@ -214,7 +244,7 @@ def _placements(
                 yield (*split, rows, m, n, step, k_load, k_piece, STREAM, depth, ring)
 
 
-def _divisor(total: int, most: int) -> int:
+def _divisor(total: int, most: int, *, always: bool = False) -> int:
     """The largest divisor of `total` up to `most`, unless it wastes more than half of `most`."""
     best = max(d for d in range(1, most + 1) if total % d == 0)
-    return best if best * 2 > most else most
+    return best if always or best * 2 > most else most

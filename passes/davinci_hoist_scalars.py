@@ -26,7 +26,7 @@ from ..dialects.davinci import CounterOp, KernelOp, OffsetOp, RingNextOp
 from .davinci_program import kernels
 
 _MOST_MOVED = (
-    20  # values that may move out of loops: 64 registers, conv kernels keep 19..25 alive by themselves
+    40  # values that may move out of loops: 64 registers, conv kernels keep 19..25 alive by themselves
 )
 
 
