@@ -75,6 +75,13 @@ def ub_tiles(found: CubeGroup, soc: Soc) -> int:
     return 2 + 2 * len(full) + temporaries + kept
 
 
+def vector_passes(found: CubeGroup) -> int:
+    """About how many vector instructions each fractal of a tile takes after it has left L0C (a ReLU goes with the copy)."""
+    ops = [op for op in found.epilogue if not isinstance(op, nn.ConstantOp | nn.CastOp)]
+    fused = bool(ops) and isinstance(ops[0], nn.ReluOp)
+    return sum(_PASSES.get(type(op), 1) for op in ops[fused:])
+
+
 class Epilogue:
     """Emits the vector part of a cube kernel."""
 
@@ -566,6 +573,15 @@ _TEMPORARIES: dict[type[Operation], int] = {
     nn.LeakyReluOp: 1,
     nn.SigmoidOp: 1,
     nn.MulOp: 1,
+}
+
+_PASSES: dict[type[Operation], int] = {
+    nn.ClipOp: 2,
+    nn.SigmoidOp: 9,
+    nn.HardSigmoidOp: 4,
+    nn.HardSwishOp: 5,
+    nn.PreluOp: 4,
+    nn.LeakyReluOp: 2,
 }
 
 SUPPORTED: tuple[type[Operation], ...] = (*_HANDLERS, nn.ConstantOp)

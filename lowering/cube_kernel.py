@@ -4,14 +4,14 @@ One core's program, outermost first:
 
     items (batch · group)                  weights of the item's group → L1 when they stay there
       slabs (a few output rows)            planes of A under these rows: GM → L1 (MTE2)
-        columns (n tile) × rows (m tile)   residual GM → UB (MTE2), bias → L0C (V)
+        columns (n tile) × rows (m tile)   residual GM → UB (MTE2), bias (M)
           L1 loads of k                    weights GM → L1 (MTE2), when they are streamed or this is the first tile
             L0 steps of k                  img2col L1 → L0A, fractals L1 → L0B (MTE1), mad (M)
           L0C → UB with f32 → f16 (V), elementwise epilogue (V), UB → GM (MTE3)
 
 A tile's m is rounded up to 16 for the cube (m = 1 would switch it to GEMV); the store leaves the surplus rows out.
-The bias is preloaded into L0C in f32, so that it is added before the only rounding.  Chips with load3d version 1
-build one row of fractals per instruction instead of a whole tile.
+The bias is in L0C before the first step (`cube_bias.py`), so that it is added before the only rounding.  Chips with
+load3d version 1 build one row of fractals per instruction instead of a whole tile.
 """
 
 from __future__ import annotations
@@ -24,14 +24,12 @@ from xdsl.ir import SSAValue
 from ..dialects import ascend
 from ..dialects.davinci import KernelOp
 from ..runtime.soc import Soc
+from .cube_bias import CubeBias
 from .cube_cost import activations_in_l2
-from .cube_epilogue import Epilogue, ub_tiles
+from .cube_epilogue import Epilogue, ub_tiles, vector_passes
 from .cube_problem import FRACTAL, UNIT, CubeGroup, CubeProblem, analyse, ceil_div
-from .cube_schedule import CubeSchedule, finalists, rank
+from .cube_schedule import Behind, CubeSchedule, bias_planes, finalists, rank
 from .kernel_builder import Index, KernelBuilder, Linear, Ref
-
-_VECTOR = 64  # bytes of one f32 bias vector (16 channels)
-
 
 _LONG, _VERY_LONG = 6_000, 40_000  # estimated cycles from which timing 3 or 10 schedules (25 ms each) pays
 
@@ -39,7 +37,8 @@ _LONG, _VERY_LONG = 6_000, 40_000  # estimated cycles from which timing 3 or 10 
 def choose_schedule(group: ascend.GroupOp, soc: Soc) -> dict[str, int | str]:
     """The schedule attribute of a cube group: the cheapest by formula, of long groups the fastest of a few finalists."""
     found = analyse(group)
-    ranked = rank(found.problem, soc, 1 + len(found.epilogue), found.has_residual, ub_tiles(found, soc))
+    behind = Behind(vector_passes(found), found.has_residual, ub_tiles(found, soc), found.bias is not None)
+    ranked = rank(found.problem, soc, behind)
     if ranked[0][0] < _LONG:
         return ranked[0][1].as_dict()
     count = 10 if ranked[0][0] >= _VERY_LONG else 3
@@ -99,7 +98,7 @@ class _Item:
     c_plane0: Index  # first output plane, counted from the tensor's first
     k_steps: Index
     columns: Index  # columns of this core
-    bias: Ref | None
+    bias: Ref | None  # in L0B, unless tiles of columns load their own
 
 
 class _CubeKernel:
@@ -117,7 +116,7 @@ class _CubeKernel:
         arguments: dict[SSAValue, Ref] = dict(zip(group.body.block.args, self.kb.args, strict=False))
         root = found.root
         self.a, self.b = (arguments[root.operands[0]], arguments[root.operands[1]])
-        self.bias = arguments[found.bias] if found.bias is not None else None
+        self.bias_argument = arguments[found.bias] if found.bias is not None else None
         self.c = self.kb.args[len(group.inputs)]
         self.epilogue = Epilogue(self.kb, self.p, self.s, found, arguments)
         self.partial = self.p.groups > 1 and (
@@ -135,7 +134,8 @@ class _CubeKernel:
         units = self._units()
         self.first_unit, self.unit_count = kb.share(units, self.part_rows, s.split_rows)
         first_item, items = kb.share(p.items * p.groups, part_items, s.split_items)
-        bias = self._load_bias(columns, 0) if p.groups == 1 else None
+        self.bias = self._split_bias(first_item, items, columns)
+        bias = self.bias and self.bias.load(0, columns, s.n, 1) if self._one_column() else None
         self.shared_weights = p.groups == 1 and not any(p.b_batch)
         weights = self._resident_buffer() if self.shared_weights else None
         with kb.loop(items) as number:
@@ -149,43 +149,44 @@ class _CubeKernel:
     def _units(self) -> int:
         return ceil_div(self.p.out_width, 16) if self.p.window.is_point else self.p.out_height
 
+    def _columns(self) -> int:
+        """Columns of one core at most."""
+        return ceil_div(self.p.n1, self.s.split_columns)
+
+    def _one_column(self) -> bool:
+        """Whether all tiles have the same columns."""
+        return self.p.groups == 1 and self._columns() <= self.s.n
+
+    # ------------------------------------------------------------------ the bias
+    def _split_bias(self, first_item: Index, items: Index, columns: Index) -> CubeBias | None:
+        """The bias of this core's columns (of its groups, or of all if items are batches of groups)."""
+        if self.bias_argument is None:
+            return None
+        kb, p = self.kb, self.p
+        self.bias_first: Index = self.first_column if p.groups == 1 else 0
+        planes, most = columns, bias_planes(p, self.s)
+        if p.groups > 1:
+            planes = p.c_planes
+            if p.items == 1:
+                self.bias_first = kb.mul(first_item, p.n1)
+                planes = kb.mul(items, p.n1)
+                if self.partial:
+                    planes = kb.min(planes, kb.sub(p.c_planes, self.bias_first))
+        bias = CubeBias(kb, self.bias_argument, self.s.m, most)
+        bias.split(self.bias_first, planes)
+        return bias
+
+    def _bias_plane(self, plane0: Index, column: Index) -> Index:
+        """Number of a column's first fractal among those in L1."""
+        if self.p.groups == 1:
+            return column
+        return self.kb.sub(self.kb.add(self.kb.add(plane0, self.first_column), column), self.bias_first)
+
     # ------------------------------------------------------------------ per item
     def _resident_buffer(self) -> Ref | None:
         if self.s.weights != "resident":
             return None
         return self.kb.alloc("l1", self.p.k_steps * ceil_div(self.p.n1, self.s.split_columns) * FRACTAL)
-
-    def _load_bias(self, columns: Index, plane: Index) -> Ref | None:
-        """The bias of this core's columns, each vector as many times as a tile has rows of fractals: one broadcast per tile."""
-        if self.bias is None:
-            return None
-        kb = self.kb
-        most = ceil_div(self.p.n1, self.s.split_columns)
-        depth = 1 if self.p.groups == 1 else 2
-        loaded = kb.alloc("ub", most * _VECTOR, depth)
-        copies = self.bias_rows
-        buffer = kb.alloc("ub", most * copies * _VECTOR, depth)
-        source = self.bias + kb.linear(0, (self.first_column, _VECTOR), (plane, _VECTOR))
-        kb.op(
-            "copy_gm_to_ubuf",
-            "",
-            loaded,
-            source,
-            bursts=1,
-            length=kb.mul(columns, 2),
-            limits={"length": 2 * most},
-        )
-        for chunk in range(copies // 8):
-            for half in range(2):  # eight copies of one 32-byte half vector per repeat, one repeat per column
-                kb.op(
-                    "vadds", "f32", buffer + (chunk * 16 + half) * UNIT, loaded + half * UNIT, scalar=0, repeat=columns,
-                    dst_blk=2, src_blk=0, dst_rep=copies * 2, src_rep=2, limits={"repeat": most},
-                )  # fmt: skip
-        return buffer
-
-    @property
-    def bias_rows(self) -> int:
-        return ceil_div(self.s.m, 8) * 8
 
     def _item(self, number: Index, columns: Index, bias: Ref | None) -> _Item:
         kb, p = self.kb, self.p
@@ -206,8 +207,8 @@ class _CubeKernel:
             k_steps = kb.mul(kb.min(p.k1, kb.sub(p.a_planes, kb.mul(group, p.k1))), p.window.taps)
             left = kb.sub(kb.sub(p.c_planes, plane0), self.first_column)
             columns = kb.max(0, kb.min(columns, left))
-        if p.groups > 1:
-            bias = self._load_bias(columns, plane0)
+        if p.groups > 1 and self.bias is not None and self._columns() <= self.s.n:
+            bias = self.bias.load(self._bias_plane(plane0, 0), columns, self.s.n, 2)
         return _Item(a, b, c, plane0, k_steps, columns, bias)
 
     # ------------------------------------------------------------------ slabs of A
@@ -218,8 +219,13 @@ class _CubeKernel:
         most_positions = min(s.rows * 16, p.out_width) if p.window.is_point else s.rows * self.width
         tiles_m: Index = 1 if most_positions <= s.m * 16 else kb.ceil_div(slab.positions, s.m * 16)
         start = kb.add(number, item_number) if self.shared_weights else number
-        with kb.loop(tiles_n) as j, kb.loop(tiles_m) as i:
-            self._tile(item, slab, held, kb.add(start, i), j, i)
+        with kb.loop(tiles_n) as j:
+            columns, inside = self._tail(s.n, item.columns, j), kb.mul(j, s.n)
+            if self.bias is not None and item.bias is None:
+                plane = self._bias_plane(item.c_plane0, inside)
+                item = replace(item, bias=self.bias.load(plane, columns, s.n, 2))
+            with kb.loop(tiles_m) as i:
+                self._tile(item, slab, held, kb.add(start, i), (inside, columns), i)
 
     def _slab(self, item: _Item, number: Index) -> _Slab:
         kb, p, s, window = self.kb, self.p, self.s, self.p.window
@@ -322,33 +328,30 @@ class _CubeKernel:
         return buffer
 
     # ------------------------------------------------------------------ one output tile
-    def _tile(self, item: _Item, slab: _Slab, held: Ref | None, start: Index, j: Index, i: Index) -> None:
+    def _tile(
+        self,
+        item: _Item,
+        slab: _Slab,
+        held: Ref | None,
+        start: Index,
+        n_range: tuple[Index, Index],
+        i: Index,
+    ) -> None:
         kb, s = self.kb, self.s
-        columns = self._tail(s.n, item.columns, j)
+        inside, columns = n_range
         m0 = kb.mul(i, s.m * 16)
         m = self._tail(s.m * 16, slab.positions, i)
         m16 = kb.mul(kb.ceil_div(m, 16), 16)
-        column0 = kb.add(self.first_column, kb.mul(j, s.n))
-        tile = Tile(column0, columns, kb.mul(j, s.n), m0, m, m16, kb.add(slab.position0, m0), slab.rows)
+        column0 = kb.add(self.first_column, inside)
+        tile = Tile(column0, columns, inside, m0, m, m16, kb.add(slab.position0, m0), slab.rows)
         target = self.c + item.c + kb.linear(0, (column0, self.p.c_plane * UNIT), (tile.position, UNIT))
         offset = Linear() + item.c + kb.linear(0, (column0, self.p.c_plane * UNIT), (tile.position, UNIT))
         self.epilogue.prefetch(tile, offset, kb.add(item.c_plane0, column0))
         accumulator = kb.alloc("l0c", s.m * s.n * 1024, depth=2)
-        if item.bias is not None:
-            self._preload_bias(accumulator, item.bias, tile)
+        if self.bias is not None and item.bias is not None:
+            self.bias.begin(accumulator, item.bias, m16, columns, (s.m, s.n))
         self._accumulate(item, slab, held, start, tile, accumulator)
         self.epilogue.finish(tile, accumulator, target, kb.add(item.c_plane0, column0))
-
-    def _preload_bias(self, accumulator: Ref, bias: Ref, tile: Tile) -> None:
-        """All rows of the tile start at the bias."""
-        kb, s = self.kb, self.s
-        rows = kb.div(tile.m16, 16)
-        kb.op(
-            "broadcast_ub_to_cc", "f32", accumulator, bias + kb.linear(0, (tile.column_in_core, self.bias_rows * _VECTOR)),
-            bursts=tile.columns, length=rows, src_gap=kb.mul(kb.sub(self.bias_rows, rows), 2),
-            limits={"bursts": s.n, "length": s.m, "src_gap": 2 * self.bias_rows},
-            extents=(s.n * s.m * 1024, s.n * self.bias_rows * _VECTOR),
-        )  # fmt: skip
 
     def _accumulate(
         self, item: _Item, slab: _Slab, held: Ref | None, start: Index, tile: Tile, accumulator: Ref

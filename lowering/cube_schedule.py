@@ -13,6 +13,7 @@ from math import prod
 import numpy as np
 
 from ..runtime.soc import Soc
+from .cube_bias import bias_bytes
 from .cube_problem import FRACTAL, UNIT, CubeProblem, ceil_div
 
 ACCUMULATOR = 1024  # bytes of an f32 fractal in L0C
@@ -58,6 +59,20 @@ class CubeSchedule:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Behind:
+    """What a kernel does besides the product.
+
+    `vector_passes`: vector instructions per output fractal; `residual`: a full-size operand is read; `ub_tiles`: tiles
+    that live in UB at once; `bias`: there is one.
+    """
+
+    vector_passes: int = 2
+    residual: bool = False
+    ub_tiles: int = 2
+    bias: bool = False
+
+
 def slab_positions(problem: CubeProblem, rows: int) -> int:
     """Positions of A in L1 for `rows` output rows (flat: rows are fractals of 16 positions)."""
     if problem.flat and problem.window.is_point:
@@ -91,25 +106,28 @@ def _sensible(extent: int, cores: int) -> list[int]:
     return sorted({s for s in range(1, most + 1) if s == most or s & (s - 1) == 0 or extent % s == 0})
 
 
-def rank(
-    problem: CubeProblem, soc: Soc, vector_passes: int = 2, residual: bool = False, ub_tiles: int = 2
-) -> list[tuple[float, CubeSchedule]]:
-    """The schedules that fit, cheapest first, with their estimated cycles (the best few hundred of thousands).
+def bias_planes(p: CubeProblem, s: CubeSchedule) -> int:
+    """Planes of the bias that one core holds in L1 at most."""
+    return _bias_planes(p, (s.split_items, s.split_rows, s.split_columns))
 
-    Args:
-        vector_passes: vector instructions per output fractal behind the cube.
-        residual: a full-size operand is read behind the cube.
-        ub_tiles: tiles that live in UB at once.
-    """
+
+def _bias_planes(p: CubeProblem, split: tuple[int, int, int]) -> int:
+    if p.groups == 1:
+        return ceil_div(p.n1, split[2])
+    return min(p.c_planes, ceil_div(p.groups, split[0]) * p.n1) if p.items == 1 else p.c_planes
+
+
+def rank(problem: CubeProblem, soc: Soc, behind: Behind) -> list[tuple[float, CubeSchedule]]:
+    """The schedules that fit, cheapest first, with their estimated cycles (the best few hundred of thousands)."""
     from .cube_cost import CubeCost
 
-    found = list(_candidates(problem, soc, ub_tiles))
+    found = list(_candidates(problem, soc, behind))
     if not found:
         raise ValueError("no cube schedule fits the on-chip memories")
     names = [field.name for field in fields(CubeSchedule)]
     table = np.array([[int(v == RESIDENT) if isinstance(v, str) else v for v in c] for c in found]).T
     columns = dict(zip(names, table, strict=True))
-    costs = CubeCost(problem, soc, vector_passes, residual)(columns)
+    costs = CubeCost(problem, soc, behind)(columns)
     # stable: equal costs keep the order of enumeration
     order: list[int] = [int(i) for i in np.argsort(costs, kind="stable")[:_RANKED]]
     return [(float(costs[i]), CubeSchedule(*found[i])) for i in order]
@@ -125,30 +143,31 @@ def finalists(ranked: list[tuple[float, CubeSchedule]], count: int) -> list[Cube
     return list(seen.values())
 
 
-def _candidates(p: CubeProblem, soc: Soc, ub_tiles: int) -> Iterator[Candidate]:
+def _candidates(p: CubeProblem, soc: Soc, behind: Behind) -> Iterator[Candidate]:
     size = {space: soc.core.buffers[space].size for space in ("l1", "l0a", "l0b", "l0c", "ub")}
     for split in _splits(p, soc.cores):
         units, columns = ceil_div(row_units(p), split[1]), ceil_div(p.n1, split[2])
+        bias = bias_bytes(_bias_planes(p, split)) if behind.bias else {"l1": 0, "ub": 0}
+        l1 = size["l1"] - bias["l1"]
         for n in _n_tiles(columns):
             for rows, m, pitch, strip in _row_tiles(p, units, n):
                 fractals = m * n
-                bias = columns * 64 * (1 + ceil_div(m, 8) * 8) + n * 64 + 1024
                 if (
                     fractals * ACCUMULATOR * 2 > size["l0c"]
-                    or fractals * FRACTAL * ub_tiles > size["ub"] - bias
+                    or fractals * FRACTAL * behind.ub_tiles > size["ub"] - bias["ub"] - n * 64 - 1024
                     or fractals > _TILE_LIMIT
                 ):
                     continue
                 k = min(
                     p.k_steps,
                     255 // max(n, 1),
-                    size["l0a"] // 2 // FRACTAL // m,
-                    size["l0b"] // 2 // FRACTAL // n,
+                    (size["l0a"] // FRACTAL - behind.bias * m) // 2 // m,
+                    (size["l0b"] // FRACTAL - behind.bias * 2 * n) // 2 // n,
                 )
                 if k < 1:
                     continue
                 tile = (rows, m, n, k, strip > 0)
-                for placed in _placements(p, split, tile, columns, size["l1"], soc.core.event_ids):
+                for placed in _placements(p, split, tile, columns, l1, soc.core.event_ids):
                     yield (*placed, pitch, strip)
 
 
@@ -230,6 +249,10 @@ def _placements(
         elif k_piece < p.k_steps or step * 4 > k_piece:  # few steps: no short last one
             step = _divisor(k_piece, step)
         k_load = min(k_piece, max(step, 24 * 1024 // (n * FRACTAL) // step * step))
+        if strips:
+            k_load = step * _divisor(k_piece // step, k_load // step, always=True)
+            if p.k_steps % k_piece:
+                continue
         piece, weights = slab_positions(p, rows) * planes * UNIT, k_load * n * FRACTAL
         alone = planes == p.k1 and one_tile
         for depth in (1,) if alone else (2, 1) if planes == p.k1 else (ids - 2, ids // 2, 3, 2):

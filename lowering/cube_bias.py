@@ -1,0 +1,86 @@
+"""The bias of a cube kernel as one more step of the product: ones times the bias.
+
+A tile's accumulator begins as A₁ · B₁, where A₁ is two columns of ones and B₁ two rows of f16 numbers whose sum is the
+f32 bias to 22 bits (the rounded bias and what the rounding left).  Broadcasting the bias into L0C would be the vector
+unit's work; that unit runs in order, so the broadcast for the next tile would stand behind the epilogue of this one and
+the cube would wait for both.  As a product the bias costs the cube m·n fractals per tile and the vector unit nothing.
+
+    bias: GM → UB as f32, split by the vector unit into high and low, one fractal [k][n] per 16 channels UB → L1 (rows 2 …
+    15 of k stay undefined: k = 2), L1 → L0B with transpose; the ones are made in L0A by `set_2d`, once per kernel.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .cube_problem import FRACTAL, UNIT
+from .kernel_builder import Index, KernelBuilder, Ref
+
+TERMS = 2  # f16 numbers whose sum is the bias
+_PLANES = 255  # planes split at a time: repeats of one instruction
+_F32 = 2 * UNIT  # bytes of the f32 bias of one plane (16 channels)
+_ONE = int(np.array(1.0, np.float16).view(np.uint16))
+_LANES = 0xFFFF  # 16 lanes per repeat: one plane
+
+
+def bias_bytes(planes: int) -> dict[str, int]:
+    """On-chip bytes that a core needs for the bias of `planes` planes, but for L0."""
+    return {"l1": planes * FRACTAL, "ub": 3 * min(planes, _PLANES) * _F32}
+
+
+class CubeBias:
+    """The bias of the planes that one core computes."""
+
+    def __init__(self, kb: KernelBuilder, bias: Ref, m: int, most: int) -> None:
+        """`m`: fractals of rows of a tile; `most`: planes of one core at most."""
+        self.kb = kb
+        self.bias = bias
+        self.ones = kb.alloc("l0a", m * FRACTAL)
+        kb.op("set_2d", "f16", self.ones, value=_ONE, repeat=m)
+        self.fractals = kb.alloc("l1", most * FRACTAL)
+        self.most = most
+
+    def split(self, first: Index, planes: Index) -> None:
+        """Planes [first, first + planes) → fractals in L1; sub-tiles of at most 255 planes."""
+        kb, most = self.kb, min(self.most, _PLANES)
+        chunks = kb.ceil_div(planes, _PLANES) if self.most > _PLANES else 1
+        with kb.loop(chunks) as chunk:
+            done = kb.mul(chunk, _PLANES)
+            count = kb.min(_PLANES, kb.sub(planes, done)) if self.most > _PLANES else planes
+            wide, back, split = (kb.alloc("ub", most * _F32) for _ in range(3))
+            limits = {"length": 2 * most}
+            source = self.bias + kb.linear(0, (first, _F32), (done, _F32))
+            kb.op("copy_gm_to_ubuf", "", wide, source, bursts=1, length=kb.mul(count, 2), limits=limits)
+            self._vector("vconv", "f322f16", count, split, wide)
+            self._vector("vconv", "f162f32", count, back, split)
+            self._vector("vsub", "f32", count, wide, wide, back)
+            self._vector("vconv", "f322f16", count, split + UNIT, wide)
+            kb.op(
+                "copy_ubuf_to_cbuf", "", self.fractals + kb.linear(0, (done, FRACTAL)), split, bursts=count, length=TERMS,
+                dst_gap=16 - TERMS, limits={"bursts": most},
+            )  # fmt: skip
+
+    def _vector(self, mnemonic: str, dtype: str, count: Index, *operands: Ref) -> None:
+        """One instruction with a plane per repeat: 16 lanes, planes 64 bytes apart on both sides."""
+        names = ("dst", "src") if len(operands) == 2 else ("dst", "src0", "src1")
+        steps: dict[str, Index] = {f"{name}_rep": _F32 // UNIT for name in names}
+        self.kb.op(
+            mnemonic, dtype, *operands, repeat=count, mask_lo=_LANES, mask_hi=0, limits={"repeat": min(self.most, _PLANES)},
+            **steps,
+        )  # fmt: skip
+
+    def load(self, first: Index, planes: Index, most: int, depth: int) -> Ref:
+        """Fractals [first, first + planes) of this core in L0B."""
+        kb = self.kb
+        buffer = kb.alloc("l0b", most * FRACTAL, depth)
+        source = self.fractals + kb.linear(0, (first, FRACTAL))
+        kb.op("load2d", "f16", buffer, source, repeat=planes, transpose=1, limits={"repeat": most})
+        return buffer
+
+    def begin(self, accumulator: Ref, loaded: Ref, m: Index, planes: Index, most: tuple[int, int]) -> None:
+        """The accumulator of `m` rows × `planes` columns begins at the bias; `most`: fractals of both."""
+        kb = self.kb
+        kb.op(
+            "mad", "f32f16f16", accumulator, self.ones, loaded, m=m, k=TERMS, n=kb.mul(planes, 16), init=1,
+            limits={"m": most[0] * 16, "n": most[1] * 16},
+        )  # fmt: skip
