@@ -23,11 +23,21 @@ Column: TypeAlias = NDArray[Any]
 
 # Cycles of the scalar unit per step, img2col strip, load, piece, tile, slab and kernel: fitted to its busy time in 500
 # generated kernels (19 shapes), median error 10 %.
-_PER_STEP, _PER_STRIP, _PER_LOAD, _PER_PIECE, _PER_TILE, _PER_SLAB, _PER_KERNEL = 23, 5.6, 16.5, 1.4, 31.5, 25.7, 90
+_PER_STEP, _PER_STRIP, _PER_LOAD, _PER_PIECE, _PER_TILE, _PER_SLAB, _PER_KERNEL = (
+    23,
+    5.6,
+    16.5,
+    1.4,
+    31.5,
+    25.7,
+    90,
+)
 _CREDITS = (
     3  # loads in flight while resident weights are filled (sync insertion gives them a small ring of flags)
 )
 _IMPERFECT = 0.05  # share of the shorter pipes that does not overlap, fitted to the timing model
+
+_INSTRUCTIONS = 0.3  # among schedules of nearly equal time, the one of fewer instructions
 
 
 def _ceil(a: Column, b: Column | int) -> Column:
@@ -55,7 +65,10 @@ class CubeCost:
         memory, l0 = soc.timing["gm"], soc.timing["l0"]
         self.l2 = float(memory["l2_read_rate"])
         self.ddr = float(memory["ddr_read_rate"]) * soc.cores
-        self.miss, self.hit = float(memory["read_latency"] + memory["miss_cycles"]), float(memory["read_latency"])
+        self.miss, self.hit = (
+            float(memory["read_latency"] + memory["miss_cycles"]),
+            float(memory["read_latency"]),
+        )
         self.latency = self.miss + float(memory["write_latency"])
         self.l0a, self.l0b = float(l0["l0a_rate"]), float(l0["l0b_rate"])
         self.span, self.per_row, self.floor = (
@@ -92,7 +105,15 @@ class CubeCost:
         pipes = self._pipes(s)
         first, last = self._ends(s)
         drain = self.steps / self.pieces * self.step  # what is left to do when the last piece of A has come
-        return np.maximum.reduce(pipes) + _IMPERFECT * sum(pipes) + first + drain + last + self.latency
+        return (
+            np.maximum.reduce(pipes)
+            + _IMPERFECT * sum(pipes)
+            + _INSTRUCTIONS * pipes[-1]
+            + first
+            + drain
+            + last
+            + self.latency
+        )
 
     def _pipes(self, s: Mapping[str, Column]) -> list[Column]:
         p = self.p
@@ -100,8 +121,8 @@ class CubeCost:
         k = p.k_steps / self.steps
         step_mte1 = k * (self.m * FRACTAL / rate + self.n * FRACTAL / self.l0b) + 1 + self.strips
         step_cube = self.m * self.n * k + self.mad_overhead
-        # L0A and L0B have two slots each: a step's loads wait for the product before last
-        ring = (step_mte1 + step_cube + self.step_latency) / 2
+        # L0A and L0B are rings: a step's loads wait for the product that used the slot
+        ring = (step_mte1 + step_cube + self.step_latency) / s["l0_depth"]
         step = self.step = np.maximum.reduce([step_mte1, step_cube, ring])
         cube = self.m_sum * self.n * (p.k_steps + self.bias) + self.tiles * self.mad_overhead * (
             self.steps + self.bias
@@ -138,8 +159,16 @@ class CubeCost:
         traffic = weights * reloads + slab * slab_loads + (self._stored() if self.residual else 0)
         once = np.minimum(self.l2, self.ddr * s["split_rows"] * s["split_items"] / self.blocks)
         rate = np.where(reloads > 1, self.l2, once)
-        turn_b = np.where(reloads > 1, self.hit, self.miss) + s["k_load"] * self.n * FRACTAL / rate + s["k_load"] / s["k"] * step
-        turn_a = (self.hit if self.warm else self.miss) + slab / self.pieces / self.l2 + self.steps / self.pieces * step
+        turn_b = (
+            np.where(reloads > 1, self.hit, self.miss)
+            + s["k_load"] * self.n * FRACTAL / rate
+            + s["k_load"] / s["k"] * step
+        )
+        turn_a = (
+            (self.hit if self.warm else self.miss)
+            + slab / self.pieces / self.l2
+            + self.steps / self.pieces * step
+        )
         filled = self.tiles_n * self.loads * (self.items if p.groups > 1 else 1)  # loads of the first pass
         ring_b = np.where(
             resident, filled * turn_b / _CREDITS, self.tiles * self.loads * turn_b / s["weight_depth"]

@@ -75,11 +75,16 @@ def ub_tiles(found: CubeGroup, soc: Soc) -> int:
     return 2 + 2 * len(full) + temporaries + kept
 
 
+def _is_relu(op: Operation) -> bool:
+    """max(x, 0), perhaps with an upper limit: the copy out of L0C does the first part."""
+    return isinstance(op, nn.ReluOp) or (isinstance(op, nn.ClipOp) and op.values.get("min") == 0.0)
+
+
 def vector_passes(found: CubeGroup) -> int:
     """About how many vector instructions each fractal of a tile takes after it has left L0C (a ReLU goes with the copy)."""
     ops = [op for op in found.epilogue if not isinstance(op, nn.ConstantOp | nn.CastOp)]
-    fused = bool(ops) and isinstance(ops[0], nn.ReluOp)
-    return sum(_PASSES.get(type(op), 1) for op in ops[fused:])
+    fused = bool(ops) and _is_relu(ops[0])
+    return sum(_PASSES.get(type(op), 1) for op in ops) - fused
 
 
 class Epilogue:
@@ -101,7 +106,7 @@ class Epilogue:
         kb.body_op = self.numbers[found.root]
         self.shape = ascend.shape_of(found.root.output)
         self.ops = [op for op in found.epilogue if not isinstance(op, nn.ConstantOp)]
-        self.fused_relu = bool(self.ops) and isinstance(self.ops[0], nn.ReluOp)
+        self.fused_relu = bool(self.ops) and _is_relu(self.ops[0])
         self.operands = self._operands()
         self.loaded: dict[SSAValue, Ref] = {}
         self.zero_lanes = problem.channels_out % 16 != 0 and not all(preserves_zero(op) for op in self.ops)
@@ -215,11 +220,13 @@ class Epilogue:
         self._zero_surplus(tile)
         values: dict[SSAValue, Ref] = dict(self.loaded)
         values[self.found.root.output] = out
-        for op in self.ops[1:] if self.fused_relu else self.ops:
+        rest = self.ops
+        if self.fused_relu and isinstance(rest[0], nn.ReluOp):
+            values[rest[0].results[0]] = out
+            rest = rest[1:]
+        for op in rest:
             kb.body_op = self.numbers[op]
             values[op.results[0]] = TileOps(self, tile, values).emit(op)
-        if self.fused_relu and len(self.ops) == 1:
-            values[self.ops[0].results[0]] = out
         result = values[self.ops[-1].results[0]] if self.ops else out
         if self.zero_lanes:
             self._zero_channels(result, tile, plane)
@@ -432,6 +439,8 @@ def _clip(t: TileOps, op: Operation) -> Ref:
     assert isinstance(op, nn.ClipOp)
     dst, source = t.target(op), t.values[op.operands[0]]
     low, high = op.values.get("min"), op.values.get("max")
+    if t.e.fused_relu and op is t.e.ops[0]:  # the copy out of L0C did it
+        low = None
     if isinstance(low, float) and low > -65504:
         if not low:
             t.op("vrelu", dst, source)

@@ -31,7 +31,7 @@ from .cube_problem import FRACTAL, UNIT, CubeGroup, CubeProblem, analyse, ceil_d
 from .cube_schedule import Behind, CubeSchedule, bias_planes, finalists, rank
 from .kernel_builder import Index, KernelBuilder, Linear, Ref
 
-_LONG, _VERY_LONG = 6_000, 40_000  # estimated cycles from which timing 3 or 10 schedules (25 ms each) pays
+_LONG, _VERY_LONG = 20_000, 60_000  # estimated cycles from which timing 3 or 10 schedules (25 ms each) pays
 
 
 def choose_schedule(group: ascend.GroupOp, soc: Soc) -> dict[str, int | str]:
@@ -373,8 +373,8 @@ class _CubeKernel:
                 weights, base = self._load_weights(item, held, start, tile, kb.add(first, inside), count)
                 with kb.loop(kb.ceil_div(count, s.k)) as step:
                     k = self._tail(s.k, count, step)
-                    a0 = kb.alloc("l0a", s.m * s.k * FRACTAL, depth=2)
-                    b0 = kb.alloc("l0b", s.k * s.n * FRACTAL, depth=2)
+                    a0 = kb.alloc("l0a", s.m * s.k * FRACTAL, depth=s.l0_depth)
+                    b0 = kb.alloc("l0b", s.k * s.n * FRACTAL, depth=s.l0_depth)
                     inner = kb.mul(step, s.k)
                     in_piece = kb.add(inside, inner)
                     self._load_a(

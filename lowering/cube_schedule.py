@@ -23,7 +23,7 @@ _PITCH_LIMIT = 240  # positions of a padded row: the repeat stride of its zeroin
 _TILE_LIMIT = 127  # fractals of an output tile: two vector repeats each, at most 255 repeats
 
 
-Candidate = tuple[int, int, int, int, int, int, int, int, int, str, int, int, int, int]
+Candidate = tuple[int, int, int, int, int, int, int, int, int, str, int, int, int, int, int]
 """The fields of a `CubeSchedule`, in order."""
 
 
@@ -50,6 +50,7 @@ class CubeSchedule:
         0  # positions of an output row on chip, a tile's rows then begin at multiples of it; 0: no gap
     )
     strip: int = 0  # output rows per img2col instruction when there is a pitch
+    l0_depth: int = 2  # slots of L0A and L0B
 
     @property
     def blocks(self) -> int:
@@ -137,7 +138,9 @@ def finalists(ranked: list[tuple[float, CubeSchedule]], count: int) -> list[Cube
     """The best schedule of each of the first `count` different splits and tiles."""
     seen: dict[tuple[int, ...], CubeSchedule] = {}
     for _, s in ranked:
-        seen.setdefault((s.split_items, s.split_rows, s.split_columns, s.m, s.n, s.k, s.pitch, s.strip), s)
+        seen.setdefault(
+            (s.split_items, s.split_rows, s.split_columns, s.m, s.n, s.k, s.pitch, s.strip, s.l0_depth), s
+        )
         if len(seen) == count:
             break
     return list(seen.values())
@@ -158,17 +161,17 @@ def _candidates(p: CubeProblem, soc: Soc, behind: Behind) -> Iterator[Candidate]
                     or fractals > _TILE_LIMIT
                 ):
                     continue
-                k = min(
-                    p.k_steps,
-                    255 // max(n, 1),
-                    (size["l0a"] // FRACTAL - behind.bias * m) // 2 // m,
-                    (size["l0b"] // FRACTAL - behind.bias * 2 * n) // 2 // n,
+                free = (
+                    size["l0a"] // FRACTAL - behind.bias * m,
+                    size["l0b"] // FRACTAL - behind.bias * 2 * n,
                 )
-                if k < 1:
-                    continue
-                tile = (rows, m, n, k, strip > 0)
-                for placed in _placements(p, split, tile, columns, l1, soc.core.event_ids):
-                    yield (*placed, pitch, strip)
+                for depth in (2, 3) if soc.core.event_ids >= 3 + 2 * behind.bias else (2,):
+                    k = min(p.k_steps, 255 // max(n, 1), free[0] // depth // m, free[1] // depth // n)
+                    if k < 1:
+                        continue
+                    tile = (rows, m, n, k, strip > 0)
+                    for placed in _placements(p, split, tile, columns, l1, soc.core.event_ids):
+                        yield (*placed, pitch, strip, depth)
 
 
 def _n_tiles(columns: int) -> list[int]:
