@@ -310,7 +310,8 @@ class CounterOp(IRDLOperation):
     """A mutable scalar that starts at `start`: the running counter of a ring (made by `davinci-double-buffer`).
 
     It lives in one register for the whole kernel; `davinci.ring_next` changes it in place.  Uses read its value at
-    that point of the program, so it must not be hoisted, copied or folded.
+    that point of the program, so it must not be hoisted, copied or folded.  A counter with the attribute `ahead = R`
+    starts at 1 and names the slot of ring R that comes next: what is loaded there is used one execution later.
     """
 
     name = "davinci.counter"

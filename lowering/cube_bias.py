@@ -39,18 +39,30 @@ class CubeBias:
         kb.op("set_2d", "f16", self.ones, value=_ONE, repeat=m)
         self.fractals = kb.alloc("l1", most * FRACTAL)
         self.most = most
+        self.wide = kb.alloc("ub", min(most, _PLANES) * _F32)
 
-    def split(self, first: Index, planes: Index) -> None:
-        """Planes [first, first + planes) → fractals in L1; sub-tiles of at most 255 planes."""
-        kb, most = self.kb, min(self.most, _PLANES)
+    def fetch(self, first: Index, planes: Index) -> None:
+        """GM → UB of planes [first, first + planes), if they are split at once: before the loads that take longer."""
+        self.first, self.planes = first, planes
+        if self.most <= _PLANES:
+            self._copy(first, planes)
+
+    def _copy(self, first: Index, count: Index) -> None:
+        self.kb.op(
+            "copy_gm_to_ubuf", "", self.wide, self.bias + self.kb.linear(0, (first, _F32)), bursts=1,
+            length=self.kb.mul(count, 2), limits={"length": 2 * min(self.most, _PLANES)},
+        )  # fmt: skip
+
+    def split(self) -> None:
+        """What was fetched → fractals in L1; at most 255 planes at a time."""
+        kb, most, planes = self.kb, min(self.most, _PLANES), self.planes
         chunks = kb.ceil_div(planes, _PLANES) if self.most > _PLANES else 1
         with kb.loop(chunks) as chunk:
             done = kb.mul(chunk, _PLANES)
             count = kb.min(_PLANES, kb.sub(planes, done)) if self.most > _PLANES else planes
-            wide, back, split = (kb.alloc("ub", most * _F32) for _ in range(3))
-            limits = {"length": 2 * most}
-            source = self.bias + kb.linear(0, (first, _F32), (done, _F32))
-            kb.op("copy_gm_to_ubuf", "", wide, source, bursts=1, length=kb.mul(count, 2), limits=limits)
+            wide, back, split = self.wide, kb.alloc("ub", most * _F32), kb.alloc("ub", most * _F32)
+            if self.most > _PLANES:
+                self._copy(kb.add(self.first, done), count)
             self._vector("vconv", "f322f16", count, split, wide)
             self._vector("vconv", "f162f32", count, back, split)
             self._vector("vsub", "f32", count, wide, wide, back)

@@ -175,6 +175,12 @@ class CubeCost:
         )
         turns = np.where(self.pieces > 1, self.tiles * self.pieces, self.items * self.slabs)
         ring_a = turns * turn_a / s["slab_depth"]
+        # loaded one turn ahead: a turn waits for its load only, not for the use of the slot as well
+        ahead = (self.pieces == 1) & (s["slab_depth"] > 1)
+        load = (self.hit if self.warm else self.miss) + slab / self.l2
+        ring_a = np.where(ahead, turns * load / np.maximum(1, s["slab_depth"] - 1), ring_a)
+        together = ahead & ~resident & (s["k_load"] == p.k_steps) & (p.groups > 1)
+        ring_b = np.where(together, self.tiles * weights / rate, ring_b)
         moved = traffic / self.l2 + 16 * (slab_loads * self.pieces + self.tiles * self.loads)
         return np.maximum(moved, ring_a + ring_b)  # one queue in order: waits for slots of either ring add up
 

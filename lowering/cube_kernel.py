@@ -29,9 +29,9 @@ from .cube_cost import activations_in_l2
 from .cube_epilogue import Epilogue, ub_tiles, vector_passes
 from .cube_problem import FRACTAL, UNIT, CubeGroup, CubeProblem, analyse, ceil_div
 from .cube_schedule import Behind, CubeSchedule, bias_planes, finalists, rank
-from .kernel_builder import Index, KernelBuilder, Linear, Ref
+from .kernel_builder import Clock, Index, KernelBuilder, Linear, Ref, Ring
 
-_LONG, _VERY_LONG = 20_000, 60_000  # estimated cycles from which timing 3 or 10 schedules (25 ms each) pays
+_LONG, _VERY_LONG = 1_500, 4_000  # estimated cycles from which timing 3 or 10 schedules (25 ms each) pays
 
 
 def choose_schedule(group: ascend.GroupOp, soc: Soc) -> dict[str, int | str]:
@@ -131,10 +131,16 @@ class _CubeKernel:
         self.part_rows = kb.rem(rest, s.split_rows)
         part_items = kb.div(rest, s.split_rows)
         self.first_column, columns = kb.share(p.n1, self.part_columns, s.split_columns)
+        self._columns_of_core = columns
         units = self._units()
         self.first_unit, self.unit_count = kb.share(units, self.part_rows, s.split_rows)
         first_item, items = kb.share(p.items * p.groups, part_items, s.split_items)
-        self.bias = self._split_bias(first_item, items, columns)
+        self.slabs = kb.ceil_div(self.unit_count, s.rows)
+        self.first_item, self.items = first_item, items
+        self.bias = self._fetch_bias(first_item, items, columns)
+        self._begin_ahead()
+        if self.bias is not None:
+            self.bias.split()
         bias = self.bias and self.bias.load(0, columns, s.n, 1) if self._one_column() else None
         self.shared_weights = p.groups == 1 and not any(p.b_batch)
         weights = self._resident_buffer() if self.shared_weights else None
@@ -142,8 +148,10 @@ class _CubeKernel:
             item_number = kb.add(first_item, number)
             item = self._item(item_number, columns, bias)
             held = weights if self.shared_weights else self._resident_buffer()
-            with kb.loop(kb.ceil_div(self.unit_count, s.rows)) as slab_number:
+            with kb.loop(self.slabs) as slab_number:
                 self._slab_loop(item, held, number, slab_number)
+                if self.clock is not None:
+                    kb.tick(self.clock)
         return kb.kernel
 
     def _units(self) -> int:
@@ -158,7 +166,7 @@ class _CubeKernel:
         return self.p.groups == 1 and self._columns() <= self.s.n
 
     # ------------------------------------------------------------------ the bias
-    def _split_bias(self, first_item: Index, items: Index, columns: Index) -> CubeBias | None:
+    def _fetch_bias(self, first_item: Index, items: Index, columns: Index) -> CubeBias | None:
         """The bias of this core's columns (of its groups, or of all if items are batches of groups)."""
         if self.bias_argument is None:
             return None
@@ -173,7 +181,7 @@ class _CubeKernel:
                 if self.partial:
                     planes = kb.min(planes, kb.sub(p.c_planes, self.bias_first))
         bias = CubeBias(kb, self.bias_argument, self.s.m, most)
-        bias.split(self.bias_first, planes)
+        bias.fetch(self.bias_first, planes)
         return bias
 
     def _bias_plane(self, plane0: Index, column: Index) -> Index:
@@ -188,7 +196,8 @@ class _CubeKernel:
             return None
         return self.kb.alloc("l1", self.p.k_steps * ceil_div(self.p.n1, self.s.split_columns) * FRACTAL)
 
-    def _item(self, number: Index, columns: Index, bias: Ref | None) -> _Item:
+    def _offsets(self, number: Index) -> tuple[Index, Linear, Linear, Linear]:
+        """The group of an item and the byte offsets of its A, B and C."""
         kb, p = self.kb, self.p
         group = kb.rem(number, p.groups)
         rest = kb.div(number, p.groups)
@@ -201,20 +210,86 @@ class _CubeKernel:
             digit = kb.rem(rest, size)
             rest = kb.div(rest, size)
             a, b, c = (x + kb.linear(0, (digit, step)) for x, step in ((a, sa), (b, sb), (c, sc)))
+        return group, a, b, c
+
+    def _k_steps(self, group: Index) -> Index:
+        """k of a group in fractals: the last group may have fewer planes."""
+        kb, p = self.kb, self.p
+        if not self.partial:
+            return p.k_steps
+        return kb.mul(kb.min(p.k1, kb.sub(p.a_planes, kb.mul(group, p.k1))), p.window.taps)
+
+    def _item(self, number: Index, columns: Index, bias: Ref | None) -> _Item:
+        kb, p = self.kb, self.p
+        group, a, b, c = self._offsets(number)
         plane0 = kb.mul(group, p.n1)
-        k_steps: Index = p.k_steps
         if self.partial:
-            k_steps = kb.mul(kb.min(p.k1, kb.sub(p.a_planes, kb.mul(group, p.k1))), p.window.taps)
             left = kb.sub(kb.sub(p.c_planes, plane0), self.first_column)
             columns = kb.max(0, kb.min(columns, left))
         if p.groups > 1 and self.bias is not None and self._columns() <= self.s.n:
             bias = self.bias.load(self._bias_plane(plane0, 0), columns, self.s.n, 2)
-        return _Item(a, b, c, plane0, k_steps, columns, bias)
+        return _Item(a, b, c, plane0, self._k_steps(group), columns, bias)
 
     # ------------------------------------------------------------------ slabs of A
+    def _begin_ahead(self) -> None:
+        """Slabs that stay for all of k are loaded one turn ahead; the first one here, before anything else is waited for.
+
+        The scalar unit dispatches in order and stops at a full queue: a load that stands behind the img2cols of the turn
+        before would start late.
+        """
+        kb, p, s = self.kb, self.p, self.s
+        self.clock: Clock | None = None
+        self.weights_ring: Ring | None = None
+        if s.k_piece < p.k_steps or s.slab_depth < 2 or (self.items == 1 and self.slabs == 1):
+            return
+        self.clock = kb.clock(s.slab_depth)
+        self.slab_ring = kb.ring(self.clock, "l1", self._slab_bytes(p.k1))
+        if (
+            p.groups > 1
+            and not self.partial
+            and s.weights == "stream"
+            and s.k_load == p.k_steps
+            and self._columns() <= s.n
+        ):
+            self.weights_ring = kb.ring(self.clock, "l1", s.k_load * s.n * FRACTAL)
+        self._fill(
+            self.slab_ring.first, self.weights_ring and self.weights_ring.first, self.first_item, 0, None
+        )
+
+    def _fill(
+        self, slab: Ref, weights: Ref | None, item: Index, number: Index, exists: SSAValue | None
+    ) -> None:
+        """Loads a slab (and its group's weights); nothing if it does not exist."""
+        group, a, b, _ = self._offsets(item)
+        self._load_slab(a, self._k_steps(group), self._slab(number), 0, self.p.k1, slab, exists=exists)
+        if weights is not None:
+            self._copy_weights(
+                weights, b, (self.first_column, self._columns_of_core), (0, self.p.k_steps), exists
+            )
+
+    def _fill_next(self, item: Index, number: Index) -> None:
+        """The slab of the next turn: of the next rows, or the first of the next item."""
+        kb = self.kb
+        following = kb.add(number, 1)
+        if self.slabs == 1:
+            item, following = kb.add(item, 1), 0
+        elif self.items != 1:
+            last = kb.equal(following, self.slabs)
+            item, following = kb.add(item, kb.select(last, 1, 0)), kb.select(last, 0, following)
+        exists = kb.less(following, self.slabs) if self.items == 1 else kb.less(item, self.items)
+        weights = self.weights_ring and self.weights_ring.ahead
+        self._fill(self.slab_ring.ahead, weights, kb.add(self.first_item, item), following, exists)
+
     def _slab_loop(self, item: _Item, held: Ref | None, item_number: Index, number: Index) -> None:
         kb, p, s = self.kb, self.p, self.s
-        slab = self._slab(item, number)
+        slab = self._slab(number)
+        if self.clock is not None:
+            self._fill_next(item_number, number)
+            slab = replace(slab, buffer=self.slab_ring.now)
+        elif s.k_piece == p.k_steps:
+            buffer = kb.alloc("l1", self._slab_bytes(p.k1), s.slab_depth)
+            self._load_slab(item.a, item.k_steps, slab, 0, p.k1, buffer)
+            slab = replace(slab, buffer=buffer)
         tiles_n = kb.ceil_div(item.columns, s.n)
         most_positions = min(s.rows * 16, p.out_width) if p.window.is_point else s.rows * self.width
         tiles_m: Index = 1 if most_positions <= s.m * 16 else kb.ceil_div(slab.positions, s.m * 16)
@@ -227,7 +302,7 @@ class _CubeKernel:
             with kb.loop(tiles_m) as i:
                 self._tile(item, slab, held, kb.add(start, i), (inside, columns), i)
 
-    def _slab(self, item: _Item, number: Index) -> _Slab:
+    def _slab(self, number: Index) -> _Slab:
         kb, p, s, window = self.kb, self.p, self.s, self.p.window
         unit0 = kb.add(self.first_unit, kb.mul(number, s.rows))
         count = self._tail(s.rows, self.unit_count, number)
@@ -236,19 +311,15 @@ class _CubeKernel:
             positions = kb.min(kb.mul(count, 16), kb.sub(p.out_width, first))
             if isinstance(count, int) and p.out_width % 16 == 0:
                 positions = count * 16
-            slab = _Slab(None, first, 1, 0, 0, positions, positions, first, count)
-        else:
-            top = kb.sub(kb.mul(unit0, window.stride_h), window.top)
-            end = kb.add(top, kb.add(kb.mul(kb.sub(count, 1), window.stride_h), window.reach_h))
-            first = kb.min(kb.max(top, 0), p.height - 1)
-            last = kb.max(kb.min(end, p.height), kb.add(first, 1))
-            slab = _Slab(
-                None, first, kb.sub(last, first), kb.max(kb.sub(first, top), 0), kb.max(kb.sub(end, last), 0), p.width,
-                kb.mul(count, self.width), kb.mul(unit0, p.out_width), count,
-            )  # fmt: skip
-        if s.k_piece < p.k_steps:
-            return slab
-        return replace(slab, buffer=self._load_slab(item, slab, 0, p.k1, s.slab_depth))
+            return _Slab(None, first, 1, 0, 0, positions, positions, first, count)
+        top = kb.sub(kb.mul(unit0, window.stride_h), window.top)
+        end = kb.add(top, kb.add(kb.mul(kb.sub(count, 1), window.stride_h), window.reach_h))
+        first = kb.min(kb.max(top, 0), p.height - 1)
+        last = kb.max(kb.min(end, p.height), kb.add(first, 1))
+        return _Slab(
+            None, first, kb.sub(last, first), kb.max(kb.sub(first, top), 0), kb.max(kb.sub(end, last), 0), p.width,
+            kb.mul(count, self.width), kb.mul(unit0, p.out_width), count,
+        )  # fmt: skip
 
     def _tail(self, step: int, total: Index, number: Index) -> Index:
         """min(step, total - number·step), constant when the tiles divide evenly."""
@@ -264,25 +335,39 @@ class _CubeKernel:
         rows = min((s.rows - 1) * p.window.stride_h + p.window.reach_h, p.height)
         return rows * p.width, p.a_plane
 
+    def _slab_bytes(self, planes: int) -> int:
+        """Bytes of `planes` planes (transposed: columns of fractals) of a slab in L1."""
+        if self.p.a_transposed:
+            return self.s.rows * planes * FRACTAL
+        return self._slab_limits()[0] * planes * UNIT
+
     def _load_slab(
-        self, item: _Item, slab: _Slab, plane0: Index, planes: Index, depth: int, most_planes: int = 0
-    ) -> Ref:
+        self,
+        a: Linear,
+        k_steps: Index,
+        slab: _Slab,
+        plane0: Index,
+        planes: Index,
+        buffer: Ref,
+        most_planes: int = 0,
+        exists: SSAValue | None = None,
+    ) -> None:
         """Planes [plane0, plane0 + planes) of the slab: GM → L1, one burst per plane."""
         kb, p = self.kb, self.p
         most_units, _ = self._slab_limits()
         most_planes = most_planes or (planes if isinstance(planes, int) else p.k1)
         if p.a_transposed:
-            return self._load_transposed(item, slab, plane0, planes, depth, most_planes)
-        buffer = kb.alloc("l1", most_units * most_planes * UNIT, depth)
+            self._load_transposed(a, slab, plane0, planes, buffer, most_planes, exists)
+            return
         source = (
-            self.a
-            + item.a
-            + kb.linear(0, (slab.first_row, p.width * UNIT if not p.window.is_point else UNIT))
+            self.a + a + kb.linear(0, (slab.first_row, p.width * UNIT if not p.window.is_point else UNIT))
         )
         source += kb.linear(0, (plane0, p.a_plane * UNIT))
         length = slab.positions if p.window.is_point else kb.mul(slab.in_rows, p.width)
         if self.partial and isinstance(planes, int):
-            planes = kb.min(planes, kb.div(item.k_steps, p.window.taps))
+            planes = kb.min(planes, kb.div(k_steps, p.window.taps))
+        if exists is not None:
+            planes = kb.select(exists, planes, 0)
         gap = kb.sub(p.a_plane, length)
         limits = {"length": most_units, "bursts": most_planes, "src_gap": p.a_plane - 1}
         if p.a_plane - (length if isinstance(length, int) else 1) <= 65535:
@@ -298,13 +383,12 @@ class _CubeKernel:
                 limits=limits,
                 extents=extents,
             )
-            return buffer
+            return
         with kb.loop(planes) as plane:  # a plane of more than 65535 positions cannot be strided over
             kb.op(
                 "copy_gm_to_cbuf", "", buffer + self._scaled(plane, length, UNIT), source + kb.linear(0, (plane, p.a_plane * UNIT)),
                 bursts=1, length=length, limits=limits,
             )  # fmt: skip
-        return buffer
 
     def _scaled(self, a: Index, b: Index, scale: int) -> Linear:
         """a · b · scale bytes."""
@@ -313,19 +397,26 @@ class _CubeKernel:
         return self.kb.linear(0, (self.kb.mul(a, b), scale))
 
     def _load_transposed(
-        self, item: _Item, slab: _Slab, k0: Index, k_count: Index, depth: int, most: int
-    ) -> Ref:
+        self,
+        a: Linear,
+        slab: _Slab,
+        k0: Index,
+        k_count: Index,
+        buffer: Ref,
+        most: int,
+        exists: SSAValue | None,
+    ) -> None:
         """A stored [K, M]: fractals [M1][K1] of the slab's rows."""
         kb, p, s = self.kb, self.p, self.s
         rows = kb.ceil_div(slab.positions, 16)
-        buffer = kb.alloc("l1", s.rows * most * FRACTAL, depth)
-        source = self.a + item.a + kb.linear(0, (kb.div(slab.first_row, 16), p.k1 * FRACTAL), (k0, FRACTAL))
+        if exists is not None:
+            rows = kb.select(exists, rows, 0)
+        source = self.a + a + kb.linear(0, (kb.div(slab.first_row, 16), p.k1 * FRACTAL), (k0, FRACTAL))
         kb.op(
             "copy_gm_to_cbuf", "", buffer, source, bursts=rows, length=kb.mul(k_count, 16), src_gap=kb.mul(kb.sub(p.k1, k_count), 16),
             limits={"bursts": s.rows, "length": most * 16, "src_gap": p.k1 * 16},
             extents=(s.rows * most * FRACTAL, ((s.rows - 1) * p.k1 + most) * FRACTAL),
         )  # fmt: skip
-        return buffer
 
     # ------------------------------------------------------------------ one output tile
     def _tile(
@@ -363,8 +454,10 @@ class _CubeKernel:
             total = self._tail(s.k_piece, item.k_steps, number)
             piece, k_total = slab.buffer, p.k_steps
             if piece is None:
-                piece = self._load_slab(
-                    item, slab, kb.div(first, taps), kb.div(total, taps), s.slab_depth, s.k_piece // taps
+                planes = s.k_piece // taps
+                piece = kb.alloc("l1", self._slab_bytes(planes), s.slab_depth)
+                self._load_slab(
+                    item.a, item.k_steps, slab, kb.div(first, taps), kb.div(total, taps), piece, planes
                 )
                 k_total = total
             with kb.loop(kb.ceil_div(total, s.k_load)) as load:
@@ -404,6 +497,8 @@ class _CubeKernel:
     ) -> tuple[Ref, Index]:
         """The k range [k0, k0 + count) of the tile's columns in L1, and where it begins."""
         kb, s, p = self.kb, self.s, self.p
+        if self.weights_ring is not None:
+            return self.weights_ring.now, 0
         kept = held is not None
         base: Index = 0
         if held is None:
@@ -411,34 +506,37 @@ class _CubeKernel:
         else:  # [column tile][k][columns of the tile]
             buffer = held + kb.linear(0, (tile.column_in_core, p.k_steps * FRACTAL))
             base = kb.mul(k0, tile.columns)
-        whole = s.k_load * s.n * FRACTAL
+        first_tile = None
+        if kept and start != 0:  # filled during the first tile: later loads move nothing
+            first_tile = kb.equal(start, 0)
+        target = buffer if not kept else buffer + kb.linear(0, (base, FRACTAL))
+        self._copy_weights(target, item.b, (tile.column0, tile.columns), (k0, count), first_tile)
+        return buffer, base
+
+    def _copy_weights(
+        self,
+        target: Ref,
+        b: Linear,
+        columns: tuple[Index, Index],
+        k: tuple[Index, Index],
+        when: SSAValue | None,
+    ) -> None:
+        """Weights of (first, count) columns and (first, count) fractals of k → L1, if `when` holds."""
+        kb, s, p = self.kb, self.s, self.p
         if p.b_transposed:
-            source = self.b + item.b + kb.linear(0, (k0, p.n1 * FRACTAL), (tile.column0, FRACTAL))
-            bursts, length, gap = count, kb.mul(tile.columns, 16), kb.mul(kb.sub(p.n1, tile.columns), 16)
+            source = self.b + b + kb.linear(0, (k[0], p.n1 * FRACTAL), (columns[0], FRACTAL))
+            bursts, length, gap = k[1], kb.mul(columns[1], 16), kb.mul(kb.sub(p.n1, columns[1]), 16)
             limits = {"bursts": s.k_load, "length": s.n * 16, "src_gap": p.n1 * 16}
             reach = ((s.k_load - 1) * p.n1 + s.n) * FRACTAL
         else:
-            source = self.b + item.b + kb.linear(0, (tile.column0, p.k1 * FRACTAL), (k0, FRACTAL))
-            bursts, length, gap = tile.columns, kb.mul(count, 16), kb.mul(kb.sub(p.k1, count), 16)
+            source = self.b + b + kb.linear(0, (columns[0], p.k1 * FRACTAL), (k[0], FRACTAL))
+            bursts, length, gap = columns[1], kb.mul(k[1], 16), kb.mul(kb.sub(p.k1, k[1]), 16)
             limits = {"bursts": s.n, "length": s.k_load * 16, "src_gap": p.k1 * 16}
             reach = ((s.n - 1) * p.k1 + s.k_load) * FRACTAL
-        if kept and not (
-            isinstance(start, int) and start == 0
-        ):  # filled during the first tile: later loads move nothing
-            bursts = kb.select(kb.equal(start, 0), bursts, 0)
-        target = buffer if not kept else buffer + kb.linear(0, (base, FRACTAL))
         kb.op(
-            "copy_gm_to_cbuf",
-            "",
-            target,
-            source,
-            bursts=bursts,
-            length=length,
-            src_gap=gap,
-            limits=limits,
-            extents=(whole, reach),
-        )
-        return buffer, base
+            "copy_gm_to_cbuf", "", target, source, bursts=bursts if when is None else kb.select(when, bursts, 0),
+            length=length, src_gap=gap, limits=limits, extents=(s.k_load * s.n * FRACTAL, reach),
+        )  # fmt: skip
 
     def _load_a(
         self, a0: Ref, piece: Ref, slab: _Slab, tile: Tile, k0: Index, k: Index, k_total: Index

@@ -26,7 +26,16 @@ from xdsl.dialects import arith, scf
 from xdsl.dialects.builtin import IntegerAttr, i64
 from xdsl.ir import Block, Operation, Region, SSAValue
 
-from ..dialects.davinci import AllocOp, BlockIdxOp, GmType, KernelOp, OffsetOp, index
+from ..dialects.davinci import (
+    AllocOp,
+    BlockIdxOp,
+    CounterOp,
+    GmType,
+    KernelOp,
+    OffsetOp,
+    RingNextOp,
+    index,
+)
 from ..dialects.davinci_instruction import InstructionOp, value_specs
 from ..dialects.davinci_isa import OP_BY_MNEMONIC
 from ..runtime.isa.extents import extents as table_extents
@@ -83,6 +92,25 @@ class Ref:
 
     def __add__(self, other: Linear | int) -> Ref:
         return Ref(self.base, self.offset + other)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The counters of rings that advance together: the slot in use and the one that comes next."""
+
+    depth: int
+    number: int
+    now: SSAValue
+    ahead: SSAValue
+
+
+@dataclass(frozen=True)
+class Ring:
+    """A ring that is filled one execution ahead of its use (`KernelBuilder.ring`)."""
+
+    first: Ref  # the slot of the first execution: filled before the loop
+    now: Ref
+    ahead: Ref
 
 
 class KernelBuilder:
@@ -291,6 +319,36 @@ class KernelBuilder:
         op = AllocOp(space, -(-size // align) * align, depth)
         self._block.add_op(op)
         return Ref(op.result)
+
+    def clock(self, depth: int) -> Clock:
+        """Counters for rings of `depth` slots; `tick` ends the block whose executions they count."""
+        number = sum(isinstance(op, CounterOp) for op in self._top.ops)
+        counters = CounterOp(0), CounterOp(1)
+        for step, counter in enumerate(counters):
+            counter.attributes["ring"] = IntegerAttr(number + step, i64)
+            self._at_top(counter)
+        counters[1].attributes["ahead"] = IntegerAttr(number, i64)
+        return Clock(depth, number, counters[0].result, counters[1].result)
+
+    def tick(self, clock: Clock) -> None:
+        """The rings of `clock` move on: the last ops of their home block."""
+        for counter in (clock.now, clock.ahead):
+            self._block.add_op(RingNextOp(counter, clock.depth))
+
+    def ring(self, clock: Clock, space: str, size: int) -> Ring:
+        """A buffer of `clock.depth` slots.  Unlike `alloc`, whose instance begins in the block that runs, the next instance
+        can be filled while this one is in use."""
+        align = 512 if space == "l1" else self.soc.core.buffers[space].align
+        slot = -(-size // align) * align
+        op = AllocOp(space, slot * clock.depth, clock.depth)
+        op.attributes |= {"ring": IntegerAttr(clock.number, i64), "slot": IntegerAttr(slot, i64)}
+        self._at_top(op)
+        now, ahead = (Ref(op.result, Linear(0, ((value, slot),))) for value in (clock.now, clock.ahead))
+        return Ring(Ref(op.result), now, ahead)
+
+    def _at_top(self, op: Operation) -> None:
+        first = self._top.first_op
+        self._top.add_op(op) if first is None else self._top.insert_op_before(op, first)
 
     # ------------------------------------------------------------------ addresses and instructions
     def linear(self, constant: Index, *terms: tuple[Index, int]) -> Linear:

@@ -8,6 +8,8 @@ around it, so one dependence between neighbouring executions orders all later on
   What is carried climbs from there to the home block of the buffer: the first loop that touches the bytes
   again carries it at distance 1; if none does, the home block carries it at the depth of the ring, because
   each execution of the home block begins a fresh instance in the next slot.
+* A ring may be filled one execution ahead: the load of the next slot and the use of this one meet one execution later,
+  the use and the load of the slot after it depth - 1 executions later, and never in the same one.
 * Different buffers may share bytes (lifetimes that do not overlap): forward, and distance 1 in the common
   block.
 * In one pipe only read-after-write and write-after-write count; instructions of a pipe read in issue order
@@ -182,7 +184,9 @@ class Dependences:
             if not (x.writes or y.writes) or x.item is y.item or x.low >= y.high or y.low >= x.high:
                 continue
             block, ix, iy = common_block(x.item, y.item)
-            if ix is iy:
+            if (
+                ix is iy or x.phase != y.phase
+            ):  # different slots; the first load (before the loop) is ordered by its use
                 continue
             if self._conflict(x, y) and self._meets_later(x, y, block, home):
                 self._add(block, 0, x.item, y.item)
@@ -212,6 +216,11 @@ class Dependences:
             if not (x.writes or y.writes) or x.low >= y.high or y.low >= x.high:
                 continue
             block, ix, iy = common_block(x.item, y.item)
+            if not (_inside(x.item, home) and _inside(y.item, home)):
+                continue  # the first load of a ring, before its loop
+            if x.phase != y.phase:
+                self._carried_ahead(x, y, home, depth)
+                continue
             same = x.key == y.key
             if same and block.depth in done.get(x.key, ()):
                 continue
@@ -223,6 +232,14 @@ class Dependences:
                 self._climb(x, y, block, home, depth)
             if same and x.writes and x.item.block is block and x is not y:
                 done.setdefault(x.key, []).append(block.depth)
+
+    def _carried_ahead(self, x: Access, y: Access, home: BlockNode, depth: int) -> None:
+        """Accesses of one ring in different phases: they meet when their executions are as far apart as their slots."""
+        if not may_overlap(x, y, 0, None, home):
+            return
+        for first, later in ((x, y), (y, x)):
+            if self._conflict(first, later):
+                self._add(home, (first.phase - later.phase) % depth, first.item, later.item)
 
     def _climb(self, first: Access, later: Access, block: BlockNode, home: BlockNode, depth: int) -> None:
         level = block
@@ -302,6 +319,10 @@ class Dependences:
             assert isinstance(block, BlockNode) and isinstance(distance, int)
             for a, b in _latest_earliest(list(pairs), block):
                 yield Dependence(block, distance, a, b)
+
+
+def _inside(item: Item, block: BlockNode) -> bool:
+    return item.block.depth >= block.depth and item.chain[block.depth].block is block
 
 
 def _certain(item: Item, block: BlockNode) -> bool:

@@ -62,12 +62,10 @@ class Rings:
         self._counters: dict[tuple[Block, int], CounterOp] = {}
         self._next = 0
         for op in kernel.walk():
-            if (
-                isinstance(op, RingNextOp)
-                and op.parent is not None
-                and isinstance(op.counter.owner, CounterOp)
-            ):
-                self._counters[op.parent, op.depth.value.data] = op.counter.owner
+            if isinstance(op, RingNextOp) and op.parent is not None:
+                counter = op.counter.owner
+                if isinstance(counter, CounterOp) and "ahead" not in counter.attributes:
+                    self._counters[op.parent, op.depth.value.data] = counter
             if isinstance(op, CounterOp):
                 self._next += 1
 

@@ -114,6 +114,7 @@ class Variable:
     high: int
     iterates: bool = False  # the loop variable of its block
     scale: int = 1  # of a loop variable: its step
+    ahead_of: Variable | None = None  # a counter that runs one execution ahead of this one
 
 
 @dataclass(eq=False, slots=True)
@@ -133,10 +134,11 @@ class Access:
     piece: int = 0  # bursts with gaps: bytes of one burst, and
     pitch: int = 0  # distance of their starts (0: all bytes of the extent)
     only: tuple[Variable, int] | None = None  # happens only when the loop variable has this value
+    phase: int = 0  # of a ring: 1 for the slot that the next execution of the home block uses
 
     @property
-    def key(self) -> tuple[int, Terms, int, int, int, tuple[Variable, int] | None]:
-        return (self.constant, self.terms, self.extent, self.piece, self.pitch, self.only)
+    def key(self) -> tuple[int, Terms, int, int, int, tuple[Variable, int] | None, int]:
+        return (self.constant, self.terms, self.extent, self.piece, self.pitch, self.only, self.phase)
 
 
 def common_block(a: Item, b: Item) -> tuple[BlockNode, Item, Item]:
@@ -293,8 +295,20 @@ class Program:
             found = Variable(len(self._variables), block, low, high, iterates)
             if iterates and block.parent is not None and isinstance(block.parent.op, scf.ForOp):
                 found.scale = constant_of(block.parent.op.step) or 1
+            found.ahead_of = self._ahead_of(value)
             self._variables[value] = found
         return found
+
+    def _ahead_of(self, value: SSAValue) -> Variable | None:
+        """The counter of the ring in whose next slot `value` counts."""
+        owner = value.owner
+        ring = owner.attributes.get("ahead") if isinstance(owner, CounterOp) else None
+        if ring is None:
+            return None
+        for counter in self.homes:
+            if isinstance(counter.owner, CounterOp) and counter.owner.attributes.get("ring") == ring:
+                return self.variable(counter)
+        return None
 
     def _defining_block(self, value: SSAValue) -> BlockNode:
         if value in self.homes:
@@ -371,8 +385,11 @@ class Program:
             reads = spec.reads and not (
                 spec.access == "rw" and row.family == "cube" and values_of(op)["init"] == 1
             )
-            access = Access(item, memory, owner, constant, terms, extent, reads, spec.writes, only=item.only)
-            access.low, access.high = _hull(constant, terms, extent)
+            low, high = _hull(constant, terms, extent)
+            terms, phase = _phase(terms)
+            access = Access(
+                item, memory, owner, constant, terms, extent, reads, spec.writes, low, high, only=item.only, phase=phase,
+            )  # fmt: skip
             found.append(access)
         if row.family in ("dma", "l0c"):
             self._bursts(op, found)
@@ -442,6 +459,14 @@ class Program:
 
     def _form(self, value: int | SSAValue) -> tuple[int, Terms]:
         return (value, ()) if isinstance(value, int) else self.linear(value)
+
+
+def _phase(terms: Terms) -> tuple[Terms, int]:
+    """The terms in counters of current slots, and how many executions ahead they are."""
+    if not any(variable.ahead_of for variable, _ in terms):
+        return terms, 0
+    found = [(variable.ahead_of or variable, scale) for variable, scale in terms]
+    return tuple(sorted(found, key=lambda term: term[0].number)), 1
 
 
 def _hull(constant: int, terms: Terms, extent: int) -> Range:

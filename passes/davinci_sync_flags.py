@@ -85,6 +85,10 @@ class Flags:
             if block.breaks and self.order.chain(self._need(dependence)) is not None:
                 continue
             ia, ib = a.chain[block.depth], b.chain[block.depth]
+            if dependence.distance and ia.end <= ib.start:
+                ia = block.items[
+                    -1
+                ]  # loaded ahead: the flag is set only after the wait of this execution has taken the last
             key = (block, dependence.distance, a.pipe, b.pipe, self._guard(dependence))
             groups.setdefault(key, []).append((ia.end, ib.start, ia, ib))
         for key in [key for key in groups if key[4] is not None and (*key[:4], None) in groups]:
