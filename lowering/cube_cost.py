@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime.soc import Soc
+from .cube_image import vector_cycles
 from .cube_problem import FRACTAL, UNIT, CubeProblem, ceil_div
 from .cube_schedule import ACCUMULATOR, Behind, row_units
 
@@ -140,6 +141,10 @@ class CubeCost:
         scalar = self.tiles * counted + self.items * self.slabs * _PER_SLAB + _PER_KERNEL
         vector = self.m_sum * self.n * (ACCUMULATOR / self.l0c + 2 * self.vector_passes) + self.tiles * 60
         stored = self._stored()
+        if p.image_channels:
+            converted = self.items * self.slabs * self._slab_bytes(s) / UNIT
+            vector = vector + converted * vector_cycles(p.image_channels)
+            stored = stored + converted * UNIT
         mte3 = stored / self.l2 + self.tiles * 20
         ddr = np.full(stored.shape, self._ddr_bytes() / self.ddr)
         core = np.maximum.reduce([cube, mte1, self.tiles * self.steps * step])
@@ -199,6 +204,8 @@ class CubeCost:
             positions = np.minimum(s["rows"] * 16, ceil_div(p.width, 16) * 16)
         else:
             positions = np.minimum((s["rows"] - 1) * p.window.stride_h + p.window.reach_h, p.height) * p.width
+        if p.image_channels:
+            return positions * UNIT
         return positions * p.k1 * UNIT
 
     def _stored(self) -> Column:

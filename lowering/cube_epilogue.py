@@ -22,6 +22,7 @@ from ..runtime.soc import Soc
 from .cube_problem import FRACTAL, UNIT, CubeGroup, CubeProblem
 from .cube_schedule import CubeSchedule
 from .kernel_builder import Index, KernelBuilder, Linear, Ref
+from .tails import MAX_REPEAT
 
 if TYPE_CHECKING:
     from .cube_kernel import Tile
@@ -274,11 +275,18 @@ class Epilogue:
             if isinstance(repeat, int) and repeat == 0:
                 continue
             low, high = self._row_mask(count)
-            start = kb.linear(0, (first, UNIT)) + part * 8 * UNIT
-            kb.op(
-                "vector_dup", "f16", buffer + start, value=0, repeat=repeat, dst_rep=tile.m16, mask_lo=low, mask_hi=high,
-                extents=(size,),
-            )  # fmt: skip
+            start = buffer + kb.linear(part * 8 * UNIT, (first, UNIT))
+            if s.m * 16 <= MAX_REPEAT:
+                kb.op(
+                    "vector_dup", "f16", start, value=0, repeat=repeat, dst_rep=tile.m16, mask_lo=low, mask_hi=high,
+                    extents=(size,),
+                )  # fmt: skip
+                continue
+            with kb.loop(tile.columns) as column:  # columns lie further apart than a repeat can step
+                kb.op(
+                    "vector_dup", "f16", start + kb.linear(0, (kb.mul(column, tile.m16), UNIT)), value=0, repeat=1,
+                    mask_lo=low, mask_hi=high,
+                )  # fmt: skip
 
     def _row_mask(self, rows: Index) -> tuple[Index, Index]:
         """Lanes of the first `rows` rows of 16, as (mask_lo, mask_hi)."""

@@ -27,11 +27,12 @@ from ..runtime.soc import Soc
 from .cube_bias import CubeBias
 from .cube_cost import activations_in_l2
 from .cube_epilogue import Epilogue, ub_tiles, vector_passes
+from .cube_image import CubeImage
 from .cube_problem import FRACTAL, UNIT, CubeGroup, CubeProblem, analyse, ceil_div
 from .cube_schedule import Behind, CubeSchedule, bias_planes, finalists, rank
 from .kernel_builder import Clock, Index, KernelBuilder, Linear, Ref, Ring
 
-_LONG, _VERY_LONG = 1_500, 4_000  # estimated cycles from which timing 3 or 10 schedules (25 ms each) pays
+_LONG, _VERY_LONG = 20_000, 60_000  # estimated cycles from which timing 3 or 10 schedules (25 ms each) pays
 
 
 def choose_schedule(group: ascend.GroupOp, soc: Soc) -> dict[str, int | str]:
@@ -115,7 +116,7 @@ class _CubeKernel:
         self.kb = KernelBuilder(name, soc, len(group.inputs) + len(group.outputs), schedule.blocks)
         arguments: dict[SSAValue, Ref] = dict(zip(group.body.block.args, self.kb.args, strict=False))
         root = found.root
-        self.a, self.b = (arguments[root.operands[0]], arguments[root.operands[1]])
+        self.a, self.b = (arguments[found.image or root.operands[0]], arguments[root.operands[1]])
         self.bias_argument = arguments[found.bias] if found.bias is not None else None
         self.c = self.kb.args[len(group.inputs)]
         self.epilogue = Epilogue(self.kb, self.p, self.s, found, arguments)
@@ -135,6 +136,7 @@ class _CubeKernel:
         units = self._units()
         self.first_unit, self.unit_count = kb.share(units, self.part_rows, s.split_rows)
         first_item, items = kb.share(p.items * p.groups, part_items, s.split_items)
+        self.image = CubeImage(kb, self.a, p.image_channels, p.a_plane) if p.image_channels else None
         self.slabs = kb.ceil_div(self.unit_count, s.rows)
         self.first_item, self.items = first_item, items
         self.bias = self._fetch_bias(first_item, items, columns)
@@ -277,6 +279,10 @@ class _CubeKernel:
             last = kb.equal(following, self.slabs)
             item, following = kb.add(item, kb.select(last, 1, 0)), kb.select(last, 0, following)
         exists = kb.less(following, self.slabs) if self.items == 1 else kb.less(item, self.items)
+        if self.items == 1:
+            following = kb.min(
+                following, kb.sub(self.slabs, 1)
+            )  # sizes of what does not exist must be legal, too
         weights = self.weights_ring and self.weights_ring.ahead
         self._fill(self.slab_ring.ahead, weights, kb.add(self.first_item, item), following, exists)
 
@@ -356,6 +362,10 @@ class _CubeKernel:
         kb, p = self.kb, self.p
         most_units, _ = self._slab_limits()
         most_planes = most_planes or (planes if isinstance(planes, int) else p.k1)
+        if self.image is not None:
+            start = kb.mul(slab.first_row, p.width)
+            self.image.load(a, start, kb.mul(slab.in_rows, p.width), most_units, buffer, exists)
+            return
         if p.a_transposed:
             self._load_transposed(a, slab, plane0, planes, buffer, most_planes, exists)
             return

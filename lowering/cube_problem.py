@@ -91,6 +91,7 @@ class CubeProblem:
     a_transposed: bool = False  # A stored [K, M]
     b_transposed: bool = True  # B in L0B order already (FRACTAL_Z, or NZ of [N, K])
     b_constant: bool = True
+    image_channels: int = 0  # A is an f32 picture of so many channels (0: planes of f16)
     b_rows: int = 0  # dynamic B: planes geometry, K1 fractal rows of NZ [K, N]
 
     @property
@@ -120,6 +121,7 @@ class CubeGroup:
     bias: SSAValue | None
     epilogue: tuple[Operation, ...]
     has_residual: bool
+    image: SSAValue | None = None  # A as f32 [N, C, H, W]: the group begins with its cast
 
 
 def analyse(group: ascend.GroupOp) -> CubeGroup:
@@ -130,6 +132,8 @@ def analyse(group: ascend.GroupOp) -> CubeGroup:
         raise ValueError(f"cube group: expected one conv or matmul, got {len(roots)}")
     root = roots[0]
     at = ops.index(root)
+    cast = root.operands[0].owner
+    image = cast.input if isinstance(cast, nn.CastOp) else None
     problem = _conv(group, root) if isinstance(root, nn.ConvOp) else _matmul(group, root)
     epilogue = tuple(op for op in ops[at + 1 : -1])
     shape = ascend.shape_of(root.output)
@@ -138,7 +142,7 @@ def analyse(group: ascend.GroupOp) -> CubeGroup:
         for op in epilogue
         for value in op.operands
     )
-    return CubeGroup(root, problem, root.bias, epilogue, residual)
+    return CubeGroup(root, problem, root.bias, epilogue, residual, image)
 
 
 def _outer(group: ascend.GroupOp, argument: SSAValue) -> SSAValue:
@@ -160,13 +164,15 @@ def _conv(group: ascend.GroupOp, root: nn.ConvOp) -> CubeProblem:
         packed = group_blocks(cin, cout // g, g, C0)
         blocks, k1, n1 = packed.blocks, packed.cin // C0, packed.cout // C0
     height, width, out_height, out_width = h, w, ho, wo
+    image = c if isinstance(root.input.owner, nn.CastOp) else 0
+    a_bytes = c * h * w * 4 if image else a_planes * h * w * UNIT
     if window.is_point:
         height, width, out_height, out_width = 1, h * w, 1, ho * wo
     return CubeProblem(
         batch=(n,), groups=blocks, height=height, width=width, out_height=out_height, out_width=out_width, window=window,
         k1=k1, n1=n1, a_plane=h * w, c_plane=ho * wo, a_planes=a_planes, c_planes=c_planes,
-        a_batch=(a_planes * h * w * UNIT,), b_batch=(0,), c_batch=(c_planes * ho * wo * UNIT,),
-        channels_out=cout, rows=ho * wo,
+        a_batch=(a_bytes,), b_batch=(0,), c_batch=(c_planes * ho * wo * UNIT,),
+        channels_out=cout, rows=ho * wo, image_channels=image,
     )  # fmt: skip
 
 

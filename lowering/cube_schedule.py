@@ -14,6 +14,7 @@ import numpy as np
 
 from ..runtime.soc import Soc
 from .cube_bias import bias_bytes
+from .cube_image import image_ub_bytes
 from .cube_problem import FRACTAL, UNIT, CubeProblem, ceil_div
 
 ACCUMULATOR = 1024  # bytes of an f32 fractal in L0C
@@ -152,12 +153,13 @@ def _candidates(p: CubeProblem, soc: Soc, behind: Behind) -> Iterator[Candidate]
         units, columns = ceil_div(row_units(p), split[1]), ceil_div(p.n1, split[2])
         bias = bias_bytes(_bias_planes(p, split)) if behind.bias else {"l1": 0, "ub": 0}
         l1 = size["l1"] - bias["l1"]
+        ub = size["ub"] - bias["ub"] - (image_ub_bytes(p.image_channels) if p.image_channels else 0)
         for n in _n_tiles(columns):
             for rows, m, pitch, strip in _row_tiles(p, units, n):
                 fractals = m * n
                 if (
                     fractals * ACCUMULATOR * 2 > size["l0c"]
-                    or fractals * FRACTAL * behind.ub_tiles > size["ub"] - bias["ub"] - n * 64 - 1024
+                    or fractals * FRACTAL * behind.ub_tiles > ub - n * 64 - 1024
                     or fractals > _TILE_LIMIT
                 ):
                     continue

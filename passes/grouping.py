@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from ..dialects import nn
 from ..dialects.nn_shapes import Shape
@@ -21,6 +21,8 @@ MAX_EPILOGUE = 16
 """Ops behind a cube root; each needs UB for a temporary at worst."""
 MAX_TENSOR_OPERANDS = 2
 """Full tiles that an epilogue may load."""
+CUBE_LANES = 16
+"""Channels of one plane of NC1HWC0."""
 MAX_VECTOR_OPS = 24
 MAX_VECTOR_OPERANDS = 8
 
@@ -56,6 +58,23 @@ def _is_vector_over(value: SSAValue, shape: Shape, axis: int) -> bool:
     """[1, …, C, …, 1] along one axis of a shape."""
     own = nn.shape_of(value)
     return len(own) == len(shape) and all(s == 1 or (i == axis and s == shape[i]) for i, s in enumerate(own))
+
+
+def picture_cast(root: Operation) -> Operation | None:
+    """The cast in front of a convolution of few channels that reads a model input in f32 and has no other user.
+
+    The convolution's kernel then converts what it loads (`lowering/cube_image.py`): NC1HWC0 of a picture is mostly padding.
+    """
+    cast = root.operands[0].owner
+    if not isinstance(root, nn.ConvOp) or not isinstance(cast, nn.CastOp) or root.group.value.data != 1:
+        return None
+    _, channels, height, width = nn.shape_of(cast.input)
+    kernel = nn.shape_of(root.weight)[2:]
+    point = kernel == (1, 1) and set(nn.ints(root.strides)) == {1} and not any(nn.ints(root.pads))
+    fits = channels <= CUBE_LANES and height * width > CUBE_LANES and not point
+    from_input = isinstance(cast.input, BlockArgument) and users(cast.output) == [root]
+    types = nn.dtype_of(cast.input), nn.dtype_of(cast.output)
+    return cast if fits and from_input and types == ("f32", "f16") else None
 
 
 @dataclass

@@ -202,8 +202,11 @@ def _cube(op: ascend.GroupOp) -> Iterator[Option]:
     layout = NC1HWC0 if isinstance(root, nn.ConvOp) else NZ
     result = ascend.shape_of(op.outputs[0])
     operands = [layout for _ in op.inputs]
+    cast = root.operands[0].owner
     for i, (value, arg) in enumerate(zip(op.inputs, op.body.block.args, strict=True)):
-        if isinstance(root, nn.ConvOp) and arg is root.weight:
+        if isinstance(cast, nn.CastOp) and arg is cast.input:
+            operands[i] = ND  # a picture in f32, converted while it is loaded
+        elif isinstance(root, nn.ConvOp) and arg is root.weight:
             operands[i] = Layout(Format.FRACTAL_Z, C0, root.group.value.data)
         elif isinstance(root, nn.MatMulOp) and arg is root.rhs and _packs_as_weight(value, root):
             operands[i] = Layout(Format.FRACTAL_Z, C0)

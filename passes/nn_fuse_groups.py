@@ -12,7 +12,7 @@ from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 
 from ..dialects import nn
-from .grouping import CubeGrowth, Members, VectorGrowth, is_scalar_constant
+from .grouping import CubeGrowth, Members, VectorGrowth, is_scalar_constant, picture_cast
 from .provenance import location_of, node_names
 from .rewriting import main_block, remove_dead
 
@@ -83,6 +83,9 @@ class Fuser:
         members = Members([root], "cube")
         if self.fuse:
             CubeGrowth(members, self.order, self.group_of).grow()
+            picture = picture_cast(root)
+            if picture is not None:
+                members.ops.insert(0, picture)
         self._add(members)
 
     def _vector_or_alone(self, op: Operation) -> None:
