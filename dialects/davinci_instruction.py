@@ -4,7 +4,9 @@
 
 First the data type, then the address operands (buffer or kernel argument, with a byte offset in brackets), then the
 values that differ from their defaults: constants or `index` values.  `bytes` gives the extent of each address
-operand; it is left out when the fields are constants, because then the ISA table knows it.
+operand; it is left out when the fields are constants, because then the ISA table knows it.  The attribute `disjoint` on a
+store says that no two executions of it in one kernel write the same bytes: its generator knows, sync insertion could not
+always prove it (the last tile is shorter), and the simulator's hazard check would see it if it were wrong.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from ..runtime.isa.table import TABLE, state_fields
 Value = int | SSAValue
 INTS = DenseArrayBase.constr(i64)
 _INDEX = IndexType()
+DISJOINT = "disjoint"
+"""Attribute of a store whose executions never write the same bytes."""
 
 
 def value_specs(row: Instruction) -> tuple[Scalar | Field | StateField, ...]:

@@ -168,7 +168,9 @@ class Epilogue:
             gaps: dict[str, Index] = (
                 {"src_gap": gap, "dst_gap": surplus} if load else {"src_gap": surplus, "dst_gap": gap}
             )
-            kb.op(mnemonic, "", *pair, bursts=tile.columns, length=tile.m, limits=None, extents=sizes, **gaps)
+            kb.op(
+                mnemonic, "", *pair, bursts=tile.columns, length=tile.m, limits=None, extents=sizes, disjoint=not load, **gaps
+            )  # fmt: skip
             return
         with kb.loop(tile.columns) as column:
             ub = buffer + (
@@ -178,7 +180,9 @@ class Epilogue:
             )
             plane = gm + kb.linear(0, (column, p.c_plane * UNIT))
             one = (ub, plane) if load else (plane, ub)
-            kb.op(mnemonic, "", *one, bursts=1, length=tile.m, limits={"length": s.m * 16})
+            kb.op(
+                mnemonic, "", *one, bursts=1, length=tile.m, limits={"length": s.m * 16}, disjoint=not load
+            )  # fmt: skip
 
     def _copy_rows(self, mnemonic: str, buffer: Ref, gm: Ref, tile: Tile, *, load: bool) -> None:
         """The same where rows in UB lie `pitch` positions apart: one burst per output row, gaps only on chip.
@@ -191,7 +195,17 @@ class Epilogue:
             pair = (buffer, gm) if load else (gm, buffer)
             bursts = kb.mul(tile.columns, tile.rows)
             limits = {"bursts": s.n * tile.rows}
-            kb.op(mnemonic, "", *pair, bursts=bursts, length=p.out_width, limits=limits, extents=None, **gap)
+            kb.op(
+                mnemonic,
+                "",
+                *pair,
+                bursts=bursts,
+                length=p.out_width,
+                limits=limits,
+                extents=None,
+                disjoint=not load,
+                **gap,
+            )
             return
         with kb.loop(tile.columns) as column:
             ub = buffer + kb.linear(0, (kb.mul(column, tile.m16), UNIT))
@@ -205,6 +219,7 @@ class Epilogue:
                 length=p.out_width,
                 limits={"bursts": s.rows},
                 extents=None,
+                disjoint=not load,
                 **gap,
             )
 

@@ -244,7 +244,8 @@ def _placements(
     taps = p.window.taps
     all_weights = p.k_steps * columns * FRACTAL
     one_tile = split[1] * rows >= row_units(p) and p.items * p.groups <= split[0]
-    for planes in sorted({1, 2, 4, 8, 16, p.k1}):
+    whole = {p.k1 // parts for parts in range(2, 7) if p.k1 % parts == 0}  # pieces of equal size
+    for planes in sorted({1, 2, 4, 8, 16, p.k1} | whole):
         if planes > p.k1:
             break
         k_piece = planes * taps

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from xdsl.dialects import arith, scf
-from xdsl.dialects.builtin import IntegerAttr, i64
+from xdsl.dialects.builtin import IntegerAttr, UnitAttr, i64
 from xdsl.ir import Block, Operation, Region, SSAValue
 
 from ..dialects.davinci import (
@@ -36,7 +36,7 @@ from ..dialects.davinci import (
     RingNextOp,
     index,
 )
-from ..dialects.davinci_instruction import InstructionOp, value_specs
+from ..dialects.davinci_instruction import DISJOINT, InstructionOp, value_specs
 from ..dialects.davinci_isa import OP_BY_MNEMONIC
 from ..runtime.isa.extents import extents as table_extents
 from ..runtime.isa.table import TABLE
@@ -375,6 +375,7 @@ class KernelBuilder:
         *addresses: Ref,
         limits: Mapping[str, int] | None = None,
         extents: Sequence[int] | None = None,
+        disjoint: bool = False,
         **values: Index,
     ) -> InstructionOp:
         """Emits one instruction.
@@ -382,6 +383,7 @@ class KernelBuilder:
         Args:
             limits: the largest value of each operand that is not a constant (for the byte extents).
             extents: the byte extents themselves, where the table cannot know them.
+            disjoint: no two executions in this kernel write the same bytes.
         """
         row = TABLE[mnemonic]
         if extents is None and row.addresses and any(not isinstance(v, int) for v in values.values()):
@@ -392,5 +394,7 @@ class KernelBuilder:
         fixed = {name: v if isinstance(v, int) else self.value(v) for name, v in values.items()}
         op = OP_BY_MNEMONIC[mnemonic](dtype, operands, fixed, extents)
         op.attributes["body_op"] = IntegerAttr(self.body_op, i64)
+        if disjoint:
+            op.attributes[DISJOINT] = UnitAttr()
         self._block.add_op(op)
         return op

@@ -26,7 +26,7 @@ from math import gcd
 from xdsl.ir import SSAValue
 
 from ..dialects.davinci import AllocOp, BufferType
-from ..dialects.davinci_instruction import InstructionOp
+from ..dialects.davinci_instruction import DISJOINT, InstructionOp
 from ..runtime.soc import CoreType
 from .davinci_operands import values_of
 from .davinci_program import UNBOUNDED, Access, BlockNode, Item, Program, Variable, common_block
@@ -216,6 +216,8 @@ class Dependences:
             if not (x.writes or y.writes) or x.low >= y.high or y.low >= x.high:
                 continue
             block, ix, iy = common_block(x.item, y.item)
+            if x is y and DISJOINT in x.item.op.attributes:
+                continue
             if not (_inside(x.item, home) and _inside(y.item, home)):
                 continue  # the first load of a ring, before its loop
             if x.phase != y.phase:
