@@ -32,7 +32,7 @@ from .cube_problem import FRACTAL, UNIT, CubeGroup, CubeProblem, analyse, ceil_d
 from .cube_schedule import Behind, CubeSchedule, bias_planes, finalists, rank
 from .kernel_builder import Clock, Index, KernelBuilder, Linear, Ref, Ring
 
-_LONG, _VERY_LONG = 1_500, 4_000  # estimated cycles from which timing 3 or 10 schedules (25 ms each) pays
+_LONG, _VERY_LONG = 20_000, 60_000  # estimated cycles from which timing 3 or 10 schedules (25 ms each) pays
 
 
 def choose_schedule(group: ascend.GroupOp, soc: Soc) -> dict[str, int | str]:
