@@ -315,8 +315,10 @@ class _CubeKernel:
         if window.is_point:
             first = kb.mul(unit0, 16)
             positions = kb.min(kb.mul(count, 16), kb.sub(p.out_width, first))
-            if isinstance(count, int) and p.out_width % 16 == 0:
-                positions = count * 16
+            if p.out_width % 16 == 0:
+                positions = kb.mul(count, 16)
+            elif s.split_rows == 1:  # the last slab ends with the plane
+                positions = self._tail(s.rows * 16, p.out_width, number)
             return _Slab(None, first, 1, 0, 0, positions, positions, first, count)
         top = kb.sub(kb.mul(unit0, window.stride_h), window.top)
         end = kb.add(top, kb.add(kb.mul(kb.sub(count, 1), window.stride_h), window.reach_h))
@@ -440,8 +442,9 @@ class _CubeKernel:
     ) -> None:
         kb, s = self.kb, self.s
         inside, columns = n_range
+        width = 16 if self.p.window.is_point else self.width
         m0 = kb.mul(i, s.m * 16)
-        m = self._tail(s.m * 16, slab.positions, i)
+        m = slab.positions if s.rows * width <= s.m * 16 else self._tail(s.m * 16, slab.positions, i)
         m16 = kb.mul(kb.ceil_div(m, 16), 16)
         column0 = kb.add(self.first_column, inside)
         tile = Tile(column0, columns, inside, m0, m, m16, kb.add(slab.position0, m0), slab.rows)

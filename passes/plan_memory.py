@@ -3,8 +3,8 @@
 A launch reads and writes tensors at fixed offsets from the region's base.  Views (decision D11) have no bytes
 of their own: a view or slice lies inside its source, the operands of a `concat_view` lie inside its result.
 What is left, the *roots*, live from the task that writes them to the last task that reads any of their
-aliases; two roots whose lives do not overlap may share bytes.  Model inputs and outputs keep their place for
-the whole run, because the caller's arrays are copied there.  Every root starts at a multiple of 512 and has
+aliases; two roots whose lives do not overlap may share bytes.  A model input lives from the start to its last reader: the
+session copies the caller's array there before every run.  A model output lives until the end.  Every root starts at a multiple of 512 and has
 32 spare bytes behind it (D8).
 
 before
@@ -102,7 +102,7 @@ class MemoryPlan:
         block = self.function.body.block
         end = len(list(block.ops)) + 1
         for argument in block.args:
-            self._roots[argument] = _Root(_bytes(argument), 0, end)
+            self._roots[argument] = _Root(_bytes(argument), 0, 0)
         for time, op in enumerate(block.ops, start=1):
             if isinstance(op, davinci.LaunchOp):
                 for result in op.outputs:
