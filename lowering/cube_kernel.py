@@ -127,14 +127,19 @@ class _CubeKernel:
     def build(self) -> KernelOp:
         kb, s, p = self.kb, self.s, self.p
         block = kb.block_idx
-        self.part_columns = kb.rem(block, s.split_columns)
-        rest = kb.div(block, s.split_columns)
-        self.part_rows = kb.rem(rest, s.split_rows)
-        part_items = kb.div(rest, s.split_rows)
+        # the outermost part needs no remainder: blocks are as many as parts
+        self.part_columns = kb.rem(block, s.split_columns) if s.split_items * s.split_rows > 1 else block
+        rest = kb.div(block, s.split_columns) if s.split_items * s.split_rows > 1 else 0
+        self.part_rows = kb.rem(rest, s.split_rows) if s.split_items > 1 else rest
+        part_items = kb.div(rest, s.split_rows) if s.split_items > 1 else 0
         self.first_column, columns = kb.share(p.n1, self.part_columns, s.split_columns)
         self._columns_of_core = columns
         units = self._units()
         self.first_unit, self.unit_count = kb.share(units, self.part_rows, s.split_rows)
+        # positions of this core when flat: the last core's end with the plane
+        self.positions: Index = kb.mul(self.unit_count, 16)
+        if p.window.is_point and p.out_width % 16:
+            self.positions = kb.min(self.positions, kb.sub(p.out_width, kb.mul(self.first_unit, 16)))
         first_item, items = kb.share(p.items * p.groups, part_items, s.split_items)
         self.image = CubeImage(kb, self.a, p.image_channels, p.a_plane) if p.image_channels else None
         self.slabs = kb.ceil_div(self.unit_count, s.rows)
@@ -314,11 +319,7 @@ class _CubeKernel:
         count = self._tail(s.rows, self.unit_count, number)
         if window.is_point:
             first = kb.mul(unit0, 16)
-            positions = kb.min(kb.mul(count, 16), kb.sub(p.out_width, first))
-            if p.out_width % 16 == 0:
-                positions = kb.mul(count, 16)
-            elif s.split_rows == 1:  # the last slab ends with the plane
-                positions = self._tail(s.rows * 16, p.out_width, number)
+            positions = self._tail(s.rows * 16, self.positions, number)
             return _Slab(None, first, 1, 0, 0, positions, positions, first, count)
         top = kb.sub(kb.mul(unit0, window.stride_h), window.top)
         end = kb.add(top, kb.add(kb.mul(kb.sub(count, 1), window.stride_h), window.reach_h))

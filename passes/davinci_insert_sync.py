@@ -122,9 +122,19 @@ def insert_sync(kernel: KernelOp, soc: Soc, program: Program | None = None) -> N
     flags = Flags(program, soc.core, Dependences(program, soc.core))
     if not flags.edges:
         return
-    _Emitter(kernel, program.root.items[0].op).emit(flags.edges)
+    _Emitter(kernel, _first_wait(program, flags.edges)).emit(flags.edges)
     if flags.relaxed:
         kernel.attributes["sync_relaxed"] = ArrayAttr([StringAttr(text) for text in flags.relaxed])
+
+
+def _first_wait(program: Program, edges: list[Edge]) -> Operation:
+    """The first op of the kernel body in or before which something is waited for: what is ahead of it need not wait for
+    the dispatch of the first flags."""
+    waits = {edge.wait_at[0] for edge in edges}
+    for item in program.root.items:
+        if item.blocks or item in waits:
+            return item.op
+    return program.root.items[-1].op
 
 
 @dataclass(frozen=True)
