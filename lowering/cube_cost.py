@@ -82,8 +82,10 @@ class CubeCost:
         # from the last load to the product, from the product to the next load, flags between them
         self.step_latency = float(l0["load3d_fixed"] + soc.timing["cube"]["fixed"] + 4)
 
-    def __call__(self, s: Mapping[str, Column]) -> Column:
-        p = self.p
+    def __call__(self, s: Mapping[str, Column], *, filled: bool = False) -> Column:
+        """Estimated cycles.  With `filled` the first loads of a ring count as waiting for nothing: nearer to the truth for short
+        kernels, further from it for long ones."""
+        p, self.filled = self.p, filled
         self.blocks = s["split_items"] * s["split_rows"] * s["split_columns"]
         self.items = _ceil(np.array(p.items * p.groups), s["split_items"])
         self.units = _ceil(np.array(row_units(p)), s["split_rows"])
@@ -175,17 +177,22 @@ class CubeCost:
             + self.steps / self.pieces * step
         )
         filled = self.tiles_n * self.loads * (self.items if p.groups > 1 else 1)  # loads of the first pass
-        ring_b = np.where(
-            resident, filled * turn_b / _CREDITS, self.tiles * self.loads * turn_b / s["weight_depth"]
+        free = 1.0 if self.filled else 0.0
+        ring_b = turn_b * np.where(
+            resident,
+            np.maximum(0, filled / _CREDITS - free * (p.groups == 1)),
+            np.maximum(0, self.tiles * self.loads / s["weight_depth"] - free),
         )
         turns = np.where(self.pieces > 1, self.tiles * self.pieces, self.items * self.slabs)
-        ring_a = turns * turn_a / s["slab_depth"]
+        ring_a = np.maximum(0, turns / s["slab_depth"] - free) * turn_a
         # loaded one turn ahead: a turn waits for its load only, not for the use of the slot as well
         ahead = (self.pieces == 1) & (s["slab_depth"] > 1)
         load = (self.hit if self.warm else self.miss) + slab / self.l2
-        ring_a = np.where(ahead, turns * load / np.maximum(1, s["slab_depth"] - 1), ring_a)
+        later = np.maximum(0, turns - free * s["slab_depth"])
         together = ahead & ~resident & (s["k_load"] == p.k_steps) & (p.groups > 1)
-        ring_b = np.where(together, self.tiles * weights / rate, ring_b)
+        load = np.where(together, self.miss + (slab + weights) / rate, load)
+        ring_a = np.where(ahead, later * load / np.maximum(1, s["slab_depth"] - 1), ring_a)
+        ring_b = np.where(together, 0.0, ring_b)
         moved = traffic / self.l2 + 16 * (slab_loads * self.pieces + self.tiles * self.loads)
         return np.maximum(moved, ring_a + ring_b)  # one queue in order: waits for slots of either ring add up
 

@@ -32,7 +32,8 @@ from .cube_problem import FRACTAL, UNIT, CubeGroup, CubeProblem, analyse, ceil_d
 from .cube_schedule import Behind, CubeSchedule, bias_planes, finalists, rank
 from .kernel_builder import Clock, Index, KernelBuilder, Linear, Ref, Ring
 
-_LONG, _VERY_LONG = 20_000, 60_000  # estimated cycles from which timing 3 or 10 schedules (25 ms each) pays
+# Estimated cycles from which so many schedules are timed (20 ms each) before one is taken.
+_FINALISTS = ((5_000, 5), (1_800, 3), (0, 1))
 
 
 def choose_schedule(group: ascend.GroupOp, soc: Soc) -> dict[str, int | str]:
@@ -40,9 +41,9 @@ def choose_schedule(group: ascend.GroupOp, soc: Soc) -> dict[str, int | str]:
     found = analyse(group)
     behind = Behind(vector_passes(found), found.has_residual, ub_tiles(found, soc), found.bias is not None)
     ranked = rank(found.problem, soc, behind)
-    if ranked[0][0] < _LONG:
+    count = next(count for least, count in _FINALISTS if ranked[0][0] >= least)
+    if count == 1:
         return ranked[0][1].as_dict()
-    count = 10 if ranked[0][0] >= _VERY_LONG else 3
     best = min(finalists(ranked, count), key=lambda schedule: _timed(group, found, schedule, soc))
     return best.as_dict()
 

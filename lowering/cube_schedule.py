@@ -129,9 +129,11 @@ def rank(problem: CubeProblem, soc: Soc, behind: Behind) -> list[tuple[float, Cu
     names = [field.name for field in fields(CubeSchedule)]
     table = np.array([[int(v == RESIDENT) if isinstance(v, str) else v for v in c] for c in found]).T
     columns = dict(zip(names, table, strict=True))
-    costs = CubeCost(problem, soc, behind)(columns)
-    # stable: equal costs keep the order of enumeration
-    order: list[int] = [int(i) for i in np.argsort(costs, kind="stable")[:_RANKED]]
+    cost = CubeCost(problem, soc, behind)
+    costs = cost(columns)
+    # two estimates that err in different ways take turns; stable: equal costs keep the order of enumeration
+    orders = [np.argsort(values, kind="stable")[:_RANKED] for values in (costs, cost(columns, filled=True))]
+    order = dict.fromkeys(int(i) for pair in zip(*orders, strict=True) for i in pair)
     return [(float(costs[i]), CubeSchedule(*found[i])) for i in order]
 
 
@@ -261,7 +263,8 @@ def _placements(
                 continue
         piece, weights = slab_positions(p, rows) * planes * UNIT, k_load * n * FRACTAL
         alone = planes == p.k1 and one_tile
-        for depth in (1,) if alone else (2, 1) if planes == p.k1 else (ids - 2, ids // 2, 3, 2):
+        whole_k = (1,) if alone else (4, 3, 2, 1) if p.groups > 1 else (3, 2, 1)
+        for depth in whole_k if planes == p.k1 else (ids - 2, ids // 2, 3, 2):
             if depth >= ids:
                 continue
             if piece * depth + all_weights <= l1 and columns <= n * 64 and not alone:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import NoReturn
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from ..dialects import ascend
+from ..runtime.errors import AscendError
 from ..runtime.soc import Soc
 
 
@@ -52,13 +59,63 @@ class AscendChooseSchedulePass(ModulePass):
         from ..lowering.refusals import Refusals
 
         soc = target_of(op, self.soc)
-        known: dict[str, ascend.ScheduleAttr] = {}
-        refusals = Refusals()
+        first: dict[str, ascend.GroupOp] = {}
+        keys: dict[ascend.GroupOp, str] = {}
         for group in op.walk():
             if isinstance(group, ascend.GroupOp) and not group.schedule.data:
-                key = identity(group, soc)
-                if key not in known:
-                    with refusals.around(group):
-                        known[key] = choose(group, soc)
-                group.schedule = known.get(key, group.schedule)
+                keys[group] = identity(group, soc)
+                first.setdefault(keys[group], group)
+        known = _elsewhere(first, soc)
+        refusals = Refusals()
+        for key, group in first.items():
+            if key not in known:
+                with refusals.around(group):
+                    known[key] = choose(group, soc)
+        for group, key in keys.items():
+            group.schedule = known.get(key, group.schedule)
         refusals.raise_all()
+
+
+_WORTH_A_PROCESS = 6  # groups from which a second process pays
+
+
+def _elsewhere(groups: Mapping[str, ascend.GroupOp], soc: Soc) -> dict[str, ascend.ScheduleAttr]:
+    """Schedules of every second group, chosen by a forked process meanwhile; what it cannot choose is left to the caller.
+
+    Choices do not depend on each other, so the result is the same with and without.
+    """
+    own, other = list(groups.items())[::2], list(groups.items())[1::2]
+    if (
+        len(groups) < _WORTH_A_PROCESS
+        or (os.cpu_count() or 1) < 2
+        or threading.active_count() > 1
+        or not hasattr(os, "fork")
+    ):
+        return {}
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _answer(other, soc, writer)
+    os.close(writer)
+    known: dict[str, ascend.ScheduleAttr] = {}
+    for key, group in own:
+        with suppress(ValueError, AscendError):  # refused again, and reported, by the caller
+            known[key] = choose(group, soc)
+    with os.fdopen(reader, "rb") as pipe:
+        text = pipe.read()
+    os.waitpid(child, 0)
+    found: dict[str, dict[str, int | str]] = json.loads(text) if text else {}
+    return known | {key: ascend.ScheduleAttr.of(values) for key, values in found.items()}
+
+
+def _answer(groups: list[tuple[str, ascend.GroupOp]], soc: Soc, writer: int) -> NoReturn:
+    """In the forked process: writes the schedules as JSON and ends without cleaning up what it shares with its parent."""
+    found: dict[str, object] = {}
+    try:
+        for key, group in groups:
+            with suppress(ValueError, AscendError):
+                found[key] = choose(group, soc).values
+        with os.fdopen(writer, "wb") as pipe:
+            pipe.write(json.dumps(found).encode())
+    finally:
+        os._exit(0)

@@ -3,8 +3,9 @@
 A launch reads and writes tensors at fixed offsets from the region's base.  Views (decision D11) have no bytes
 of their own: a view or slice lies inside its source, the operands of a `concat_view` lie inside its result.
 What is left, the *roots*, live from the task that writes them to the last task that reads any of their
-aliases; two roots whose lives do not overlap may share bytes.  A model input lives from the start to its last reader: the
-session copies the caller's array there before every run.  A model output lives until the end.  Every root starts at a multiple of 512 and has
+aliases; two roots whose lives do not overlap may share bytes.  A model input lives from the start to its last reader:
+the session copies the caller's array there before every run.  A model output lives until the end.  Every root starts at a
+multiple of 512 and has
 32 spare bytes behind it (D8).
 
 before
