@@ -96,6 +96,13 @@ class ScheduleAttr(Data[tuple[tuple[str, ScheduleValue], ...]]):
             raise TypeError(f"schedule {key} is not an integer: {value}")
         return value
 
+    def sequence(self, key: str) -> tuple[int, ...]:
+        """A list of integers, empty by default."""
+        value = self.values.get(key, ())
+        if isinstance(value, int | str):
+            raise TypeError(f"schedule {key} is not a list: {value}")
+        return tuple(int(v) for v in value)
+
     @classmethod
     def parse_parameter(cls, parser: AttrParser) -> tuple[tuple[str, ScheduleValue], ...]:
         def entry() -> tuple[str, ScheduleValue]:

@@ -21,7 +21,7 @@ from importlib.metadata import version
 from typing import TypeAlias
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr
+from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, ModuleOp, StringAttr, i64
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
@@ -132,6 +132,8 @@ def _launch(op: Compute, library: KernelLibrary) -> None:
     launch.attributes["label"] = op.label if isinstance(op, ascend.GroupOp) else StringAttr("TransData")
     if isinstance(op, ascend.GroupOp) and any(node_names(inner) for inner in op.body.block.ops):
         launch.attributes["body_sources"] = _body_sources(op, sources)
+    if isinstance(op, ascend.GroupOp) and (count := len(op.schedule.sequence("prefetch"))):
+        launch.attributes["prefetch"] = IntegerAttr(count, i64)
     launch.attributes["engine"] = op.engine if isinstance(op, ascend.GroupOp) else StringAttr("move")
     block = op.parent_block()
     assert block is not None

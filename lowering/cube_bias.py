@@ -78,7 +78,7 @@ class CubeBias:
         steps: dict[str, Index] = {f"{name}_rep": _F32 // UNIT for name in names}
         self.kb.op(
             mnemonic, dtype, *operands, repeat=count, mask_lo=_LANES, mask_hi=0, limits={"repeat": min(self.most, _PLANES)},
-            **steps,
+            extents=None, **steps,
         )  # fmt: skip
 
     def load(self, first: Index, planes: Index, most: int, depth: int) -> Ref:

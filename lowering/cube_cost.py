@@ -118,6 +118,14 @@ class CubeCost:
             + self.latency
         )
 
+    def balance(self, s: Mapping[str, Column]) -> tuple[Column, Column]:
+        """(cycles in which neither DDR nor a core's MTE2 has anything to do, cycles in which all wait for DDR)."""
+        self(s)
+        cube, core, _, _, *others = self._pipes(s)
+        busy = np.maximum.reduce([cube, core, self.moved, *others])
+        ddr = self._ddr_bytes() / self.ddr
+        return busy - np.maximum(self.moved, ddr), ddr - busy
+
     def _pipes(self, s: Mapping[str, Column]) -> list[Column]:
         p = self.p
         rate = self._a_rate(s)
@@ -193,7 +201,7 @@ class CubeCost:
         load = np.where(together, self.miss + (slab + weights) / rate, load)
         ring_a = np.where(ahead, later * load / np.maximum(1, s["slab_depth"] - 1), ring_a)
         ring_b = np.where(together, 0.0, ring_b)
-        moved = traffic / self.l2 + 16 * (slab_loads * self.pieces + self.tiles * self.loads)
+        moved = self.moved = traffic / self.l2 + 16 * (slab_loads * self.pieces + self.tiles * self.loads)
         return np.maximum(moved, ring_a + ring_b)  # one queue in order: waits for slots of either ring add up
 
     def _ends(self, s: Mapping[str, Column]) -> tuple[Column, Column]:

@@ -21,7 +21,7 @@ from ..dialects import ascend, nn
 from ..runtime.soc import Soc
 from .cube_problem import FRACTAL, UNIT, CubeGroup, CubeProblem
 from .cube_schedule import CubeSchedule
-from .kernel_builder import Index, KernelBuilder, Linear, Ref
+from .kernel_builder import Index, KernelBuilder, Linear, Ref, mark_disjoint
 from .tails import MAX_REPEAT
 
 if TYPE_CHECKING:
@@ -168,9 +168,7 @@ class Epilogue:
             gaps: dict[str, Index] = (
                 {"src_gap": gap, "dst_gap": surplus} if load else {"src_gap": surplus, "dst_gap": gap}
             )
-            kb.op(
-                mnemonic, "", *pair, bursts=tile.columns, length=tile.m, limits=None, extents=sizes, disjoint=not load, **gaps
-            )  # fmt: skip
+            self._copy(mnemonic, pair, load, None, sizes, bursts=tile.columns, length=tile.m, **gaps)
             return
         with kb.loop(tile.columns) as column:
             ub = buffer + (
@@ -180,9 +178,7 @@ class Epilogue:
             )
             plane = gm + kb.linear(0, (column, p.c_plane * UNIT))
             one = (ub, plane) if load else (plane, ub)
-            kb.op(
-                mnemonic, "", *one, bursts=1, length=tile.m, limits={"length": s.m * 16}, disjoint=not load
-            )  # fmt: skip
+            self._copy(mnemonic, one, load, {"length": s.m * 16}, None, bursts=1, length=tile.m)
 
     def _copy_rows(self, mnemonic: str, buffer: Ref, gm: Ref, tile: Tile, *, load: bool) -> None:
         """The same where rows in UB lie `pitch` positions apart: one burst per output row, gaps only on chip.
@@ -195,33 +191,29 @@ class Epilogue:
             pair = (buffer, gm) if load else (gm, buffer)
             bursts = kb.mul(tile.columns, tile.rows)
             limits = {"bursts": s.n * tile.rows}
-            kb.op(
-                mnemonic,
-                "",
-                *pair,
-                bursts=bursts,
-                length=p.out_width,
-                limits=limits,
-                extents=None,
-                disjoint=not load,
-                **gap,
-            )
+            self._copy(mnemonic, pair, load, limits, None, bursts=bursts, length=p.out_width, **gap)
             return
         with kb.loop(tile.columns) as column:
             ub = buffer + kb.linear(0, (kb.mul(column, tile.m16), UNIT))
             plane = gm + kb.linear(0, (column, p.c_plane * UNIT))
             pair = (ub, plane) if load else (plane, ub)
-            kb.op(
-                mnemonic,
-                "",
-                *pair,
-                bursts=tile.rows,
-                length=p.out_width,
-                limits={"bursts": s.rows},
-                extents=None,
-                disjoint=not load,
-                **gap,
+            self._copy(
+                mnemonic, pair, load, {"bursts": s.rows}, None, bursts=tile.rows, length=p.out_width, **gap
             )
+
+    def _copy(
+        self,
+        mnemonic: str,
+        pair: tuple[Ref, Ref],
+        load: bool,
+        limits: dict[str, int] | None,
+        extents: tuple[int, int] | None,
+        **values: Index,
+    ) -> None:
+        """One DMA; every tile is stored once, to bytes of its own."""
+        op = self.kb.op(mnemonic, "", *pair, limits=limits, extents=extents, **values)
+        if not load:
+            mark_disjoint(op)
 
     # ------------------------------------------------------------------ the tile
     def finish(self, tile: Tile, accumulator: Ref, target: Ref, plane: Index) -> None:

@@ -15,9 +15,10 @@ from xdsl.ir import SSAValue
 
 from .cube_problem import C0, UNIT, ceil_div
 from .kernel_builder import Index, KernelBuilder, Linear, Ref
-from .move_cast import convert
+from .tails import MAX_REPEAT
 
-PIECE = 1024  # positions converted at a time
+PIECE = 960  # positions converted at a time: of 16 channels one instruction converts them all
+_LANES = 64  # f32 lanes of a repeat
 _F16, _F32 = 2, 4
 
 
@@ -38,10 +39,12 @@ class CubeImage:
         """`plane`: positions of one channel."""
         self.kb, self.source, self.channels, self.plane = kb, source, channels, plane
         self.rows = kb.alloc("ub", C0 * PIECE * _F16)
-        spare = (C0 - channels) * PIECE * _F16
-        if spare:
-            zeros = self.rows + channels * PIECE * _F16
-            kb.op("vector_dup", "f16", zeros, value=0, repeat=spare // 256)
+        self.clock = kb.clock(2, ahead=False)
+        self.raw = kb.ring(self.clock, "ub", channels * PIECE * _F32)
+        for buffer, size in ((self.rows, C0 * PIECE * _F16), (self.raw.first, 2 * channels * PIECE * _F32)):
+            for start in range(0, size, MAX_REPEAT * 256):  # defined numbers everywhere, once
+                repeat = min(MAX_REPEAT, (size - start) // 256)
+                kb.op("vector_dup", "f16", buffer + start, value=0, repeat=repeat)
 
     @property
     def item_bytes(self) -> int:
@@ -61,25 +64,35 @@ class CubeImage:
             done = kb.mul(piece, PIECE)
             left = kb.sub(positions, done)
             count = left if isinstance(left, int) and left <= PIECE else kb.min(PIECE, left)
-            raw = kb.alloc("ub", self.channels * PIECE * _F32, 2)
-            start = self.source + item + kb.linear(0, (first, _F32), (done, _F32))
-            with kb.loop(self.channels) as channel:
-                own = kb.linear(0, (channel, PIECE * _F32))
-                kb.op(
-                    "copy_gm_to_ubuf", "", raw + own, start + kb.linear(0, (channel, self.plane * _F32)), bursts=1,
-                    length=kb.ceil_div(count, UNIT // _F32), limits={"length": ceil_div(most, UNIT // _F32)},
-                )  # fmt: skip
-            with kb.loop(self.channels) as channel:
-                convert(
-                    kb, "f322f16", self.rows + kb.linear(0, (channel, PIECE * _F16)),
-                    raw + kb.linear(0, (channel, PIECE * _F32)), count, most, dst_size=_F16, src_size=_F32,
-                )  # fmt: skip
+            self._fetch(self.source + item + kb.linear(0, (first, _F32), (done, _F32)), count, most)
+            # all lanes, whatever the piece holds: what is left from before is as good as zero times its weight
+            kb.op(
+                "vconv", "f322f16", self.rows, self.raw.now, repeat=self.channels * PIECE // _LANES, dst_rep=4, src_rep=8
+            )  # fmt: skip
             out = kb.alloc("ub", PIECE * UNIT, 2)
             kb.op(
-                "vnchwconv", "f16", out, self.rows, repeat=kb.ceil_div(count, 16), limits={"repeat": ceil_div(most, 16)},
-                dst_rep=16, src_rep=1, dst_row_stride=1, src_row_stride=PIECE * _F16 // UNIT,
+                "vnchwconv", "f16", out, self.rows, repeat=PIECE // C0, dst_rep=16, src_rep=1, dst_row_stride=1,
+                src_row_stride=PIECE * _F16 // UNIT,
             )  # fmt: skip
             kb.op(
                 "copy_ubuf_to_cbuf", "", target + kb.linear(0, (done, UNIT)), out, bursts=1, length=count,
                 limits={"length": most},
+            )  # fmt: skip
+            kb.tick(self.clock)
+
+    def _fetch(self, start: Ref, count: Index, most: int) -> None:
+        """`count` positions of every channel: GM → UB, one burst per channel where planes are whole 32-byte units."""
+        kb, lanes = self.kb, UNIT // _F32
+        length, limits = kb.ceil_div(count, lanes), {"length": ceil_div(most, lanes)}
+        if self.plane % lanes == 0 and self.plane // lanes <= 65535:
+            kb.op(
+                "copy_gm_to_ubuf", "", self.raw.now, start, bursts=self.channels, length=length,
+                src_gap=kb.sub(self.plane // lanes, length), dst_gap=kb.sub(PIECE // lanes, length), limits=None,
+                extents=(self.channels * PIECE * _F32, (self.channels - 1) * self.plane * _F32 + most * _F32),
+            )  # fmt: skip
+            return
+        with kb.loop(self.channels) as channel:
+            kb.op(
+                "copy_gm_to_ubuf", "", self.raw.now + kb.linear(0, (channel, PIECE * _F32)),
+                start + kb.linear(0, (channel, self.plane * _F32)), bursts=1, length=length, limits=limits,
             )  # fmt: skip

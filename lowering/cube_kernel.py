@@ -29,8 +29,17 @@ from .cube_cost import activations_in_l2
 from .cube_epilogue import Epilogue, ub_tiles, vector_passes
 from .cube_image import CubeImage
 from .cube_problem import FRACTAL, UNIT, CubeGroup, CubeProblem, analyse, ceil_div
-from .cube_schedule import Behind, CubeSchedule, bias_planes, finalists, rank
-from .kernel_builder import Clock, Index, KernelBuilder, Linear, Ref, Ring
+from .cube_schedule import (
+    Behind,
+    CubeSchedule,
+    bias_planes,
+    ddr_balance,
+    finalists,
+    free_l1,
+    rank,
+    turns,
+)
+from .kernel_builder import Clock, Index, KernelBuilder, Linear, Ref, Ring, mark_disjoint
 
 # Estimated cycles from which so many schedules are timed (20 ms each) before one is taken.
 _FINALISTS = ((5_000, 5), (1_800, 3), (0, 1))
@@ -39,13 +48,16 @@ _FINALISTS = ((5_000, 5), (1_800, 3), (0, 1))
 def choose_schedule(group: ascend.GroupOp, soc: Soc) -> dict[str, int | str]:
     """The schedule attribute of a cube group: the cheapest by formula, of long groups the fastest of a few finalists."""
     found = analyse(group)
-    behind = Behind(vector_passes(found), found.has_residual, ub_tiles(found, soc), found.bias is not None)
-    ranked = rank(found.problem, soc, behind)
+    ranked = rank(found.problem, soc, _behind(found, soc))
     count = next(count for least, count in _FINALISTS if ranked[0][0] >= least)
     if count == 1:
         return ranked[0][1].as_dict()
     best = min(finalists(ranked, count), key=lambda schedule: _timed(group, found, schedule, soc))
     return best.as_dict()
+
+
+def _behind(found: CubeGroup, soc: Soc) -> Behind:
+    return Behind(vector_passes(found), found.has_residual, ub_tiles(found, soc), found.bias is not None)
 
 
 def _timed(group: ascend.GroupOp, found: CubeGroup, schedule: CubeSchedule, soc: Soc) -> int:
@@ -70,9 +82,38 @@ def _timed(group: ascend.GroupOp, found: CubeGroup, schedule: CubeSchedule, soc:
 
 def generate(group: ascend.GroupOp, soc: Soc, name: str) -> KernelOp:
     """The kernel of a cube group that has a schedule."""
-    values = group.schedule.values
-    schedule = CubeSchedule(**values) if values else CubeSchedule(**choose_schedule(group, soc))  # pyright: ignore[reportArgumentType]
-    return _CubeKernel(group, analyse(group), schedule, soc, name).build()
+    return _CubeKernel(group, analyse(group), _schedule(group, soc), soc, name).build()
+
+
+_IDLE_USED = 1.8  # a core is busy longer than its busiest pipe: found by trying on MobileNetV2 and ResNet-50
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """How a group uses DDR: bytes that it could load beside its own work, in `loads` pieces (`turns` of them per core, which
+    may fill `scratch` bytes of L1), and bytes of its own that everything waits for."""
+
+    idle: int
+    waiting: int
+    loads: int
+    turns: int
+    scratch: int
+
+
+def traffic(group: ascend.GroupOp, soc: Soc) -> Traffic:
+    """What `ascend-prefetch-weights` asks."""
+    found = analyse(group)
+    schedule = _schedule(group, soc)
+    idle, waiting = ddr_balance(found.problem, soc, _behind(found, soc), schedule)
+    count = turns(found.problem, schedule)
+    if found.image is not None:  # DDR is busy with the picture
+        idle = 0
+    room = max(0, free_l1(found.problem, schedule, soc, found.bias is not None) - 8192)
+    return Traffic(int(idle * _IDLE_USED), int(waiting), schedule.blocks * count, count, room)
+
+
+def _schedule(group: ascend.GroupOp, soc: Soc) -> CubeSchedule:
+    return CubeSchedule(**(group.schedule.values or choose_schedule(group, soc)))  # pyright: ignore[reportArgumentType]
 
 
 @dataclass(frozen=True)
@@ -120,6 +161,9 @@ class _CubeKernel:
         self.a, self.b = (arguments[found.image or root.operands[0]], arguments[root.operands[1]])
         self.bias_argument = arguments[found.bias] if found.bias is not None else None
         self.c = self.kb.args[len(group.inputs)]
+        self.later = self.kb.args[len(group.inputs) - len(schedule.prefetch) : len(group.inputs)]
+        count = turns(self.p, schedule)
+        self.scratch = [self.kb.alloc("l1", count * units * UNIT) for units in schedule.prefetch]
         self.epilogue = Epilogue(self.kb, self.p, self.s, found, arguments)
         self.partial = self.p.groups > 1 and (
             self.p.groups * self.p.k1 > self.p.a_planes or self.p.groups * self.p.n1 > self.p.c_planes
@@ -158,9 +202,23 @@ class _CubeKernel:
             held = weights if self.shared_weights else self._resident_buffer()
             with kb.loop(self.slabs) as slab_number:
                 self._slab_loop(item, held, number, slab_number)
+                self._prefetch(number, slab_number)
                 if self.clock is not None:
                     kb.tick(self.clock)
         return kb.kernel
+
+    def _prefetch(self, number: Index, slab_number: Index) -> None:
+        """This turn's pieces of later groups' weights: into L1 bytes that nobody reads, so that they are in L2."""
+        kb, s = self.kb, self.s
+        per_item = ceil_div(ceil_div(self._units(), s.split_rows), s.rows)
+        count = turns(self.p, s)
+        for source, scratch, units, start in zip(
+            self.later, self.scratch, s.prefetch, s.prefetch_from, strict=True
+        ):
+            size = units * UNIT
+            turn = kb.linear(0, (number, per_item * size), (slab_number, size))
+            own = kb.linear(start, (kb.block_idx, count * size)) + turn
+            mark_disjoint(kb.op("copy_gm_to_cbuf", "", scratch + turn, source + own, bursts=1, length=units))
 
     def _units(self) -> int:
         return ceil_div(self.p.out_width, 16) if self.p.window.is_point else self.p.out_height
@@ -248,7 +306,12 @@ class _CubeKernel:
         kb, p, s = self.kb, self.p, self.s
         self.clock: Clock | None = None
         self.weights_ring: Ring | None = None
-        if s.k_piece < p.k_steps or s.slab_depth < 2 or (self.items == 1 and self.slabs == 1):
+        if (
+            self.image is not None
+            or s.k_piece < p.k_steps
+            or s.slab_depth < 2
+            or (self.items == 1 and self.slabs == 1)
+        ):
             return
         self.clock = kb.clock(s.slab_depth)
         self.slab_ring = kb.ring(self.clock, "l1", self._slab_bytes(p.k1))
@@ -324,8 +387,11 @@ class _CubeKernel:
             return _Slab(None, first, 1, 0, 0, positions, positions, first, count)
         top = kb.sub(kb.mul(unit0, window.stride_h), window.top)
         end = kb.add(top, kb.add(kb.mul(kb.sub(count, 1), window.stride_h), window.reach_h))
-        first = kb.min(kb.max(top, 0), p.height - 1)
-        last = kb.max(kb.min(end, p.height), kb.add(first, 1))
+        first, last = kb.max(top, 0), kb.min(end, p.height)
+        inside = (p.out_height - 1) * window.stride_h - window.top < p.height and window.reach_h > window.top
+        if not inside:  # some output rows see padding only
+            first = kb.min(first, p.height - 1)
+            last = kb.max(last, kb.add(first, 1))
         return _Slab(
             None, first, kb.sub(last, first), kb.max(kb.sub(first, top), 0), kb.max(kb.sub(end, last), 0), p.width,
             kb.mul(count, self.width), kb.mul(unit0, p.out_width), count,

@@ -52,13 +52,16 @@ class CubeSchedule:
     )
     strip: int = 0  # output rows per img2col instruction when there is a pitch
     l0_depth: int = 2  # slots of L0A and L0B
+    prefetch: tuple[int, ...] = ()  # units of 32 bytes of later groups' weights that each core reads per slab
+    prefetch_from: tuple[int, ...] = ()  # byte offsets into those weights
 
     @property
     def blocks(self) -> int:
         return self.split_items * self.split_rows * self.split_columns
 
     def as_dict(self) -> dict[str, int | str]:
-        return asdict(self)
+        """What `choose_schedule` decides; prefetches come later."""
+        return {k: v for k, v in asdict(self).items() if not k.startswith("prefetch")}
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,23 @@ class Behind:
     residual: bool = False
     ub_tiles: int = 2
     bias: bool = False
+
+
+def turns(p: CubeProblem, s: CubeSchedule) -> int:
+    """Slabs that one core computes at most."""
+    return ceil_div(p.items * p.groups, s.split_items) * ceil_div(
+        ceil_div(row_units(p), s.split_rows), s.rows
+    )
+
+
+def free_l1(p: CubeProblem, s: CubeSchedule, soc: Soc, bias: bool) -> int:
+    """Bytes of L1 that nothing uses."""
+    columns = ceil_div(p.n1, s.split_columns)
+    slabs = slab_positions(p, s.rows) * s.k_piece // p.window.taps * UNIT * s.slab_depth
+    resident = s.weights == RESIDENT
+    weights = (p.k_steps * columns if resident else s.weight_depth * s.k_load * s.n) * FRACTAL
+    own = bias_bytes(bias_planes(p, s))["l1"] if bias else 0
+    return soc.core.buffers["l1"].size - slabs - weights - own
 
 
 def slab_positions(problem: CubeProblem, rows: int) -> int:
@@ -128,13 +148,23 @@ def rank(problem: CubeProblem, soc: Soc, behind: Behind) -> list[tuple[float, Cu
         raise ValueError("no cube schedule fits the on-chip memories")
     names = [field.name for field in fields(CubeSchedule)]
     table = np.array([[int(v == RESIDENT) if isinstance(v, str) else v for v in c] for c in found]).T
-    columns = dict(zip(names, table, strict=True))
+    columns = dict(zip(names, table, strict=False))  # what is decided later has no column
     cost = CubeCost(problem, soc, behind)
     costs = cost(columns)
     # two estimates that err in different ways take turns; stable: equal costs keep the order of enumeration
     orders = [np.argsort(values, kind="stable")[:_RANKED] for values in (costs, cost(columns, filled=True))]
     order = dict.fromkeys(int(i) for pair in zip(*orders, strict=True) for i in pair)
     return [(float(costs[i]), CubeSchedule(*found[i])) for i in order]
+
+
+def ddr_balance(problem: CubeProblem, soc: Soc, behind: Behind, s: CubeSchedule) -> tuple[float, float]:
+    """(bytes that DDR could move beside this schedule's work, bytes of its own that everything waits for)."""
+    from .cube_cost import CubeCost
+
+    cost = CubeCost(problem, soc, behind)
+    values = {k: int(v == RESIDENT) if isinstance(v, str) else v for k, v in s.as_dict().items()}
+    idle, waiting = cost.balance({k: np.array([v]) for k, v in values.items()})
+    return max(0.0, float(idle[0])) * cost.ddr, max(0.0, float(waiting[0])) * cost.ddr
 
 
 def finalists(ranked: list[tuple[float, CubeSchedule]], count: int) -> list[CubeSchedule]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr
+from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.utils.hints import isa
@@ -161,7 +161,9 @@ class _Emitter:
             kind = label.data if isinstance(label, StringAttr) else "Kernel"
             sources = [name.data for name in op.sources]
             self.tasks.append((op, len(self.graph)))
-            self._node(op, kind, sources, list(op.inputs))
+            prefetched = op.attributes.get("prefetch")  # arguments of the task, but no inputs of the operator
+            count = prefetched.value.data if isinstance(prefetched, IntegerAttr) else 0
+            self._node(op, kind, sources, list(op.inputs)[: len(op.inputs) - count])
         elif isinstance(op, ascend.CopyOp):
             self.tasks.append((op, len(self.graph)))
             self._node(op, "MemcpyAsync", [], [op.source])

@@ -320,19 +320,21 @@ class KernelBuilder:
         self._block.add_op(op)
         return Ref(op.result)
 
-    def clock(self, depth: int) -> Clock:
-        """Counters for rings of `depth` slots; `tick` ends the block whose executions they count."""
+    def clock(self, depth: int, *, ahead: bool = True) -> Clock:
+        """Counters for rings of `depth` slots; `tick` ends the block whose executions they count.  Without `ahead` nothing may
+        be filled before its time."""
         number = sum(isinstance(op, CounterOp) for op in self._top.ops)
-        counters = CounterOp(0), CounterOp(1)
+        counters = (CounterOp(0), CounterOp(1)) if ahead else (CounterOp(0),)
         for step, counter in enumerate(counters):
             counter.attributes["ring"] = IntegerAttr(number + step, i64)
             self._at_top(counter)
-        counters[1].attributes["ahead"] = IntegerAttr(number, i64)
-        return Clock(depth, number, counters[0].result, counters[1].result)
+        if ahead:
+            counters[-1].attributes["ahead"] = IntegerAttr(number, i64)
+        return Clock(depth, number, counters[0].result, counters[-1].result)
 
     def tick(self, clock: Clock) -> None:
         """The rings of `clock` move on: the last ops of their home block."""
-        for counter in (clock.now, clock.ahead):
+        for counter in dict.fromkeys((clock.now, clock.ahead)):
             self._block.add_op(RingNextOp(counter, clock.depth))
 
     def ring(self, clock: Clock, space: str, size: int) -> Ring:
@@ -375,7 +377,6 @@ class KernelBuilder:
         *addresses: Ref,
         limits: Mapping[str, int] | None = None,
         extents: Sequence[int] | None = None,
-        disjoint: bool = False,
         **values: Index,
     ) -> InstructionOp:
         """Emits one instruction.
@@ -383,7 +384,6 @@ class KernelBuilder:
         Args:
             limits: the largest value of each operand that is not a constant (for the byte extents).
             extents: the byte extents themselves, where the table cannot know them.
-            disjoint: no two executions in this kernel write the same bytes.
         """
         row = TABLE[mnemonic]
         if extents is None and row.addresses and any(not isinstance(v, int) for v in values.values()):
@@ -394,7 +394,10 @@ class KernelBuilder:
         fixed = {name: v if isinstance(v, int) else self.value(v) for name, v in values.items()}
         op = OP_BY_MNEMONIC[mnemonic](dtype, operands, fixed, extents)
         op.attributes["body_op"] = IntegerAttr(self.body_op, i64)
-        if disjoint:
-            op.attributes[DISJOINT] = UnitAttr()
         self._block.add_op(op)
         return op
+
+
+def mark_disjoint(store: InstructionOp) -> None:
+    """Says that no two executions of `store` in its kernel write the same bytes."""
+    store.attributes[DISJOINT] = UnitAttr()

@@ -20,6 +20,7 @@ PASSES: Final[dict[str, tuple[str, str]]] = {
     "check-supported": ("check_supported", "CheckSupportedPass"),
     "check-ascend": ("check_ascend", "CheckAscendPass"),
     "ascend-choose-schedule": ("ascend_choose_schedule", "AscendChooseSchedulePass"),
+    "ascend-prefetch-weights": ("ascend_prefetch_weights", "AscendPrefetchWeightsPass"),
     "ascend-to-davinci": ("..lowering.ascend_to_davinci", "AscendToDavinciPass"),
     "davinci-double-buffer": ("davinci_double_buffer", "DavinciDoubleBufferPass"),
     "davinci-hoist-scalars": ("davinci_hoist_scalars", "DavinciHoistScalarsPass"),
