@@ -43,7 +43,13 @@ NN: Final = (
     "nn-simplify",
     "nn-fuse-groups",
 )
-ASCEND: Final = ("convert-nn-to-ascend", "check-supported", "ascend-assign-layouts", "ascend-choose-schedule")
+ASCEND: Final = (
+    "convert-nn-to-ascend",
+    "check-supported",
+    "ascend-assign-layouts",
+    "ascend-split-reductions",
+    "ascend-choose-schedule",
+)
 DAVINCI: Final = ("ascend-to-davinci",)
 KERNEL: Final = (
     "davinci-double-buffer",

@@ -174,6 +174,8 @@ class Body:
         self._pass(row_scope, [self.nodes[n].args[0] for n in targets], pieces, piece, outer, row, sums)
         for n in targets:
             row_scope.values[n] = reduce_rows(emitter, self.nodes[n].op, sums[n], limit, limit, in_place=True)
+            for operand in self.stores.get(n, ()):
+                self._store(row_scope, row_scope.values[n], operand, Place(outer, row, 0))
 
     def _pass(
         self,

@@ -195,7 +195,9 @@ def _choose_split(space: Space, soc: Soc, outer: int, aligned: bool) -> Plan:
             columns = -(-columns // (2 * GROUP)) * GROUP
             pieces = -(-space.columns // columns)
         items *= pieces
-    single = not aligned or is_ordered(space)
+    # lines are stored one by one: a number per line would run into the next core's block of 32 bytes
+    shared = space.reduced and row_granule(space) > 1
+    single = not aligned or shared or is_ordered(space)
     return Plan("split", 1, columns, 1 if single else min(soc.cores, items))
 
 
