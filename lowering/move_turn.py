@@ -192,7 +192,9 @@ def _candidates(t: Transposition) -> list[Plan]:
         if cut < columns:
             cuts.append(cut)
         cut = cut * 3 // 4 // step * step if cut > step else 0
-    if t.columns_total % t.lanes == 0:  # else the last channels of a map may be fewer than a narrow tile's first one
+    if (
+        t.columns_total % t.lanes == 0
+    ):  # else the last channels of a map may be fewer than a narrow tile's first one
         cuts += [c for c in (8, 4, 2) if c < min(step, columns)]
     row, axes = t.rows[-1].extent, len(t.rows)
     if whole:

@@ -83,7 +83,7 @@ def _pieces(group: ascend.GroupOp, soc: Soc) -> Pieces | None:
     generations = _generations(group)
     whole = any(not found.is_single(nn.shape_of(v)) for v in group.yielded)
     plan = choose_schedule(group, soc)
-    return found if pays(found, generations, 2 * generations - 1 + whole, plan, soc) else None
+    return found if pays(found, generations, whole, plan, soc) else None
 
 
 def _generations(group: ascend.GroupOp) -> int:

@@ -92,16 +92,16 @@ def pieces_of(shape: Shape, axes: Shape, layout: Layout, soc: Soc) -> Pieces | N
     return Pieces(tuple(shape), lead, lines, count, reduced // count, layout) if count else None
 
 
-def pays(pieces: Pieces, generations: int, launches: int, plan: Mapping[str, object], soc: Soc) -> bool:
-    """Whether `launches` further launches on all cores beat the `plan` of one launch for everything.
+def pays(pieces: Pieces, generations: int, whole: bool, plan: Mapping[str, object], soc: Soc) -> bool:
+    """Whether two launches per generation, and one for results that are `whole`, beat the `plan` of one for everything.
 
     One line of softmax in f16 on Ascend310P3: 16384 elements take 3962 cycles whole and 5352 split, 32768 take 7964
     and 6309, 131072 take 26464 and 11112. Four lines of 32768 take 9005 whole, as they fit into UB, and 11022 split.
     """
-    blocks, again = plan["blocks"], AGAIN.get(str(plan["mode"]), 1.0)
+    blocks, again = plan["blocks"], AGAIN[str(plan["mode"])] if whole or generations > 1 else 1.0
     assert isinstance(blocks, int)
     gain = pieces.elements * RATE * generations * (1 / blocks - again / soc.cores)
-    return gain > LAUNCH * launches
+    return gain > LAUNCH * (2 * generations - 1 + whole)
 
 
 def _count(lines: int, reduced: int, lanes: int, granule: int, cores: int, most: int = MOST_ELEMENTS) -> int:
