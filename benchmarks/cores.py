@@ -7,9 +7,15 @@ is the least unit that is whole 32-byte pieces of the output's layout (decision 
 NC1HWC0, one row of a fractal column in FRACTAL_NZ, 32 bytes of a row-major tensor.
 
 Every model is compiled, and each task that has 8 or more granules and runs on fewer blocks than min(cores, granules) is
-listed with its share of the model's cycles.  Below it stand tasks of few granules that read much (reductions to few
-numbers): there the work is not in the output, and the promise is about `granules read`.  Exit status 1 if anything is
-listed.
+listed with its share of the model's cycles.  Not listed but counted are
+
+* cube tasks with a block for every fractal: a mad computes 16 rows of 16 columns, whatever is kept of them, so two cores
+  that share a fractal both take the time of the whole one;
+* reductions of few lines that `ascend-split-reductions` leaves whole because that is faster: one line of softmax of 16384
+  fp16 numbers takes 3962 cycles on one core and 5416 on eight, which is four launches more (Ascend310P3).
+
+Below stand tasks of few granules that read much on few cores (reductions to few numbers, whose work is not in the output),
+except the joins of partial results.  Exit status 1 if anything is listed.
 """
 
 from __future__ import annotations
@@ -19,6 +25,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +37,7 @@ import onnx  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from ascend_mlir.dialects import ascend, davinci  # noqa: E402
+from ascend_mlir.dialects.layouts import FRACTAL_ROWS, Format  # noqa: E402
 from ascend_mlir.lowering.pipelines import CompiledModel, CompileOptions, compile_model  # noqa: E402
 from ascend_mlir.runtime.errors import UnsupportedOpError  # noqa: E402
 from ascend_mlir.runtime.session import InferenceSession  # noqa: E402
@@ -59,16 +67,22 @@ class Task:
     wanted: int
     cycles: int
     share: float
+    units: int  # fractals of a cube task, lines of a reduction, else granules
 
     @property
-    def is_idle(self) -> bool:
+    def is_short(self) -> bool:
         """Cores without work although there are granules for them."""
         return self.written >= FEWEST and self.blocks < self.wanted
 
     @property
+    def is_idle(self) -> bool:
+        """As above, and no whole unit of the engine is to blame."""
+        return self.is_short and self.blocks < min(self.wanted, self.units)
+
+    @property
     def is_lone_reduction(self) -> bool:
         """Few results of much data on few cores."""
-        return self.written < FEWEST and self.read >= READ and self.blocks < self.wanted
+        return self.written < FEWEST and self.read >= READ and self.blocks < min(self.wanted, self.units)
 
 
 def tasks_of(name: str, compiled: CompiledModel) -> Iterator[Task]:
@@ -88,8 +102,21 @@ def tasks_of(name: str, compiled: CompiledModel) -> Iterator[Task]:
         )
         yield Task(
             name, entry.op_type, getattr(launch.attributes.get("engine"), "data", "?"), launch.kernel.string_value(), shapes,
-            written, read, entry.blocks, wanted, entry.cycles, entry.cycles / total,
+            written, read, entry.blocks, wanted, entry.cycles, entry.cycles / total, _units(launch, written),
         )  # fmt: skip
+
+
+def _units(launch: davinci.LaunchOp, written: int) -> int:
+    """What cores share in this task at the finest."""
+    engine, out = getattr(launch.attributes.get("engine"), "data", ""), launch.outputs[0]
+    shape, layout = ascend.shape_of(out), ascend.layout_of(out)
+    if engine == "cube":
+        rows = shape[2] * shape[3] if layout.format is Format.NC1HWC0 and len(shape) == 4 else shape[-2]
+        return written // rows * -(-rows // FRACTAL_ROWS)
+    label = getattr(launch.attributes.get("label"), "data", "")
+    if engine == "vector" and "Reduce" in label and layout.format is Format.ND:
+        return prod(shape[:-1])
+    return written
 
 
 def _text(value: Any) -> str:
@@ -152,13 +179,17 @@ def main() -> int:
         tasks: list[Task] = []
         for name, compiled in compiled_models(names, args.folder, soc):
             tasks += tasks_of(name, compiled)
-        idle = [task for task in tasks if task.is_idle]
+        idle, short = [task for task in tasks if task.is_idle], [task for task in tasks if task.is_short]
         lone = [task for task in tasks if task.is_lone_reduction]
         due = sum(task.written >= FEWEST for task in tasks)
         total = sum(task.cycles for task in tasks)
         print(f"{soc}: {len(tasks)} tasks, {due} with at least {FEWEST} granules, {len(idle)} of them leave cores idle "
               f"({sum(t.cycles for t in idle) / max(1, total):.2%} of {total} cycles)")  # fmt: skip
         show(idle)
+        whole = [task for task in short if not task.is_idle]
+        print(f"{soc}: {sum(t.engine == 'cube' for t in whole)} cube tasks of fewer fractals than cores, "
+              f"{sum(t.engine != 'cube' for t in whole)} reductions of fewer lines than cores "
+              f"({sum(t.cycles for t in whole) / max(1, total):.2%} of the cycles)")  # fmt: skip
         print(f"{soc}: {len(lone)} tasks of few results read {READ} granules or more on too few cores "
               f"({sum(t.cycles for t in lone) / max(1, total):.2%} of the cycles)")  # fmt: skip
         show(lone)

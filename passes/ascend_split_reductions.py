@@ -41,8 +41,8 @@ class AscendSplitReductionsPass(ModulePass):
     reductions (the variance after the mean) is cut twice, and what is needed again is computed again from the group's
     inputs, as a single core with rows longer than its buffer does.
 
-    Before: layouts are assigned, schedules are not. After: the same, and no group that is left reduces more than one
-    core's share to fewer lines than cores, unless the data cannot be cut evenly into whole pieces.
+    Before: layouts are assigned, schedules are not. After: the same; a group that is left whole is faster so, or its
+    lines cannot be cut evenly into pieces.
     """
 
     name = "ascend-split-reductions"
@@ -77,7 +77,10 @@ def _pieces(group: ascend.GroupOp, soc: Soc) -> Pieces | None:
     if len(shapes) > 1 or len(axes) > 1:
         return None
     layout = _layout(group, shapes.copy().pop())
-    found = pieces_of(shapes.pop(), axes.pop(), layout, soc) if layout is not None else None
+    if layout is None:
+        return None
+    extremes = any(op.kind.data in ("max", "min") and nn.dtype_of(op.input) == "f16" for op in reductions)
+    found = pieces_of(shapes.pop(), axes.pop(), layout, "f16" if extremes else "f32", soc)
     if found is None or not _fits(group, found):
         return None
     generations = _generations(group)

@@ -71,8 +71,11 @@ class Pieces:
         return (*shape[: self.lead], self.count, self.length)
 
 
-def pieces_of(shape: Shape, axes: Shape, layout: Layout, soc: Soc) -> Pieces | None:
-    """The cut for a reduction of `shape` over `axes` on `soc`; None where one core per line is as good."""
+def pieces_of(shape: Shape, axes: Shape, layout: Layout, partial: str, soc: Soc) -> Pieces | None:
+    """The cut for a reduction of `shape` over `axes` on `soc`; None where there is no cut.
+
+    `partial`: the smallest type of the partial results.
+    """
     lead = axes[0]
     if tuple(axes) != tuple(range(lead, len(shape))):
         return None
@@ -81,7 +84,7 @@ def pieces_of(shape: Shape, axes: Shape, layout: Layout, soc: Soc) -> Pieces | N
         lines, lanes, granule = shape[0] * -(-shape[1] // layout.c0), layout.c0, 1
     elif layout == Layout(Format.ND):
         # partial results of neighbouring pieces share a block of 32 bytes: one core makes all of them (D6)
-        lines, lanes, granule = prod(shape[:lead]), 1, BLOCK_BYTES // DTYPE_BYTES["f32"]
+        lines, lanes, granule = prod(shape[:lead]), 1, BLOCK_BYTES // DTYPE_BYTES[partial]
     else:
         return None
     if lines * reduced * lanes < LEAST_ELEMENTS:
