@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from ..dialects import ascend, dtypes
 from ..dialects.davinci import AllocOp, KernelOp
@@ -96,13 +97,16 @@ def row_granule(space: Space) -> int:
 
 def outer_unit(space: Space) -> int:
     """Outer indices at whose multiples blocks may be cut: stores of neighbouring ones in between share a block of GM, and
-    one core stores them in order."""
+    one core stores them in order. That is all of them where stores run past their end: what is packed before it is
+    stored ends with a whole block, counted from a start inside of one."""
     unit = 1
     for _, operand in space.results:
         outer, rows, cols = space.varies(operand.mask)
         if not space.lanes and outer:
             row = (space.columns if cols else 1) * dtypes.size_of(operand.gm_type)
-            unit = max(unit, aligned_steps(row * (space.rows if rows else 1)))
+            own = aligned_steps(row * (space.rows if rows else 1))
+            exact = cols and rows and row > BLOCK
+            unit = max(unit, own if exact or own == 1 else prod(space.dims[:-2]))
     return unit
 
 
@@ -149,7 +153,7 @@ def _choose_flat(space: Space, soc: Soc) -> Plan:
 def run_unit(space: Space, soc: Soc) -> int:
     """Elements at whose multiples a run is cut: whole repeats, or, where each core would not get one and counter mode
     takes any count, whole 32-byte blocks of all results (decision D6)."""
-    if space.columns >= GROUP * soc.cores or not soc.core.has_counter_mode:
+    if -(-space.columns // GROUP) >= soc.cores or not soc.core.has_counter_mode:
         return GROUP
     return max(space.lanes, BLOCK // min(dtypes.size_of(o.gm_type) for _, o in space.results))
 
