@@ -206,6 +206,11 @@ def bytes_of(value: SSAValue | Attribute) -> int:
     return layout_of(value).byte_size(shape_of(value), dtype_of(value))
 
 
+def granules_of(value: SSAValue | Attribute) -> int:
+    """Units of a tensor that cores may share out (decision D6)."""
+    return layout_of(value).granules(shape_of(value), dtype_of(value))
+
+
 def physical_shape_of(value: SSAValue | Attribute) -> tuple[int, ...]:
     return layout_of(value).physical_shape(shape_of(value), dtypes.size_of(dtype_of(value)))
 

@@ -207,6 +207,16 @@ class Layout:
         """Bytes with padding."""
         return self.elements(shape, DTYPE_BYTES[dtype]) * DTYPE_BYTES[dtype]
 
+    def granules(self, shape: Shape, dtype: str) -> int:
+        """Units that cores may share out (decision D6): a position of a C1 plane, a row of a fractal column, 32 bytes
+        row-major. Padding rows of a matrix are nobody's work."""
+        if self.format in ROW_MAJOR:
+            return ceil_div(self.byte_size(shape, dtype), BLOCK_BYTES)
+        units = self.elements(shape) // self.c0
+        if self.format is not Format.FRACTAL_NZ or len(shape) < 2:
+            return units
+        return units // (ceil_div(shape[-2], FRACTAL_ROWS) * FRACTAL_ROWS or 1) * shape[-2]
+
     def offset(self, shape: Shape, index: Shape, itemsize: int = 0) -> int:
         """Element offset of a logical index."""
         if self.format is Format.FRACTAL_Z and self.groups > 1:

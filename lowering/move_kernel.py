@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 from xdsl.ir import Operation, SSAValue
 
@@ -44,6 +45,7 @@ from .tails import BLOCK, ceil_div
 
 MoveOp = ascend.GroupOp | ascend.TransDataOp
 LONG_RUN = 4096  # bytes from which a run is worth its own loop
+FEW_RUNS = 4  # so few runs are shared by all cores even if they are short
 WOVEN_ROWS = 4  # input rows that are woven into one output row
 
 
@@ -157,7 +159,7 @@ def _format(source: SSAValue, result: SSAValue, soc: Soc) -> Work:
 
 
 def _columns(found: Columns, size: int, soc: Soc) -> Work:
-    boxes = tuple(split_long((*found.boxes, *found.zeros), size))
+    boxes = tuple(split_long((*found.boxes, *found.zeros), size, soc.cores))
     partial = (found.partial,) if found.partial is not None else ()
     return Boxes(boxes, size, True, _aligned_blocks((*boxes, *partial), size, soc), 0, found.keep, partial)
 
@@ -170,16 +172,20 @@ def work_of_box(box: Box, size: int, soc: Soc) -> Work:
     """A whole output that is one affine box."""
     axes = box.axes or (Axis(1, 1, 1),)
     box = Box(axes, box.out_base, box.src_base, box.source)
+    wide = _wider_elements(box, size)
+    if wide is not None:
+        return work_of_box(*wide, soc)
     turn = as_transposition(axes, size, box.out_base, box.src_base)
     if turn is not None:
         return _turn_or_weave(turn, size, soc)
     if not is_straight(box):
         return _last_axis(box, size, soc)
     if is_aligned(box, size) and (run_bytes(box, size) >= 8 * BLOCK or len(axes) == 1):
-        boxes = tuple(split_long([box], size))
+        boxes = tuple(split_long([box], size, soc.cores))
         return Boxes(boxes, size, True, _aligned_blocks(boxes, size, soc))
     blocks = long_run_blocks([box], size, soc)
-    if run_bytes(box, size) >= LONG_RUN and blocks >= min(soc.cores, 8):
+    longest = LONG_RUN if prod(a.extent for a in axes[:-1]) > FEW_RUNS else 0
+    if run_bytes(box, size) >= longest and blocks >= min(soc.cores, 8):
         return Boxes((box,), size, False, blocks)
     rows = tuple(Axis(a.extent, 0, a.src) for a in axes[:-1]) or (Axis(1, 0, 0),)
     width = axes[-1].extent
@@ -192,6 +198,21 @@ def work_of_box(box: Box, size: int, soc: Soc) -> Work:
     if not blocks:
         raise ValueError(f"runs of {run_bytes(box, size)} bytes")
     return Boxes((box,), size, False, blocks)
+
+
+def _wider_elements(box: Box, size: int) -> tuple[Box, int] | None:
+    """A turn of pairs (or more) of elements is a turn of elements of 4 or 8 bytes: no DMA for each pair."""
+    *outer, last = box.axes
+    if not outer or last.out != 1 or last.src != 1 or last.extent * size not in (2, 4, 8):
+        return None
+    steps = [step for a in outer for step in (a.out, a.src)]
+    if any(step % last.extent for step in (*steps, box.out_base, box.src_base)):
+        return None
+    axes = tuple(Axis(a.extent, a.out // last.extent, a.src // last.extent) for a in outer)
+    base = box.out_base // last.extent, box.src_base // last.extent
+    if as_transposition(axes, last.extent * size, *base) is None:
+        return None
+    return Box(axes, *base, box.source), last.extent * size
 
 
 def _turn_or_weave(turn: Transposition, size: int, soc: Soc) -> Work:
@@ -244,9 +265,11 @@ def work_of_move(move: Move, soc: Soc) -> Work:
         straight = all(is_straight(b) for b in boxes)
         shortest = min(run_bytes(b, size) for b in boxes)
         if straight and all(is_aligned(b, size) for b in boxes) and shortest >= 8 * BLOCK:
-            pieces = tuple(split_long(boxes, size))
+            pieces = tuple(split_long(boxes, size, soc.cores))
             return Boxes(pieces, size, True, _aligned_blocks(pieces, size, soc), s.fill)
-        if straight and shortest >= LONG_RUN:
+        few = sum(prod(a.extent for a in b.axes[:-1]) for b in boxes) <= FEW_RUNS
+        few = few and long_run_blocks(boxes, size, soc) >= soc.cores and all(b.source >= 0 for b in boxes)
+        if straight and (shortest >= LONG_RUN or few):
             return _long(boxes, size, s.fill, soc)
     last = max((i for i in range(len(s.out)) if not s.keeps(i)), default=0)
     best: tuple[int, Rows] | None = None
@@ -267,7 +290,7 @@ def _remaining(boxes: list[Box] | None, size: int, fill: int, soc: Soc) -> Work:
     """Rows too long for UB: as runs."""
     if boxes is not None and all(is_straight(b) for b in boxes):
         if all(is_aligned(b, size) for b in boxes):
-            pieces = tuple(split_long(boxes, size))
+            pieces = tuple(split_long(boxes, size, soc.cores))
             return Boxes(pieces, size, True, _aligned_blocks(pieces, size, soc), fill)
         if long_run_blocks(boxes, size, soc):
             return _long(boxes, size, fill, soc)

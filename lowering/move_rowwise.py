@@ -199,7 +199,8 @@ def choose_rows(m: Rowwise, soc: Soc) -> RowPlan | None:
         total = min(2 * soc.cores, tiles_of(m, plan).grid.parallel)
         if best is None or total > best[0]:
             best = total, plan
-        if total >= 2 * soc.cores or _Tile.of(m, plan).rows * m.row_bytes <= 64 * BLOCK:
+        small = _Tile.of(m, plan).rows * m.row_bytes <= 64 * BLOCK
+        if total >= 2 * soc.cores or (total >= soc.cores and small):
             break
     return best[1] if best else None
 

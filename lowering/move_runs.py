@@ -50,16 +50,16 @@ def fill_buffer(kb: KernelBuilder, value: int, size: int, blocks: int) -> Ref:
 
 # ----------------------------------------------------------------------------------------------- aligned
 # boxes
-def split_long(boxes: Sequence[Box], size: int) -> list[Box]:
-    """Runs longer than a tile become an axis of tiles and a rest."""
+def split_long(boxes: Sequence[Box], size: int, cores: int) -> list[Box]:
+    """Runs longer than a tile, or longer than leaves every core a part, become an axis of tiles and a rest."""
     out: list[Box] = []
-    most = TILE_BYTES // size
     for box in boxes:
         run = box.axes[-1].extent if box.axes else 1
+        outer = box.axes[:-1]
+        most = min(TILE_BYTES, _part_bytes(run * size, prod(a.extent for a in outer), cores)) // size
         if run <= most:
             out.append(box)
             continue
-        outer = box.axes[:-1]
         out.append(
             Box(
                 (*outer, Axis(run // most, most, most), Axis(most, 1, 1)),
@@ -76,15 +76,20 @@ def split_long(boxes: Sequence[Box], size: int) -> list[Box]:
     return out
 
 
+def _part_bytes(run: int, runs: int, cores: int) -> int:
+    """Whole blocks of a run that one tile takes: all of them where there is a run for each core."""
+    parts = ceil_div(cores, runs)
+    return max(1, run // (parts * BLOCK)) * BLOCK if parts > 1 else run
+
+
 def box_grid(box: Box, size: int, cores: int) -> tuple[Grid, int]:
     """Grid of a box and the rows of a tile."""
     outer = [a.extent for a in box.axes[:-1]] or [1]
     rows = max(1, min(outer[-1], TILE_BYTES // max(BLOCK, run_bytes(box, size))))
-    while (
-        rows > 1
-        and prod(outer[:-1]) * ceil_div(outer[-1], rows) < 2 * cores
-        and rows * run_bytes(box, size) > 4096
-    ):
+    while rows > 1:
+        tiles = prod(outer[:-1]) * ceil_div(outer[-1], rows)
+        if tiles >= 2 * cores or (tiles >= cores and rows * run_bytes(box, size) <= 4096):
+            break
         rows = ceil_div(rows, 2)
     return Grid((*outer[:-1], ceil_div(outer[-1], rows))), rows
 

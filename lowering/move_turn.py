@@ -154,13 +154,16 @@ def choose_plan(t: Transposition, soc: Soc) -> Plan:
     wanted = 2 * soc.cores
     best: tuple[int, Plan] | None = None
     for plan in _candidates(t):
+        if best is not None and best[0] >= soc.cores and plan.columns < t.lanes:
+            continue  # part of a square is turned for nothing: only where cores would have no tile
         shape = TileShape.of(t, plan)
         if shape.ub_blocks(t, plan) > room or not _encodable(t, shape):
             continue
         total = min(wanted, make_grid(t, plan).parallel)
         if best is None or total > best[0]:
             best = total, plan
-        if total >= wanted or plan.batch * plan.columns * shape.out_bytes <= 64 * BLOCK:
+        small = plan.batch * plan.columns * shape.out_bytes <= 64 * BLOCK
+        if total >= wanted or (total >= soc.cores and small):
             break
     if best is None:
         raise ValueError(f"no tile of {t} fits")
@@ -189,6 +192,10 @@ def _candidates(t: Transposition) -> list[Plan]:
         if cut < columns:
             cuts.append(cut)
         cut = cut * 3 // 4 // step * step if cut > step else 0
+    if (
+        t.columns_total % t.lanes == 0
+    ):  # else the last channels of a map may be fewer than a narrow tile's first one
+        cuts += [c for c in (8, 4, 2) if c < min(step, columns)]
     row, axes = t.rows[-1].extent, len(t.rows)
     if whole:
         plans += [Plan(1, c) for c in cuts]
@@ -196,9 +203,8 @@ def _candidates(t: Transposition) -> list[Plan]:
             return plans
     if axes > 1:
         return [Plan(1, c, t.row_count) for c in cuts if c <= 512]
-    splits = (
-        [row] if row <= 256 else [s for s in (256, 224, 192, 160, 128, 112, 96, 64, 48, 32, 16) if s <= row]
-    )
+    splits = [row] if row <= 256 else list[int]()
+    splits += [s for s in (256, 224, 192, 160, 128, 112, 96, 64, 48, 32, 16) if s < row]
     pairs = [Plan(1, c, s) for c in cuts for s in splits if c <= 512]
     return plans + sorted(pairs, key=lambda p: -p.columns * p.split / (1 + abs(p.columns - p.split) / 256))
 

@@ -47,6 +47,7 @@ ASCEND: Final = (
     "convert-nn-to-ascend",
     "check-supported",
     "ascend-assign-layouts",
+    "ascend-split-reductions",
     "ascend-choose-schedule",
     "ascend-prefetch-weights",
 )

@@ -174,6 +174,8 @@ class Body:
         self._pass(row_scope, [self.nodes[n].args[0] for n in targets], pieces, piece, outer, row, sums)
         for n in targets:
             row_scope.values[n] = reduce_rows(emitter, self.nodes[n].op, sums[n], limit, limit, in_place=True)
+            for operand in self.stores.get(n, ()):
+                self._store(row_scope, row_scope.values[n], operand, Place(outer, row, 0))
 
     def _pass(
         self,
@@ -469,11 +471,7 @@ class Body:
             return
         if cols:
             value = self._for_store(scope, value, dtype)
-            exact = (
-                len(self.space.dims) > 2
-                and self.space.rows % row_period(self.space.columns * size, LANES) > 0
-            )
-            store_full(kb, target, value.ref, tile, size, value.pitch, exact=exact)
+            store_full(kb, target, value.ref, tile, size, value.pitch, exact=self._ends_inside(tile, size))
             return
         count, limit = (tile.rows, tile.rows_limit) if rows else (1, 1)
         if self.space.lanes:
@@ -483,6 +481,14 @@ class Body:
         if dtype != value.dtype:
             raise AscendError("E40021", f"a reduced result of type {operand.gm_type}")
         copy_run(kb, "copy_ubuf_to_gm", target, pack(kb, value, count, limit, 2), count, limit, size)
+
+    def _ends_inside(self, tile: Tile, size: int) -> bool:
+        """Whether other rows of the tensor follow a tile that is no whole period of `tails.row_period`."""
+        rows = self.space.rows
+        period = row_period(self.space.columns * size, BLOCK if size == 1 else LANES)
+        return (len(self.space.dims) > 2 and rows % period > 0) or (
+            tile.rows_limit < rows and tile.rows_limit % period > 0
+        )
 
     def _for_store(self, scope: _Scope, value: Value, dtype: str) -> Value:
         """In a buffer with two instances, in the type of the tensor."""

@@ -2,13 +2,14 @@
 
 One generator for every group of elementwise, broadcast, select, cast and reduction ops: `vector_space.py`
 finds the loops and the program, `vector_tiles.py` covers a tile with instructions, this module cuts the
-iteration space into tiles and blocks and walks over it.  Three ways to tile (schedule key `mode`):
+iteration space into tiles and blocks and walks over it.  Four ways to tile (schedule key `mode`):
 
 * `flat`: all operands cover the whole space; it is one run of elements, cut at multiples of 128.
 * `rows`: tiles of whole rows.
 * `split`: rows that are longer than UB: a tile is a piece of one row.  A reduction then takes one pass over
   the row per phase (decision D16): partial results accumulate in UB, what a later phase needs is recomputed
   from GM.
+* `runs`: few rows that are no whole 32-byte blocks, cut at any block of the output (`vector_runs.py`).
 
 Loaded and stored tiles rotate in rings of two, so that DMA of the next tile overlaps the arithmetic of this
 one.
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from ..dialects import ascend, dtypes
 from ..dialects.davinci import AllocOp, KernelOp
@@ -26,8 +28,9 @@ from ..dialects.davinci_isa import OP_BY_MNEMONIC
 from ..runtime.errors import AscendError
 from ..runtime.soc import Soc
 from .kernel_builder import Index, KernelBuilder, Ref
-from .tails import row_period
+from .move_problem import aligned_steps
 from .vector_body import Body, Place
+from .vector_runs import can_share_runs, emit_runs
 from .vector_space import Operand, Space, analyse
 from .vector_tiles import BLOCK, LANES, MAX_REPEAT, Count, Tile
 
@@ -86,28 +89,30 @@ def row_granule(space: Space) -> int:
         _, rows, cols = space.varies(operand.mask)
         size = dtypes.size_of(operand.gm_type)
         if cols and not space.lanes and rows and space.columns * size % BLOCK:
-            row = space.columns * size
-            lanes = BLOCK if size == 1 else LANES
-            granule = max(granule, row_period(row, lanes))
+            granule = max(granule, aligned_steps(space.columns * size))
         elif not cols and not space.lanes and rows:
             granule = max(granule, BLOCK // size)
     return granule
 
 
-def is_ordered(space: Space) -> bool:
-    """Whether stores of neighbouring outer indices share a block of GM: then one core stores them in
-    order."""
+def outer_unit(space: Space) -> int:
+    """Outer indices at whose multiples blocks may be cut: stores of neighbouring ones in between share a block of GM, and
+    one core stores them in order. That is all of them where stores run past their end: what is packed before it is
+    stored ends with a whole block, counted from a start inside of one."""
+    unit = 1
     for _, operand in space.results:
         outer, rows, cols = space.varies(operand.mask)
-        size = dtypes.size_of(operand.gm_type)
-        if space.lanes or not outer:
-            continue
-        row = (space.columns if cols else 1) * size
-        if row * (space.rows if rows else 1) % BLOCK:
-            return True
-        if cols and rows and row < BLOCK and space.rows % row_period(row, BLOCK if size == 1 else LANES):
-            return True
-    return False
+        if not space.lanes and outer:
+            row = (space.columns if cols else 1) * dtypes.size_of(operand.gm_type)
+            own = aligned_steps(row * (space.rows if rows else 1))
+            exact = cols and rows and row > BLOCK
+            unit = max(unit, own if exact or own == 1 else prod(space.dims[:-2]))
+    return unit
+
+
+def is_ordered(space: Space) -> bool:
+    """Whether stores of neighbouring outer indices share a block of GM."""
+    return outer_unit(space) > 1
 
 
 def _choose(space: Space, soc: Soc) -> Plan:
@@ -120,14 +125,13 @@ def _choose(space: Space, soc: Soc) -> Plan:
     aligned = space.lanes > 0 or all(
         space.columns * dtypes.size_of(o.gm_type) % BLOCK == 0 for _, o in space.results
     )
-    few = (
-        outer * space.rows < TILES_PER_BLOCK * soc.cores
-        and space.columns >= 4096
-        and full_results
-        and aligned
-    )
+    lines = outer * space.rows
+    long = lines < TILES_PER_BLOCK * soc.cores and space.columns >= 4096
+    few = (long or lines < soc.cores) and full_results and aligned
     if space.window is not None or space.reduced or not few:
         plan = _choose_rows(space, soc, outer)
+        if (plan is None or plan.blocks < soc.cores) and can_share_runs(space, soc):
+            plan = _choose_runs(space, soc)
         if plan is not None:
             return plan
         if space.window is not None:
@@ -136,13 +140,22 @@ def _choose(space: Space, soc: Soc) -> Plan:
 
 
 def _choose_flat(space: Space, soc: Soc) -> Plan:
-    groups = -(-space.columns // GROUP)
+    unit = run_unit(space, soc)
+    groups = -(-space.columns // unit)
     blocks = min(soc.cores, groups)
     most = _repeat_limit(space, soc)
     columns = _largest(space, soc, lambda c: Plan("flat", 1, c, blocks), GROUP, most)
-    share = -(-groups // blocks) * GROUP
-    wanted = max(BURST_BYTES // 2, -(-share // (TILES_PER_BLOCK * GROUP)) * GROUP)
-    return Plan("flat", 1, min(columns, wanted, -(-share // GROUP) * GROUP), blocks)
+    share = -(-groups // blocks) * unit
+    wanted = max(BURST_BYTES // 2, -(-share // (TILES_PER_BLOCK * unit)) * unit)
+    return Plan("flat", 1, min(columns, wanted, share), blocks)
+
+
+def run_unit(space: Space, soc: Soc) -> int:
+    """Elements at whose multiples a run is cut: whole repeats, or, where each core would not get one and counter mode
+    takes any count, whole 32-byte blocks of all results (decision D6)."""
+    if -(-space.columns // GROUP) >= soc.cores or not soc.core.has_counter_mode:
+        return GROUP
+    return max(space.lanes, BLOCK // min(dtypes.size_of(o.gm_type) for _, o in space.results))
 
 
 def _repeat_limit(space: Space, soc: Soc) -> int:
@@ -154,8 +167,8 @@ def _repeat_limit(space: Space, soc: Soc) -> int:
 
 
 def _choose_rows(space: Space, soc: Soc, outer: int) -> Plan | None:
-    granule = row_granule(space)
-    cores = 1 if is_ordered(space) else soc.cores
+    granule, unit = row_granule(space), outer_unit(space)
+    cores = soc.cores if unit == 1 else min(soc.cores, -(-outer // unit))
     rows = space.rows
     if rows <= granule and rows <= MAX_REPEAT:
         plan = Plan("rows", rows, space.columns, min(cores, outer))
@@ -169,9 +182,18 @@ def _choose_rows(space: Space, soc: Soc, outer: int) -> Plan | None:
     wanted = max(share, -(-BURST_BYTES // row_bytes))
     wanted = min(wanted, max(1, outer * rows // cores))
     best = max(granule, min(best, -(-wanted // granule) * granule))
+    while best > granule and outer * -(-rows // best) < cores:
+        best -= granule
     divisors = [r for r in range(best, best // 2, -1) if rows % r == 0 and r % granule == 0]
     best = divisors[0] if divisors else best
     return Plan("rows", best, space.columns, min(cores, outer * -(-rows // best)))
+
+
+def _choose_runs(space: Space, soc: Soc) -> Plan:
+    most = -(-space.columns // GROUP) * GROUP
+    return Plan(
+        "runs", 1, _largest(space, soc, lambda c: Plan("runs", 1, c, soc.cores), GROUP, most), soc.cores
+    )
 
 
 def _fewer_rows(space: Space, soc: Soc, granule: int, outer: int) -> Plan | None:
@@ -189,13 +211,18 @@ def _choose_split(space: Space, soc: Soc, outer: int, aligned: bool) -> Plan:
     if columns == 0:
         raise AscendError("E40023", "no tile of the vector group fits UB")
     items = outer * space.rows
-    pieces = -(-space.columns // columns)
     if not space.reduced:
-        while items * pieces < TILES_PER_BLOCK * soc.cores and columns > BURST_BYTES // 2:
-            columns = -(-columns // (2 * GROUP)) * GROUP
-            pieces = -(-space.columns // columns)
-        items *= pieces
-    single = not aligned or is_ordered(space)
+        unit = run_unit(space, soc)
+        columns = min(columns, -(-space.columns // unit) * unit)
+        while columns > unit and (
+            items * -(-space.columns // columns)
+            < (TILES_PER_BLOCK if columns > BURST_BYTES // 2 else 1) * soc.cores
+        ):
+            columns = -(-columns // (2 * unit)) * unit
+        items *= -(-space.columns // columns)
+    # lines are stored one by one: a number per line would run into the next core's block of 32 bytes
+    shared = space.reduced and row_granule(space) > 1
+    single = not aligned or shared or is_ordered(space)
     return Plan("split", 1, columns, 1 if single else min(soc.cores, items))
 
 
@@ -257,29 +284,31 @@ def _emit(kb: KernelBuilder, space: Space, plan: Plan) -> KernelOp:
         _flat(kb, space, body, plan)
     elif plan.mode == "rows":
         _rows(kb, space, body, plan)
+    elif plan.mode == "runs":
+        emit_runs(kb, space, body, plan.columns)
     else:
         _split(kb, space, body, plan)
     return kb.kernel
 
 
 def _flat(kb: KernelBuilder, space: Space, body: Body, plan: Plan) -> None:
-    total, tail = space.columns, space.columns % GROUP
-    groups = -(-total // GROUP)
+    total, unit = space.columns, run_unit(space, kb.soc)
+    groups, tail = -(-total // unit), total % unit
     body.hoist(Tile(1, 1, Count.of(LANES), 0, space.lanes), 0)
     first, count = kb.partition(groups)
-    step = plan.columns // GROUP
+    step = plan.columns // unit
     with kb.loop(kb.ceil_div(count, step)) as i:
         at = kb.add(first, kb.mul(i, step))
         mine = kb.min(step, kb.sub(count, kb.mul(i, step)))
-        n: Index = kb.mul(mine, GROUP)
+        n: Index = kb.mul(mine, unit)
         has_tail: Index = 0
         whole = mine
         if tail:
-            n = kb.min(n, kb.sub(total, kb.mul(at, GROUP)))
+            n = kb.min(n, kb.sub(total, kb.mul(at, unit)))
             has_tail = flag(kb, kb.add(at, mine), groups)
             whole = kb.sub(mine, has_tail)
         columns = Count(n, min(plan.columns, total), whole, tail, has_tail)
-        place = Place([], 0, kb.mul(at, GROUP))
+        place = Place([], 0, kb.mul(at, unit))
         body.tile(Tile(1, 1, columns, 0, space.lanes), place)
 
 
@@ -306,13 +335,23 @@ def _items(space: Space, inner: int) -> int:
     return total
 
 
+def _share(kb: KernelBuilder, items: int, unit: int) -> tuple[Index, Index]:
+    """(first, count) of this block's items: whole units, of which only the last may be short (decision D6)."""
+    first, count = kb.partition(-(-items // unit))
+    start, most = kb.mul(first, unit), kb.mul(count, unit)
+    if items % unit:
+        most = kb.min(most, kb.sub(items, start))
+    return start, most
+
+
 def _rows(kb: KernelBuilder, space: Space, body: Body, plan: Plan) -> None:
     step = min(plan.rows, space.rows)
     tiles = -(-space.rows // step)
     padded = padded_columns(space)
     columns = Count.of(space.columns)
     body.hoist(Tile(step, step, columns, padded, space.lanes), padded)
-    first, count = kb.partition(_items(space, tiles))
+    unit = outer_unit(space)
+    first, count = _share(kb, _items(space, tiles), unit * tiles if unit > 1 else 1)
     with kb.loop(count) as t:
         index = kb.add(first, t)
         row = kb.mul(kb.rem(index, tiles), step)

@@ -1,0 +1,201 @@
+"""Which tasks do not use all cores of the chip (`make cores`).
+
+    python benchmarks/cores.py [--socs Ascend310P3] [--models resnet50,…] [--folder ../shared/models] [--all]
+
+The promise: every task with at least as many granules of output as a chip has cores uses all of its cores.  A granule
+is the least unit that is whole 32-byte pieces of the output's layout (decision D6): one position of a C1 plane in
+NC1HWC0, one row of a fractal column in FRACTAL_NZ, 32 bytes of a row-major tensor.
+
+Every model is compiled, and each task that has 8 or more granules and runs on fewer blocks than min(cores, granules) is
+listed with its share of the model's cycles.  Not listed but counted are
+
+* cube tasks with a block for every fractal: a mad computes 16 rows of 16 columns, whatever is kept of them, so two cores
+  that share a fractal both take the time of the whole one;
+* reductions of few lines that `ascend-split-reductions` leaves whole because that is faster: one line of softmax of 16384
+  fp16 numbers takes 3962 cycles on one core and 5416 on eight, which is four launches more (Ascend310P3).
+
+Below stand tasks of few granules that read much on few cores (reductions to few numbers, whose work is not in the output),
+except the joins of partial results.  Exit status 1 if anything is listed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import numpy as np  # noqa: E402
+import onnx  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from ascend_mlir.dialects import ascend, davinci  # noqa: E402
+from ascend_mlir.dialects.layouts import FRACTAL_ROWS, Format  # noqa: E402
+from ascend_mlir.lowering.pipelines import CompiledModel, CompileOptions, compile_model  # noqa: E402
+from ascend_mlir.runtime.errors import UnsupportedOpError  # noqa: E402
+from ascend_mlir.runtime.session import InferenceSession  # noqa: E402
+from ascend_mlir.runtime.soc import load_soc  # noqa: E402
+from models import MODELS  # noqa: E402
+
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "models"
+FEWEST = 8
+"""Granules from which a task must use all cores (as far as it has granules for them)."""
+READ = 1024
+"""Granules read from which a task of few results counts as work for all cores: 32 KB, what one core loads in the
+300 cycles that the second launch of a split reduction costs."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One launch: what it writes and reads in granules, and how many blocks share it."""
+
+    model: str
+    label: str
+    engine: str
+    kernel: str
+    shapes: str
+    written: int
+    read: int
+    blocks: int
+    wanted: int
+    cycles: int
+    share: float
+    units: int  # fractals of a cube task, lines of a reduction, else granules
+
+    @property
+    def is_short(self) -> bool:
+        """Cores without work although there are granules for them."""
+        return self.written >= FEWEST and self.blocks < self.wanted
+
+    @property
+    def is_idle(self) -> bool:
+        """As above, and no whole unit of the engine is to blame."""
+        return self.is_short and self.blocks < min(self.wanted, self.units)
+
+    @property
+    def is_lone_reduction(self) -> bool:
+        """Few results of much data on few cores."""
+        return self.written < FEWEST and self.read >= READ and self.blocks < min(self.wanted, self.units)
+
+
+def tasks_of(name: str, compiled: CompiledModel) -> Iterator[Task]:
+    """The launches of a compiled model, in order."""
+    report = InferenceSession(compiled.bytes).report
+    cores = load_soc(compiled.om.soc).cores
+    launches = [op for op in compiled.module.walk() if isinstance(op, davinci.LaunchOp | ascend.CopyOp)]
+    total = max(1, report.cycles)
+    for launch, entry in zip(launches, report.tasks, strict=True):
+        if not isinstance(launch, davinci.LaunchOp):
+            continue
+        written = max(ascend.granules_of(value) for value in launch.outputs)
+        read = max((ascend.granules_of(value) for value in launch.inputs), default=0)
+        wanted = min(cores, written if written >= FEWEST else read // READ * FEWEST)
+        shapes = (
+            f"{' '.join(_text(v) for v in launch.inputs)} -> {' '.join(_text(v) for v in launch.outputs)}"
+        )
+        yield Task(
+            name, entry.op_type, getattr(launch.attributes.get("engine"), "data", "?"), launch.kernel.string_value(), shapes,
+            written, read, entry.blocks, wanted, entry.cycles, entry.cycles / total, _units(launch, written),
+        )  # fmt: skip
+
+
+def _units(launch: davinci.LaunchOp, written: int) -> int:
+    """What cores share in this task at the finest."""
+    engine, out = getattr(launch.attributes.get("engine"), "data", ""), launch.outputs[0]
+    shape, layout = ascend.shape_of(out), ascend.layout_of(out)
+    if engine == "cube":
+        rows = shape[2] * shape[3] if layout.format is Format.NC1HWC0 and len(shape) == 4 else shape[-2]
+        return written // rows * -(-rows // FRACTAL_ROWS)
+    label = getattr(launch.attributes.get("label"), "data", "")
+    if engine == "vector" and "Reduce" in label and layout.format is Format.ND:
+        return prod(shape[:-1])
+    return written
+
+
+def _text(value: Any) -> str:
+    sizes = "x".join(map(str, ascend.shape_of(value)))
+    return f"{ascend.layout_of(value).format}[{sizes}]{ascend.dtype_of(value)}"
+
+
+# --------------------------------------------------------------------------------------------------- models
+def compiled_models(names: list[str], folder: Path, soc: str) -> Iterator[tuple[str, CompiledModel]]:
+    """The benchmark's networks and every model file of the folder, with the input sizes stored beside it."""
+    for name in MODELS:
+        if not names or name in names:
+            model = MODELS[name]()
+            yield name, compile_model(model.SerializeToString(), CompileOptions(soc=soc, name=name))
+    for path in sorted(folder.glob("*/*.onnx")):
+        if names and path.stem not in names:
+            continue
+        try:
+            yield path.stem, _compile_file(path, soc)
+        except UnsupportedOpError as error:
+            print(f"{path.stem}: not compiled ({error.items[0].requirement})", file=sys.stderr)
+
+
+def _compile_file(path: Path, soc: str) -> CompiledModel:
+    stored = np.load(path.with_suffix(".npz"))
+    model = onnx.load(path)
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value.name for value in model.graph.input if value.name not in weights]
+    feed = {name: stored[f"in_{k}"] for k, name in enumerate(inputs)}
+    shapes, values = {name: array.shape for name, array in feed.items()}, dict[str, Any]()
+    while True:
+        try:
+            options = CompileOptions(soc=soc, name=path.stem, input_shapes=shapes, input_values=values)
+            return compile_model(path, options)
+        except UnsupportedOpError as error:
+            wanted = {name for item in error.items for name in item.inputs} - set(values)
+            if not wanted:
+                raise
+            values |= {name: feed[name] for name in wanted}
+
+
+# --------------------------------------------------------------------------------------------------- report
+def show(tasks: list[Task]) -> None:
+    for task in sorted(tasks, key=lambda t: -t.cycles):
+        print(
+            f"  {task.cycles:>8} cycles {task.share:6.1%}  blocks {task.blocks:>2} of {task.wanted:<2}  "
+            f"{task.written:>7} granules  {task.engine:6} {task.model}: {task.kernel}  {task.shapes}"
+        )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--models", default="", help="names, default: all")
+    parser.add_argument("--socs", default="Ascend310P3")
+    parser.add_argument("--folder", type=Path, default=SHARED)
+    args = parser.parse_args()
+    failed = False
+    for soc in args.socs.split(","):
+        names = [name for name in args.models.split(",") if name]
+        tasks: list[Task] = []
+        for name, compiled in compiled_models(names, args.folder, soc):
+            tasks += tasks_of(name, compiled)
+        idle, short = [task for task in tasks if task.is_idle], [task for task in tasks if task.is_short]
+        lone = [task for task in tasks if task.is_lone_reduction]
+        due = sum(task.written >= FEWEST for task in tasks)
+        total = sum(task.cycles for task in tasks)
+        print(f"{soc}: {len(tasks)} tasks, {due} with at least {FEWEST} granules, {len(idle)} of them leave cores idle "
+              f"({sum(t.cycles for t in idle) / max(1, total):.2%} of {total} cycles)")  # fmt: skip
+        show(idle)
+        whole = [task for task in short if not task.is_idle]
+        print(f"{soc}: {sum(t.engine == 'cube' for t in whole)} cube tasks of fewer fractals than cores, "
+              f"{sum(t.engine != 'cube' for t in whole)} reductions of fewer lines than cores "
+              f"({sum(t.cycles for t in whole) / max(1, total):.2%} of the cycles)")  # fmt: skip
+        print(f"{soc}: {len(lone)} tasks of few results read {READ} granules or more on too few cores "
+              f"({sum(t.cycles for t in lone) / max(1, total):.2%} of the cycles)")  # fmt: skip
+        show(lone)
+        failed = failed or bool(idle or lone)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
