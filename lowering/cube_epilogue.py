@@ -94,7 +94,8 @@ class Epilogue:
         kb.body_op = self.numbers[found.root]
         self.shape = ascend.shape_of(found.root.output)
         self.ops = [op for op in found.epilogue if not isinstance(op, nn.ConstantOp)]
-        self.fused_relu = bool(self.ops) and isinstance(self.ops[0], nn.ReluOp)
+        alone = found.root.output.uses.get_length() == 1  # nobody needs what the ReLU of the copy loses
+        self.fused_relu = bool(self.ops) and isinstance(self.ops[0], nn.ReluOp) and alone
         self.operands = self._operands()
         self.loaded: dict[SSAValue, Ref] = {}
         self.zero_lanes = problem.channels_out % 16 != 0 and not all(preserves_zero(op) for op in self.ops)
@@ -177,12 +178,12 @@ class Epilogue:
         self._zero_surplus(tile)
         values: dict[SSAValue, Ref] = dict(self.loaded)
         values[self.found.root.output] = out
+        if self.fused_relu:
+            values[self.ops[0].results[0]] = out
         temporaries: list[Ref] = []
         for op in self.ops[1:] if self.fused_relu else self.ops:
             kb.body_op = self.numbers[op]
             values[op.results[0]] = TileOps(self, tile, values, out, temporaries).emit(op)
-        if self.fused_relu and len(self.ops) == 1:
-            values[self.ops[0].results[0]] = out
         result = values[self.ops[-1].results[0]] if self.ops else out
         if self.zero_lanes:
             self._zero_channels(result, tile, plane)
@@ -283,10 +284,16 @@ class TileOps:
             raise ValueError(f"no cube epilogue for {op.name}")
         return handler(self, op)
 
-    def target(self, op: Operation) -> Ref:
-        """In place when the operand dies here, else a fresh buffer."""
-        users = {use.operation for use in op.operands[0].uses}
-        held = self.values.get(op.operands[0])
+    def is_own(self, value: SSAValue) -> bool:
+        """Whether a value lies in the tile that the cube wrote."""
+        held = self.values.get(value)
+        return held is not None and held.base is self.out.base
+
+    def target(self, op: Operation, operand: SSAValue | None = None) -> Ref:
+        """In place when the operand (by default the first) dies here, else a fresh buffer."""
+        operand = op.operands[0] if operand is None else operand
+        users = {use.operation for use in operand.uses}
+        held = self.values.get(operand)
         later = any(user is not op and not _before(user, op) for user in users)
         if held is not None and held.base is self.out.base and not later:
             return held
@@ -349,10 +356,12 @@ def _binary(mnemonic: str, scalar_form: str) -> Callable[[TileOps, Operation], R
         if numbers[1] is None and numbers[0] is not None and mnemonic != "vsub":
             a, b, numbers = b, a, (numbers[1], numbers[0])
         kinds = t.e.operands
+        if mnemonic != "vsub" and t.is_own(b) and not t.is_own(a):
+            a, b = b, a  # the result goes where the cube's tile is, which nobody else reads
         if kinds.get(a) == "channel" and mnemonic != "vsub":
             a, b = b, a
         swapped = kinds.get(a) == "channel"
-        dst = t.target(op) if not swapped and numbers[0] is None else t.temporary()
+        dst = t.target(op, a) if not swapped and numbers[0] is None else t.temporary()
         if t.values.get(a) is not None and t.values[a].base is t.out.base:
             dst = t.out if not _used_later(a, op) else dst
         if numbers[1] is not None:

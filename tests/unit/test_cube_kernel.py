@@ -213,3 +213,40 @@ def test_matmul(case, constant, soc):
 
     group = group_of(operands, build, MATRIX)
     check(group, data(group), soc, rtol=3e-3)
+
+
+BEHIND_RELU = {
+    "relu, then add": lambda block, y, r: chain(block, nn.AddOp, (chain(block, nn.ReluOp, (y,)), r)),
+    "relu, then sigmoid": lambda block, y, r: chain(block, nn.SigmoidOp, (chain(block, nn.ReluOp, (y,)),)),
+    "relu, and the operand": lambda block, y, r: chain(block, nn.AddOp, (chain(block, nn.ReluOp, (y,)), y)),
+    "residual first": lambda block, y, r: chain(
+        block, nn.ReluOp, (chain(block, nn.AddOp, (r, chain(block, nn.ReluOp, (y,)))),)
+    ),
+}
+
+
+def chain(block, kind, operands):
+    op = kind(*operands)
+    block.add_op(op)
+    return op.results[0]
+
+
+@pytest.mark.parametrize("soc", SOCS)
+@pytest.mark.parametrize("tail", BEHIND_RELU)
+def test_ops_behind_relu(soc, tail):
+    """The ReLU of the copy from L0C gives its tile to what follows, and is not taken where the tile is needed."""
+    operands = [value((1, 16, 9, 9), "f16", BLOCKED), value((16, 16, 1, 1), "f16", WEIGHT)]
+    if tail in ("relu, then add", "residual first"):
+        operands.append(value((1, 16, 9, 9), "f16", BLOCKED))
+
+    def build(block):
+        conv = nn.ConvOp(*block.args[:2])
+        block.add_op(conv)
+        return BEHIND_RELU[tail](block, conv.output, block.args[-1])
+
+    arrays = [normal(ascend.shape_of(v), 7 + i).astype(np.float16) for i, v in enumerate(operands)]
+    check(group_of(operands, build, BLOCKED), arrays, soc, rtol=4e-3)
+
+
+def normal(shape, seed, scale=1.0):
+    return (np.random.default_rng(seed).standard_normal(shape) * scale).astype(np.float32)
