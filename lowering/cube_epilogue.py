@@ -19,6 +19,7 @@ from xdsl.ir import Operation, SSAValue
 
 from ..dialects import ascend, nn
 from ..runtime.soc import Soc
+from . import cube_terms
 from .cube_problem import FRACTAL, UNIT, CubeGroup, CubeProblem
 from .cube_schedule import CubeSchedule
 from .kernel_builder import Index, KernelBuilder, Linear, Ref
@@ -61,6 +62,8 @@ def preserves_zero(op: Operation) -> bool:
 
 def ub_tiles(found: CubeGroup, soc: Soc) -> int:
     """Tiles that live in UB at once: two for the result, two per loaded tile, one per temporary."""
+    if cube_terms.in_terms(found):
+        return cube_terms.ub_tiles(found)
     shape = ascend.shape_of(found.root.output)
     inside = {result for op in (found.root, *found.epilogue) for result in op.results}
     full = {
@@ -98,6 +101,7 @@ class Epilogue:
         self.fused_relu = bool(self.ops) and isinstance(self.ops[0], nn.ReluOp) and alone
         self.operands = self._operands()
         self.loaded: dict[SSAValue, Ref] = {}
+        self.terms = cube_terms.TermsEpilogue(self) if cube_terms.in_terms(found) else None
         self.zero_lanes = problem.channels_out % 16 != 0 and not all(preserves_zero(op) for op in self.ops)
         padded_rows = problem.rows % 16 != 0 and problem.c_plane > problem.rows
         self.zero_rows = padded_rows and (
@@ -126,6 +130,9 @@ class Epilogue:
     def prefetch(self, tile: Tile, offset: Linear, plane: Index) -> None:
         """Loads of operands, issued before the cube work of the tile."""
         kb, s = self.kb, self.s
+        if self.terms is not None:
+            self.terms.prefetch(tile, offset)
+            return
         self.loaded = {}
         for value, kind in self.operands.items():
             source = self.arguments[value]
@@ -137,10 +144,10 @@ class Epilogue:
                 )  # fmt: skip
             else:
                 buffer = kb.alloc("ub", self.tile_bytes, depth=2)
-                self._copy_planes("copy_gm_to_ubuf", buffer, source + offset, tile, load=True)
+                self.copy_planes("copy_gm_to_ubuf", buffer, source + offset, tile, load=True)
             self.loaded[value] = buffer
 
-    def _copy_planes(self, mnemonic: str, buffer: Ref, gm: Ref, tile: Tile, *, load: bool) -> None:
+    def copy_planes(self, mnemonic: str, buffer: Ref, gm: Ref, tile: Tile, *, load: bool) -> None:
         """Moves the m real positions of every column between a plane in GM and the tile in UB."""
         kb, s, p = self.kb, self.s, self.p
         surplus, gap = kb.sub(tile.m16, tile.m), kb.sub(p.c_plane, tile.m)
@@ -169,6 +176,9 @@ class Epilogue:
     def finish(self, tile: Tile, accumulator: Ref, target: Ref, plane: Index) -> None:
         """L0C → UB, the ops, zero padding, UB → GM."""
         kb, s = self.kb, self.s
+        if self.terms is not None:
+            self.terms.finish(tile, accumulator, target)
+            return
         out = kb.alloc("ub", self.tile_bytes, depth=2)
         fractals = kb.mul(kb.div(tile.m16, 16), tile.columns)
         kb.op(
@@ -189,7 +199,7 @@ class Epilogue:
             self._zero_channels(result, tile, plane)
         if self.zero_rows:
             self._zero_rows(result, tile)
-        self._copy_planes("copy_ubuf_to_gm", result, target, tile, load=False)
+        self.copy_planes("copy_ubuf_to_gm", result, target, tile, load=False)
         kb.body_op = self.numbers[self.found.root]
 
     def _zero_surplus(self, tile: Tile) -> None:
@@ -198,9 +208,9 @@ class Epilogue:
             return
         for value, buffer in self.loaded.items():
             if self.operands[value] == "full":
-                self._zero_tail_rows(buffer, tile, tile.m)
+                self.zero_tail_rows(buffer, tile, tile.m)
 
-    def _zero_tail_rows(self, buffer: Ref, tile: Tile, first: Index) -> None:
+    def zero_tail_rows(self, buffer: Ref, tile: Tile, first: Index) -> None:
         """Zeroes rows first … m16 (fewer than 16) of every column: two instructions of at most 8 rows."""
         kb, s = self.kb, self.s
         rows = kb.sub(tile.m16, first)
@@ -237,10 +247,10 @@ class Epilogue:
         end = kb.add(tile.position, tile.m)
         if isinstance(end, int):
             if end == p.c_plane:
-                self._zero_tail_rows(result, tile, kb.sub(tile.m16, surplus))
+                self.zero_tail_rows(result, tile, kb.sub(tile.m16, surplus))
             return
         with kb.when(kb.equal(end, p.c_plane)):
-            self._zero_tail_rows(result, tile, kb.sub(tile.m16, surplus))
+            self.zero_tail_rows(result, tile, kb.sub(tile.m16, surplus))
 
     def _zero_channels(self, result: Ref, tile: Tile, plane: Index) -> None:
         """Padding lanes of the last plane."""
