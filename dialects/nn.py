@@ -34,5 +34,9 @@ from .nn_roots import ROOT_OPS
 from .nn_structure import ConstantOp as ConstantOp
 from .nn_structure import GroupOp as GroupOp
 from .nn_structure import YieldOp as YieldOp
+from .nn_terms import *  # noqa: F403
+from .nn_terms import TERM_OPS
 
-NN = Dialect("nn", [*ELEMENTWISE_OPS, *ROOT_OPS, *MOVE_OPS, ConstantOp, GroupOp, YieldOp], [BlobAttr])
+NN = Dialect(
+    "nn", [*ELEMENTWISE_OPS, *ROOT_OPS, *MOVE_OPS, *TERM_OPS, ConstantOp, GroupOp, YieldOp], [BlobAttr]
+)

@@ -137,7 +137,8 @@ class MatMulOp(NNOp):
 
 @irdl_op_definition
 class MaxPoolOp(UnaryOp):
-    """Maximum over a window; padding never wins."""
+    """Maximum over a window; padding never wins. With `terms` operand and result are numbers in two terms
+    (`nn_terms`), whose maximum is not that of each term."""
 
     name = "nn.max_pool"
     SHAPE = staticmethod(nn_shapes.pool)
@@ -145,6 +146,7 @@ class MaxPoolOp(UnaryOp):
     strides = prop_def(INTS)
     pads = prop_def(INTS)
     dilations = prop_def(INTS)
+    terms: UnitAttr | None = opt_prop_def(UnitAttr)
 
     def __init__(
         self,
@@ -154,6 +156,7 @@ class MaxPoolOp(UnaryOp):
         strides: Sequence[int],
         pads: Sequence[int] = (0, 0, 0, 0),
         dilations: Sequence[int] = (1, 1),
+        terms: bool = False,
     ) -> None:
         self._setup(
             [input],
@@ -162,6 +165,7 @@ class MaxPoolOp(UnaryOp):
                 "strides": tuple(strides),
                 "pads": tuple(pads),
                 "dilations": tuple(dilations),
+                "terms": terms,
             },
         )
 

@@ -201,6 +201,19 @@ def pool(
     return (*x[:2], *_slide(x[2:], kernel, strides=strides, pads=pads, dilations=dilations))
 
 
+def to_terms(x: Shape, **_: object) -> Shape:
+    """Three blocks of channels for one (`nn_terms`)."""
+    _expect(len(x) >= 2, f"expected channels to split, got {list(x)}")
+    return (x[0], _scaled(x[1], 3, 1), *x[2:])
+
+
+def add_terms(x: Shape, terms: Shape, **_: object) -> Shape:
+    """A tensor and one in terms of the same shape."""
+    expected = to_terms(x)
+    _expect(terms == expected, f"expected terms of shape {list(expected)}, got {list(terms)}")
+    return x
+
+
 # ----------------------------------------------------------------------------------------------- contractions
 
 

@@ -1,11 +1,11 @@
 """The bias of a cube kernel as one more step of the product: ones times the bias.
 
 A tile's accumulator begins as A₁ · B₁, where A₁ is two columns of ones and B₁ two rows of f16 numbers whose sum is the
-f32 bias to 22 bits (the rounded bias and what the rounding left).  Broadcasting the bias into L0C would be the vector
+f32 bias to 22 bits: the rounded bias and what the rounding left.  Broadcasting the bias into L0C would be the vector
 unit's work; that unit runs in order, so the broadcast for the next tile would stand behind the epilogue of this one and
 the cube would wait for both.  As a product the bias costs the cube m·n fractals per tile and the vector unit nothing.
 
-    bias: GM → UB as f32, split by the vector unit into high and low, one fractal [k][n] per 16 channels UB → L1 (rows 2 …
+    bias: GM → UB as f32, split by the vector unit, one fractal [k][n] per 16 channels UB → L1 (rows 2 …
     15 of k stay undefined: k = 2), L1 → L0B with transpose; the ones are made in L0A by `set_2d`, once per kernel.
 """
 
@@ -16,16 +16,17 @@ import numpy as np
 from .cube_problem import FRACTAL, UNIT
 from .kernel_builder import Index, KernelBuilder, Ref
 
-TERMS = 2  # f16 numbers whose sum is the bias
+TERMS = 2  # f16 numbers whose sum is the bias: 22 bits, the result keeps 11
 _PLANES = 255  # planes split at a time: repeats of one instruction
 _F32 = 2 * UNIT  # bytes of the f32 bias of one plane (16 channels)
+_SPLIT = TERMS * UNIT  # bytes of its terms
 _ONE = int(np.array(1.0, np.float16).view(np.uint16))
 _LANES = 0xFFFF  # 16 lanes per repeat: one plane
 
 
 def bias_bytes(planes: int) -> dict[str, int]:
     """On-chip bytes that a core needs for the bias of `planes` planes, but for L0."""
-    return {"l1": planes * FRACTAL, "ub": 3 * min(planes, _PLANES) * _F32}
+    return {"l1": planes * FRACTAL, "ub": min(planes, _PLANES) * (2 * _F32 + _SPLIT)}
 
 
 class CubeBias:
@@ -60,22 +61,31 @@ class CubeBias:
         with kb.loop(chunks) as chunk:
             done = kb.mul(chunk, _PLANES)
             count = kb.min(_PLANES, kb.sub(planes, done)) if self.most > _PLANES else planes
-            wide, back, split = self.wide, kb.alloc("ub", most * _F32), kb.alloc("ub", most * _F32)
+            wide, back, split = self.wide, kb.alloc("ub", most * _F32), kb.alloc("ub", most * _SPLIT)
             if self.most > _PLANES:
                 self._copy(kb.add(self.first, done), count)
-            self._vector("vconv", "f322f16", count, split, wide)
-            self._vector("vconv", "f162f32", count, back, split)
-            self._vector("vsub", "f32", count, wide, wide, back)
-            self._vector("vconv", "f322f16", count, split + UNIT, wide)
+            for term in range(TERMS):
+                if term:
+                    self._vector("vconv", "f162f32", count, back, split + (term - 1) * UNIT)
+                    self._vector("vsub", "f32", count, wide, wide, back)
+                self._vector("vconv", "f322f16", count, split + term * UNIT, wide)
             kb.op(
                 "copy_ubuf_to_cbuf", "", self.fractals + kb.linear(0, (done, FRACTAL)), split, bursts=count, length=TERMS,
                 dst_gap=16 - TERMS, limits={"bursts": most},
             )  # fmt: skip
 
     def _vector(self, mnemonic: str, dtype: str, count: Index, *operands: Ref) -> None:
-        """One instruction with a plane per repeat: 16 lanes, planes 64 bytes apart on both sides."""
+        """One instruction with a plane per repeat, 16 lanes: f32 planes are 64 bytes apart, those of terms 96."""
         names = ("dst", "src") if len(operands) == 2 else ("dst", "src0", "src1")
-        steps: dict[str, Index] = {f"{name}_rep": _F32 // UNIT for name in names}
+        types = {
+            "dst": dtype[-3:],
+            "src": dtype[:3],
+            "src0": "f32",
+            "src1": "f32",
+        }  # f322f16: from f32 to f16
+        steps: dict[str, Index] = {
+            f"{name}_rep": (_F32 if types[name] == "f32" else _SPLIT) // UNIT for name in names
+        }
         self.kb.op(
             mnemonic, dtype, *operands, repeat=count, mask_lo=_LANES, mask_hi=0, limits={"repeat": min(self.most, _PLANES)},
             extents=None, **steps,

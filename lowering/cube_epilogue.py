@@ -19,6 +19,7 @@ from xdsl.ir import Operation, SSAValue
 
 from ..dialects import ascend, nn
 from ..runtime.soc import Soc
+from . import cube_terms
 from .cube_problem import FRACTAL, UNIT, CubeGroup, CubeProblem
 from .cube_schedule import CubeSchedule
 from .kernel_builder import Index, KernelBuilder, Linear, Ref, mark_disjoint
@@ -62,6 +63,8 @@ def preserves_zero(op: Operation) -> bool:
 
 def ub_tiles(found: CubeGroup, soc: Soc) -> int:
     """Tiles that live in UB at once: two for the result, two per loaded tile, one per temporary."""
+    if cube_terms.in_terms(found):
+        return cube_terms.ub_tiles(found)
     shape = ascend.shape_of(found.root.output)
     inside = {result for op in (found.root, *found.epilogue) for result in op.results}
     full = {
@@ -107,9 +110,11 @@ class Epilogue:
         kb.body_op = self.numbers[found.root]
         self.shape = ascend.shape_of(found.root.output)
         self.ops = [op for op in found.epilogue if not isinstance(op, nn.ConstantOp)]
-        self.fused_relu = bool(self.ops) and _is_relu(self.ops[0])
+        alone = found.root.output.uses.get_length() == 1  # nobody needs what the ReLU of the copy loses
+        self.fused_relu = bool(self.ops) and _is_relu(self.ops[0]) and alone
         self.operands = self._operands()
         self.loaded: dict[SSAValue, Ref] = {}
+        self.terms = cube_terms.TermsEpilogue(self) if cube_terms.in_terms(found) else None
         self.zero_lanes = problem.channels_out % 16 != 0 and not all(preserves_zero(op) for op in self.ops)
         padded_rows = problem.rows % 16 != 0 and problem.c_plane > problem.rows
         self.zero_rows = padded_rows and (
@@ -138,6 +143,9 @@ class Epilogue:
     def prefetch(self, tile: Tile, offset: Linear, plane: Index) -> None:
         """Loads of operands, issued before the cube work of the tile."""
         kb, s = self.kb, self.s
+        if self.terms is not None:
+            self.terms.prefetch(tile, offset)
+            return
         self.loaded = {}
         for value, kind in self.operands.items():
             source = self.arguments[value]
@@ -149,10 +157,10 @@ class Epilogue:
                 )  # fmt: skip
             else:
                 buffer = kb.alloc("ub", self.tile_bytes, depth=2)
-                self._copy_planes("copy_gm_to_ubuf", buffer, source + offset, tile, load=True)
+                self.copy_planes("copy_gm_to_ubuf", buffer, source + offset, tile, load=True)
             self.loaded[value] = buffer
 
-    def _copy_planes(self, mnemonic: str, buffer: Ref, gm: Ref, tile: Tile, *, load: bool) -> None:
+    def copy_planes(self, mnemonic: str, buffer: Ref, gm: Ref, tile: Tile, *, load: bool) -> None:
         """Moves the m real positions of every column between a plane in GM and the tile in UB."""
         kb, s, p = self.kb, self.s, self.p
         if s.pitch and s.pitch != p.out_width:
@@ -219,6 +227,9 @@ class Epilogue:
     def finish(self, tile: Tile, accumulator: Ref, target: Ref, plane: Index) -> None:
         """L0C → UB, the ops, zero padding, UB → GM."""
         kb, s = self.kb, self.s
+        if self.terms is not None:
+            self.terms.finish(tile, accumulator, target)
+            return
         out = kb.alloc("ub", self.tile_bytes, depth=2)
         fractals = kb.mul(kb.div(tile.m16, 16), tile.columns)
         kb.op(
@@ -240,19 +251,21 @@ class Epilogue:
             self._zero_channels(result, tile, plane)
         if self.zero_rows:
             self._zero_rows(result, tile)
-        self._copy_planes("copy_ubuf_to_gm", result, target, tile, load=False)
+        self.copy_planes("copy_ubuf_to_gm", result, target, tile, load=False)
         kb.body_op = self.numbers[self.found.root]
 
     def _zero_surplus(self, tile: Tile) -> None:
         """Rows m … m16 of loaded tiles, and those between output rows, were not loaded: make them zero."""
-        whole = isinstance(tile.m, int) and tile.m % 16 == 0
         for value, buffer in self.loaded.items():
-            if self.operands[value] != "full":
-                continue
-            if self.s.pitch:
-                self._zero_gaps(buffer, tile)
-            if not whole:
-                self._zero_tail_rows(buffer, tile, tile.m)
+            if self.operands[value] == "full":
+                self.zero_surplus(buffer, tile)
+
+    def zero_surplus(self, buffer: Ref, tile: Tile) -> None:
+        """The same for one tile."""
+        if self.s.pitch:
+            self._zero_gaps(buffer, tile)
+        if not (isinstance(tile.m, int) and tile.m % 16 == 0):
+            self._zero_tail_rows(buffer, tile, tile.m)
 
     def _zero_gaps(self, buffer: Ref, tile: Tile) -> None:
         """Zeroes the surplus positions behind every output row (fewer than 16, so at most two instructions a column)."""

@@ -15,6 +15,7 @@ from xdsl.ir import SSAValue
 
 from .cube_problem import C0, UNIT, ceil_div
 from .kernel_builder import Index, KernelBuilder, Linear, Ref
+from .move_cast import convert
 from .tails import MAX_REPEAT
 
 PIECE = 960  # positions converted at a time: of 16 channels one instruction converts them all
@@ -35,9 +36,10 @@ def vector_cycles(channels: int) -> float:
 class CubeImage:
     """Loads slabs of an f32 [N, C, H, W] tensor with at most 16 channels."""
 
-    def __init__(self, kb: KernelBuilder, source: Ref, channels: int, plane: int) -> None:
-        """`plane`: positions of one channel."""
+    def __init__(self, kb: KernelBuilder, source: Ref, channels: int, plane: int, width: int) -> None:
+        """`plane`: positions of one channel, `width` of one row."""
         self.kb, self.source, self.channels, self.plane = kb, source, channels, plane
+        self.whole_blocks = width * _F32 % UNIT == 0  # what is fetched ends with the rows
         self.rows = kb.alloc("ub", C0 * PIECE * _F16)
         self.clock = kb.clock(2, ahead=False)
         self.raw = kb.ring(self.clock, "ub", channels * PIECE * _F32)
@@ -65,10 +67,7 @@ class CubeImage:
             left = kb.sub(positions, done)
             count = left if isinstance(left, int) and left <= PIECE else kb.min(PIECE, left)
             self._fetch(self.source + item + kb.linear(0, (first, _F32), (done, _F32)), count, most)
-            # all lanes, whatever the piece holds: what is left from before is as good as zero times its weight
-            kb.op(
-                "vconv", "f322f16", self.rows, self.raw.now, repeat=self.channels * PIECE // _LANES, dst_rep=4, src_rep=8
-            )  # fmt: skip
+            self._convert(count, most)
             out = kb.alloc("ub", PIECE * UNIT, 2)
             kb.op(
                 "vnchwconv", "f16", out, self.rows, repeat=PIECE // C0, dst_rep=16, src_rep=1, dst_row_stride=1,
@@ -79,6 +78,20 @@ class CubeImage:
                 limits={"length": most},
             )  # fmt: skip
             kb.tick(self.clock)
+
+    def _convert(self, count: Index, most: int) -> None:
+        """f32 → f16.  All lanes at once, whatever they held before, unless the last block reaches behind the tensor."""
+        kb = self.kb
+        if self.whole_blocks:
+            kb.op(
+                "vconv", "f322f16", self.rows, self.raw.now, repeat=self.channels * PIECE // _LANES, dst_rep=4, src_rep=8
+            )  # fmt: skip
+            return
+        with kb.loop(self.channels) as channel:
+            convert(
+                kb, "f322f16", self.rows + kb.linear(0, (channel, PIECE * _F16)),
+                self.raw.now + kb.linear(0, (channel, PIECE * _F32)), count, most, dst_size=_F16, src_size=_F32,
+            )  # fmt: skip
 
     def _fetch(self, start: Ref, count: Index, most: int) -> None:
         """`count` positions of every channel: GM → UB, one burst per channel where planes are whole 32-byte units."""

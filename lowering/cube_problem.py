@@ -138,7 +138,7 @@ def analyse(group: ascend.GroupOp) -> CubeGroup:
     epilogue = tuple(op for op in ops[at + 1 : -1])
     shape = ascend.shape_of(root.output)
     residual = any(
-        ascend.shape_of(value) == shape and value in group.body.block.args
+        isinstance(op, nn.AddTermsOp) or (ascend.shape_of(value) == shape and value in group.body.block.args)
         for op in epilogue
         for value in op.operands
     )
@@ -160,6 +160,9 @@ def _conv(group: ascend.GroupOp, root: nn.ConvOp) -> CubeProblem:
     g = root.group.value.data
     blocks, k1, n1 = 1, ceil_div(c, C0), ceil_div(cout, C0)
     a_planes, c_planes = k1, n1
+    stored = ceil_div(
+        ascend.shape_of(group.outputs[0])[1], C0
+    )  # more than the result has when it is in terms
     if g > 1:
         packed = group_blocks(cin, cout // g, g, C0)
         blocks, k1, n1 = packed.blocks, packed.cin // C0, packed.cout // C0
@@ -171,7 +174,7 @@ def _conv(group: ascend.GroupOp, root: nn.ConvOp) -> CubeProblem:
     return CubeProblem(
         batch=(n,), groups=blocks, height=height, width=width, out_height=out_height, out_width=out_width, window=window,
         k1=k1, n1=n1, a_plane=h * w, c_plane=ho * wo, a_planes=a_planes, c_planes=c_planes,
-        a_batch=(a_bytes,), b_batch=(0,), c_batch=(c_planes * ho * wo * UNIT,),
+        a_batch=(a_bytes,), b_batch=(0,), c_batch=(stored * ho * wo * UNIT,),
         channels_out=cout, rows=ho * wo, image_channels=image,
     )  # fmt: skip
 

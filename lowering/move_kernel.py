@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
 from xdsl.ir import Operation, SSAValue
@@ -120,6 +120,8 @@ def _work(op: MoveOp, soc: Soc) -> Work:
         raise ValueError(f"{len(body)} ops in one group")
     if isinstance(body[0], nn.CastOp):
         return _format(op.inputs[0], op.outputs[0], soc)
+    if isinstance(body[0], nn.ToTermsOp):
+        return _terms(op.inputs[0], op.outputs[0], soc)
     layouts = {ascend.layout_of(v) for v in (*op.inputs, *op.outputs)}
     if isinstance(body[0], nn.ReshapeOp) and len(layouts) > 1:
         return _format(op.inputs[0], op.outputs[0], soc)
@@ -156,6 +158,18 @@ def _format(source: SSAValue, result: SSAValue, soc: Soc) -> Work:
             raise ValueError(f"rows of {found.row_bytes} bytes do not fit")
         return Rows(found, plan)
     return _columns(found, sizes[1], soc)
+
+
+def _terms(source: SSAValue, result: SSAValue, soc: Soc) -> Work:
+    """f32 planes to NC1HWC0 in two terms (`nn_terms`), all in the lanes of one block."""
+    shape, channels = ascend.shape_of(source), ascend.shape_of(result)[1]
+    layouts = ascend.layout_of(source), ascend.layout_of(result)
+    sizes = size_of(ascend.dtype_of(source)), size_of(ascend.dtype_of(result))
+    found = format_work(*layouts, shape, *sizes)
+    if not isinstance(found, Transposition) or channels > found.row_count:
+        raise ValueError(f"terms of {shape[1]} channels in {layouts[1]}")
+    turn = replace(found, lanes_total=channels, loaded=shape[1])
+    return Turn(turn, choose_plan(turn, soc))
 
 
 def _columns(found: Columns, size: int, soc: Soc) -> Work:

@@ -25,8 +25,8 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
-from .kernel_builder import Index, KernelBuilder, Ref
-from .move_cast import convert
+from .kernel_builder import Index, KernelBuilder, Linear, Ref
+from .move_cast import convert, subtract
 from .move_problem import Axis, signed_bits
 from .move_turn import Plan, TileShape, Transposition, make_grid, needs_exact_ends, rows_aligned
 from .tails import (
@@ -148,6 +148,8 @@ class TransposeEmitter:
     def _valid_rows(self, last: Index, batch: Index) -> Index:
         """Input rows of this tile: all, or as many as there are channels left."""
         kb, t = self.kb, self.t
+        if t.loaded:
+            return t.loaded
         rows = kb.mul(batch, t.row_count)
         if not t.lanes_total:
             return rows
@@ -353,6 +355,17 @@ class TransposeEmitter:
             to = cast + kb.linear(0, (place, shape.in_pitch * BLOCK))
             of = raw + kb.linear(0, (place, shape.gm_in_pitch * BLOCK))
             convert(kb, "f322f16", to, of, columns, self.plan.columns, dst_size=2, src_size=4)
+            if t.loaded:
+                self._rest_of_row(to, of, columns, kb.linear(0, (t.loaded * lane, shape.in_pitch * BLOCK)))
+
+    def _rest_of_row(self, high: Ref, row: Ref, columns: Index, step: Linear) -> None:
+        """The other terms of a row of which `high` is the first: l = f16(x - h) and h again, `step` bytes apart."""
+        kb, most = self.kb, self.plan.columns
+        wide = kb.alloc("ub", self.shape.gm_in_pitch * BLOCK)
+        convert(kb, "f322f16", high + step + step, row, columns, most, dst_size=2, src_size=4)
+        convert(kb, "f162f32", wide, high, columns, most, dst_size=4, src_size=2)
+        subtract(kb, row, wide, columns, most)
+        convert(kb, "f322f16", high + step, row, columns, most, dst_size=2, src_size=4)
 
     def _cast_out(self, out: Ref, count: Index, width: Index | None = None) -> UbRows:
         kb, t, shape = self.kb, self.t, self.shape

@@ -38,6 +38,8 @@ class Transposition:
     src_base: int = 0
     lanes_total: int = 0
     columns_total: int = 0
+    loaded: int = 0
+    """Channels that exist in the input when the lanes hold them in two terms (`nn_terms`), else 0."""
 
     @property
     def lanes(self) -> int:
@@ -123,6 +125,8 @@ class TileShape:
     def ub_blocks(self, t: Transposition, plan: Plan) -> int:
         taken = 2 * plan.batch * self.rows * self.gm_in_pitch
         taken += self.out_depth(t, plan) * self.out_rows * self.out_pitch
+        if t.loaded:
+            taken += self.gm_in_pitch
         if t.casts_in:
             taken += plan.batch * self.rows * self.in_pitch
         if t.casts_out:

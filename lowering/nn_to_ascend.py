@@ -26,6 +26,7 @@ _MOVES = (
     nn.ReshapeOp,
     nn.SliceOp,
     nn.ConcatOp,
+    nn.ToTermsOp,  # alone: a conversion at the border of the model
 )
 _WIDE = frozenset({"i64", "u64", "f64"})
 

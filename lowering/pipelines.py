@@ -41,6 +41,7 @@ NN: Final = (
     "nn-simplify",
     "nn-convert-precision",
     "nn-simplify",
+    "nn-split-terms",
     "nn-fuse-groups",
 )
 ASCEND: Final = (

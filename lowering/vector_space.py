@@ -49,6 +49,7 @@ class Window:
     before: tuple[int, int]  # pads above and left
     counts: tuple[tuple[int, ...], tuple[int, ...]]
     outputs: int  # output rows
+    term_planes: int = 0  # planes of one term when the operand is in terms (`nn_terms`), else 0
 
 
 @dataclass
@@ -298,6 +299,9 @@ def _window(found: _Analysis) -> Window | None:
             )
     pair = (counts[0], counts[1]) if counts else ((), ())
     kind = "mean" if counts else "max"
+    in_terms = isinstance(pool, nn.MaxPoolOp) and pool.terms is not None
+    if in_terms and shape[1] % (nn.TERMS * found.layout.c0):
+        raise AscendError("E40021", f"terms of {shape[1]} channels that are no whole blocks")
     return Window(
         found.pooled,
         kind,
@@ -308,6 +312,7 @@ def _window(found: _Analysis) -> Window | None:
         (pads[0], pads[1]),
         pair,
         out[2],
+        shape[1] // (nn.TERMS * found.layout.c0) if in_terms else 0,
     )
 
 

@@ -12,14 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, product
 
+from ..dialects import nn
 from .kernel_builder import Index, KernelBuilder, Ref
 from .vector_program import SIZES
 from .vector_space import Space, Window
 from .vector_tiles import BLOCK, LANES, Count, Tile, TileEmitter, Value
 from .vector_transfer import ub_buffer
 
+LAST_PLACES = 2048.0
+"""More than a number is in units of its last place: a difference of one place outweighs the number."""
 NEUTRAL = {"max": float("-inf"), "mean": 0.0}
 
 
@@ -75,7 +78,10 @@ def pool_windows(
     window = space.window
     assert window is not None
     kb, tile = emitter.kb, emitter.tile
-    slab = _load_slab(emitter, space, window, outer, row)
+    if window.term_planes:
+        _pool_terms(emitter, space, window, outer, row, target)
+        return
+    slab = _load_slab(emitter, space, window, _plane(kb, space, outer), row)
     dtype = "f16"
     if window.kind == "mean":
         dtype = "f32"
@@ -106,9 +112,44 @@ def _span(taps: int, stride: int, dilation: int, outputs: int) -> int:
     return (outputs - 1) * stride + (taps - 1) * dilation + 1
 
 
-def _load_slab(
-    emitter: TileEmitter, space: Space, window: Window, outer: Sequence[Index], row: Index
-) -> _Slab:
+def _pool_terms(
+    emitter: TileEmitter, space: Space, window: Window, outer: Sequence[Index], row: Index, target: Value
+) -> None:
+    """The maximum of numbers in two terms, h + l with |l| at most half a last place of h (`nn_terms`).
+
+    The largest h wins, and among equal ones the largest l. So one plane of the result is the maximum over the
+    window of (h - top)·2048 + own, where top is the maximum of h and own the plane's own term: where h = top
+    this is own, elsewhere at least |h| below.  For the planes that hold h it gives top again.
+    """
+    kb, tile = emitter.kb, emitter.tile
+    plane = _plane(kb, space, outer)
+    term = kb.rem(plane, nn.TERMS * window.term_planes)
+    first = kb.add(kb.sub(plane, term), kb.rem(term, window.term_planes))
+    own = _load_slab(emitter, space, window, plane, row)
+    high = _load_slab(emitter, space, window, first, row)
+    out_width = space.dims[-1]
+    pitch, columns = out_width * BLOCK, out_width * LANES
+    joined, joined_pitch = _along_width(kb, window, high, "f16", out_width)
+    top = ub_buffer(kb, tile.rows_limit * pitch)
+    _along_height(emitter, window, joined, joined_pitch, top, pitch, "f16", out_width)
+    (kh, kw), (sh, sw), (dh, dw) = window.kernel, window.strides, window.dilations
+    line = high.width * BLOCK
+    candidate = ub_buffer(kb, tile.rows_limit * pitch)
+    for number, (y, x) in enumerate(product(range(kh), range(kw))):
+        tap, step = y * dh * line + x * dw * BLOCK, sh * line
+        here = candidate if number else target.ref
+        emitter.rows2d(
+            "vsub", "f16", [(here, pitch), (high.ref + tap, step), (top, pitch)], columns, steps=(1, sw, 1)
+        )
+        emitter.rows2d("vmuls", "f16", [(here, pitch), (here, pitch)], columns, LAST_PLACES)
+        emitter.rows2d(
+            "vadd", "f16", [(here, pitch), (here, pitch), (own.ref + tap, step)], columns, steps=(1, 1, sw)
+        )
+        if number:
+            emitter.rows2d("vmax", "f16", [(target.ref, pitch), (target.ref, pitch), (here, pitch)], columns)
+
+
+def _load_slab(emitter: TileEmitter, space: Space, window: Window, plane: Index, row: Index) -> _Slab:
     kb, tile = emitter.kb, emitter.tile
     (height, width), (kh, kw) = window.size, window.kernel
     limit = _span(kh, window.strides[0], window.dilations[0], tile.rows_limit)
@@ -121,7 +162,6 @@ def _load_slab(
     left = window.before[1]
     inside = min(width, needed - left)
     ref = ub_buffer(kb, limit * needed * BLOCK, depth=2)
-    plane = _plane(kb, space, outer)
     source = kb.args[window.operand] + kb.linear(0, (plane, height * width * BLOCK), (begin, width * BLOCK))
     target = ref + kb.linear(left * BLOCK, (above, needed * BLOCK))
     most = min(limit, height)

@@ -13,6 +13,7 @@ PASSES: Final[dict[str, tuple[str, str]]] = {
     "nn-simplify": ("nn_simplify", "NNSimplifyPass"),
     "nn-decompose": ("nn_decompose", "NNDecomposePass"),
     "nn-convert-precision": ("nn_convert_precision", "NNConvertPrecisionPass"),
+    "nn-split-terms": ("nn_split_terms", "NNSplitTermsPass"),
     "nn-fuse-groups": ("nn_fuse_groups", "NNFuseGroupsPass"),
     "check-nn": ("check_nn", "CheckNNPass"),
     "convert-nn-to-ascend": ("..lowering.nn_to_ascend", "ConvertNNToAscendPass"),

@@ -15,6 +15,7 @@ from xdsl.ir import BlockArgument, Operation, SSAValue
 from ..dialects import nn
 from ..dialects.nn_shapes import Shape
 from ..lowering.cube_epilogue import SUPPORTED as EPILOGUE_OPS
+from ..lowering.cube_terms import SUPPORTED as TERM_EPILOGUE
 from .rewriting import constant_of, users
 
 MAX_EPILOGUE = 16
@@ -87,6 +88,9 @@ class CubeGrowth:
 
     def grow(self) -> None:
         root = self.members.ops[0]
+        if is_wide_conv(root):
+            self.members.ops = terms_chain(root)
+            return
         ops, best = [root], 1
         shape = nn.shape_of(root.results[0])
         while len(ops) <= MAX_EPILOGUE:
@@ -141,6 +145,22 @@ class CubeGrowth:
             v for op in ops[1:] for v in op.operands if v.owner not in members and constant_of(v) is None
         }
         return len(results) if len(tensors) <= MAX_TENSOR_OPERANDS else 99
+
+
+def is_wide_conv(op: Operation) -> bool:
+    """A convolution whose result is the f32 accumulator: only its own kernel can read that (`nn_terms`)."""
+    return isinstance(op, nn.ConvOp) and (nn.dtype_of(op.input), nn.dtype_of(op.output)) == ("f16", "f32")
+
+
+def terms_chain(conv: Operation) -> list[Operation]:
+    """The convolution and the ops on f32 behind it, up to the one that stores terms."""
+    ops = [conv]
+    while not isinstance(ops[-1], nn.ToTermsOp):
+        following = users(ops[-1].results[0])
+        if len(following) != 1 or not isinstance(following[0], TERM_EPILOGUE):
+            break
+        ops.append(following[0])
+    return ops
 
 
 class VectorGrowth:

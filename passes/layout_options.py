@@ -301,9 +301,12 @@ def _fits_columns(op: ascend.GroupOp, space: Shape, ops: Sequence[Operation]) ->
 
 
 def _move(op: ascend.GroupOp) -> Iterator[Option]:
+    inner = root_of(op)
+    if isinstance(inner, nn.ToTermsOp):
+        yield from _cast_and_move(op)
+        return
     cost = _move_cost([*op.inputs, *op.outputs], ND)
     yield Option(tuple(ND for _ in op.inputs), ND, cost)
-    inner = root_of(op)
     pair = TransposePair.of(op)
     if pair is not None:
         yield from pair.views()

@@ -12,7 +12,7 @@ from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 
 from ..dialects import nn
-from .grouping import CubeGrowth, Members, VectorGrowth, is_scalar_constant, picture_cast
+from .grouping import CubeGrowth, Members, VectorGrowth, is_scalar_constant, is_wide_conv, picture_cast
 from .provenance import location_of, node_names
 from .rewriting import main_block, remove_dead
 
@@ -81,7 +81,7 @@ class Fuser:
         if root in self.group_of:
             return
         members = Members([root], "cube")
-        if self.fuse:
+        if self.fuse or is_wide_conv(root):
             CubeGrowth(members, self.order, self.group_of).grow()
             picture = picture_cast(root)
             if picture is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from xdsl.ir import Operation
@@ -125,9 +126,43 @@ def matmul(
     return product if bias is None else product + bias
 
 
+def to_terms(x: Array) -> Array:
+    """[h; l; h] along the channels: h = f16(x), l = f16(x - h). The chip's f16 ends at 65504."""
+    high = np.clip(x, -65504, 65504).astype(np.float16)
+    low = (x - high.astype(np.float32)).astype(np.float16)
+    return np.concatenate([high, low, high], axis=1)
+
+
+def from_terms(x: Array) -> Array:
+    """h + l, exactly: 22 bits fit in an f32."""
+    high, low, _ = np.split(x, 3, axis=1)
+    return high.astype(np.float32) + low.astype(np.float32)
+
+
+def add_terms(lhs: Array, rhs: Array) -> Array:
+    high, low, _ = np.split(rhs.astype(lhs.dtype), 3, axis=1)
+    return lhs + high + low
+
+
+def _max_pool_terms(x: Array, pool: Callable[[Array], Array]) -> Array:
+    """The largest number, by the largest first term and what the number has beside it."""
+    high = pool(np.split(x, 3, axis=1)[0])
+    low = pool(from_terms(x)) - high
+    return np.concatenate([high, low, high], axis=1)
+
+
 def max_pool(
-    x: Array, *, kernel: Sequence[int], strides: Sequence[int], pads: Sequence[int], dilations: Sequence[int]
+    x: Array,
+    *,
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    pads: Sequence[int],
+    dilations: Sequence[int],
+    terms: bool = False,
 ) -> Array:
+    if terms:
+        window = partial(max_pool, kernel=kernel, strides=strides, pads=pads, dilations=dilations)
+        return _max_pool_terms(x, window)
     lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
     views = [view for _, _, view in _window_views(_padded(x, pads, lowest), kernel, strides, dilations)]
     result = views[0].copy()
@@ -256,6 +291,8 @@ SEMANTICS: dict[type[Operation], Callable[..., Array]] = {
     nn.ConvTransposeOp: conv_transpose,
     nn.MatMulOp: matmul,
     nn.MaxPoolOp: max_pool,
+    nn.ToTermsOp: to_terms,
+    nn.AddTermsOp: add_terms,
     nn.AvgPoolOp: avg_pool,
     nn.ReduceOp: reduce,
     nn.ArgReduceOp: arg_reduce,

@@ -85,3 +85,17 @@ def test_model(name: str, soc: str) -> None:
             agree(stored, k, np.asarray(array))
     assert prepared.engine_counts["aicpu"] == 0
     assert prepared.engine_counts["aicore"] > 0
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("soc", ["Ascend310P3", "Ascend310", "Ascend910A"])
+@pytest.mark.parametrize("name", ["resnet18.legacy", "resnet18.dynamo", "resnet18.old"])
+def test_resnet_is_exact(name: str, soc: str) -> None:
+    """Largest error against onnxruntime at most 1e-3 of the output range, for both sizes of the batch."""
+    path = model_path(name)
+    prepared = type("Backend", (AscendBackend,), {"soc": soc}).prepare(onnx.load(path))
+    for file in (path.with_suffix(".npz"), path.with_suffix(".alt.npz")):
+        with np.load(file) as stored:
+            (got,) = prepared.run([stored["in_0"]])
+            want = stored["out_0"].astype(np.float64)
+        assert np.abs(got - want).max() <= 1e-3 * (want.max() - want.min())

@@ -14,6 +14,7 @@ from ascend_mlir.dialects.nn_attrs import tensor_type
 from ascend_mlir.lowering import cube_kernel
 from ascend_mlir.passes.davinci_pipeline import lower_kernel
 from ascend_mlir.runtime.interp.nn import run_block
+from ascend_mlir.runtime.interp.nn_roots import to_terms
 from ascend_mlir.runtime.sim.device import run_kernel
 from ascend_mlir.runtime.sim.hazards import check_task
 from ascend_mlir.runtime.sim.program import load_program
@@ -213,3 +214,86 @@ def test_matmul(case, constant, soc):
 
     group = group_of(operands, build, MATRIX)
     check(group, data(group), soc, rtol=3e-3)
+
+
+BEHIND_RELU = {
+    "relu, then add": lambda block, y, r: chain(block, nn.AddOp, (chain(block, nn.ReluOp, (y,)), r)),
+    "relu, then sigmoid": lambda block, y, r: chain(block, nn.SigmoidOp, (chain(block, nn.ReluOp, (y,)),)),
+    "relu, and the operand": lambda block, y, r: chain(block, nn.AddOp, (chain(block, nn.ReluOp, (y,)), y)),
+    "residual first": lambda block, y, r: chain(
+        block, nn.ReluOp, (chain(block, nn.AddOp, (r, chain(block, nn.ReluOp, (y,)))),)
+    ),
+}
+
+
+def chain(block, kind, operands):
+    op = kind(*operands)
+    block.add_op(op)
+    return op.results[0]
+
+
+@pytest.mark.parametrize("soc", SOCS)
+@pytest.mark.parametrize("tail", BEHIND_RELU)
+def test_ops_behind_relu(soc, tail):
+    """The ReLU of the copy from L0C gives its tile to what follows, and is not taken where the tile is needed."""
+    operands = [value((1, 16, 9, 9), "f16", BLOCKED), value((16, 16, 1, 1), "f16", WEIGHT)]
+    if tail in ("relu, then add", "residual first"):
+        operands.append(value((1, 16, 9, 9), "f16", BLOCKED))
+
+    def build(block):
+        conv = nn.ConvOp(*block.args[:2])
+        block.add_op(conv)
+        return BEHIND_RELU[tail](block, conv.output, block.args[-1])
+
+    arrays = [normal(ascend.shape_of(v), 7 + i).astype(np.float16) for i, v in enumerate(operands)]
+    check(group_of(operands, build, BLOCKED), arrays, soc, rtol=4e-3)
+
+
+def normal(shape, seed, scale=1.0):
+    return (np.random.default_rng(seed).standard_normal(shape) * scale).astype(np.float32)
+
+
+def wide_conv(x, cout, kernel, *, strides, pads, residual, relu):
+    """conv → (add_terms) → (relu) → to_terms as one group."""
+    size = [(x[2 + i] + 2 * pads - kernel) // strides + 1 for i in range(2)]
+    operands = [value(x, "f16", BLOCKED), value((cout, x[1], kernel, kernel), "f16", WEIGHT)]
+    operands.append(value((cout,), "f32", BLOCKED))
+    if residual:
+        operands.append(value((x[0], 3 * cout, *size), "f16", BLOCKED))
+
+    def build(block):
+        args = list(block.args)
+        conv = nn.ConvOp.create(
+            operands=args[:3],
+            properties=nn.ConvOp(args[0], args[1], strides=(strides,) * 2, pads=(pads,) * 4).properties,
+            result_types=[tensor_type((x[0], cout, *size), "f32")],
+        )
+        ops = [conv]
+        if residual:
+            ops.append(nn.AddTermsOp(ops[-1].results[0], args[3]))
+        if relu:
+            ops.append(nn.ReluOp(ops[-1].results[0]))
+        ops.append(nn.ToTermsOp(ops[-1].results[0]))
+        block.add_ops(ops)
+        return ops[-1].results[0]
+
+    return group_of(operands, build, BLOCKED)
+
+
+@pytest.mark.parametrize("soc", SOCS)
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("relu", [False, True])
+def test_result_in_terms(soc, residual, relu):
+    group = wide_conv((2, 48, 9, 11), 32, 3, strides=1, pads=1, residual=residual, relu=relu)
+    arrays = [to_terms(normal((2, 16, 9, 11), 3)), normal((32, 48, 3, 3), 4, 0.05).astype(np.float16)]
+    arrays.append(normal((32,), 5))
+    if residual:
+        arrays.append(to_terms(normal((2, 32, 9, 11), 6)))
+    check(group, arrays, soc, rtol=1e-3)
+
+
+@pytest.mark.parametrize("soc", SOCS)
+def test_one_position_in_terms(soc):
+    group = wide_conv((1, 16, 1, 1), 16, 1, strides=1, pads=0, residual=True, relu=True)
+    arrays = [normal((1, 16, 1, 1), 3).astype(np.float16), normal((16, 16, 1, 1), 4).astype(np.float16)]
+    check(group, [*arrays, normal((16,), 5), to_terms(normal((1, 16, 1, 1), 6))], soc, rtol=1e-3)

@@ -10,6 +10,7 @@ from ascend_mlir.dialects.layouts import ND, Format, Layout
 from ascend_mlir.dialects.nn_attrs import tensor_type
 from ascend_mlir.lowering import move_kernel
 from ascend_mlir.runtime.interp.nn import run_block
+from ascend_mlir.runtime.interp.nn_roots import to_terms
 from ascend_mlir.runtime.soc import load_soc
 from ascend_mlir.runtime.weights import WeightStore
 from move_simulator import simulate
@@ -274,3 +275,17 @@ def test_speed():
     check_format((1024, 768), ND, MATRIX, "Ascend310P3", most=2)
     check_format((1024, 768), MATRIX, ND, "Ascend310P3", most=2)
     check_op([(1024, 1024)], lambda x: nn.TransposeOp(x, (1, 0)), "Ascend310P3", most=1.5)
+
+
+@pytest.mark.parametrize("soc", SOCS)
+@pytest.mark.parametrize("shape", [(1, 3, 8, 8), (2, 3, 17, 9), (1, 5, 1, 3), (3, 1, 64, 65)])
+def test_terms_of_a_model_input(soc, shape):
+    """f32 planes become one block whose lanes hold all terms, bit for bit."""
+    x = 100 * random(shape, "f32", 1)
+    source = value(shape, "f32", ND)
+    result = ascend.with_layout(tensor_type((shape[0], 3 * shape[1], *shape[2:]), "f16"), BLOCKED)
+    block = Block(arg_types=[ascend.logical(source.type)])
+    op = nn.ToTermsOp(block.args[0])
+    block.add_ops([op, nn.YieldOp(op.output)])
+    group = ascend.GroupOp("ToTerms", [source], [result], "move", Region(block))
+    run(group, [x], BLOCKED.pack(to_terms(x)), soc)

@@ -9,6 +9,7 @@ from ascend_mlir.dialects import ascend, nn
 from ascend_mlir.dialects.blobs import Blob
 from ascend_mlir.dialects.layouts import ND, fractal_nz, nc1hwc0
 from ascend_mlir.lowering.vector_kernel import choose_schedule, generate
+from ascend_mlir.runtime.interp.nn_roots import to_terms
 from ascend_mlir.runtime.soc import load_soc
 from vector_cases import Case, check, random
 
@@ -222,3 +223,22 @@ def test_kernels_stay_small():
         for rows in (512, 65536)
     }
     assert sizes[65536] <= sizes[512] <= 250
+
+
+TERM_WINDOWS = [
+    {"kernel": (3, 3), "strides": (2, 2), "pads": (1, 1, 1, 1)},
+    {"kernel": (2, 2), "strides": (2, 2)},
+    {"kernel": (3, 1), "strides": (1, 2), "pads": (1, 0, 1, 0), "dilations": (2, 1)},
+]
+
+
+@pytest.mark.parametrize("soc", SOCS)
+@pytest.mark.parametrize("window", TERM_WINDOWS, ids=str)
+def test_pool_of_terms(soc, window):
+    """The maximum of both terms together, bit for bit; many of the first terms are equal."""
+    close = 1.0 + 1e-3 * random((2, 32, 15, 22), "f32", 2) * np.array([1, -1000])[:, None, None, None]
+    x = to_terms(close.astype(np.float32))
+    case = Case([(x.shape, "f16", HALF)], lambda a, v: a(nn.MaxPoolOp(v[0], **window, terms=True)), HALF)
+    case.simulate = True
+    (got,), (want,) = case.run([x], soc), case.reference([x])
+    np.testing.assert_array_equal(got, want)

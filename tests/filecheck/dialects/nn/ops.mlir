@@ -118,6 +118,12 @@ func.func @ops(%x: tensor<1x4x8x8xf32>, %b: tensor<1x4x8x8xi1>, %s: tensor<f32>,
   %r52 = nn.matmul %m, %m trans_b : (tensor<5x7xf32>, tensor<5x7xf32>) -> tensor<5x5xf32>
   // CHECK: nn.matmul %m, %m, %b7 trans_a : (tensor<5x7xf32>, tensor<5x7xf32>, tensor<7xf32>) -> tensor<7x7xf32>
   %r53 = nn.matmul %m, %m, %b7 trans_a : (tensor<5x7xf32>, tensor<5x7xf32>, tensor<7xf32>) -> tensor<7x7xf32>
+  // CHECK: nn.to_terms %x : (tensor<1x4x8x8xf32>) -> tensor<1x12x8x8xf16>
+  %t0 = nn.to_terms %x : (tensor<1x4x8x8xf32>) -> tensor<1x12x8x8xf16>
+  // CHECK: nn.add_terms %x, %t0 : (tensor<1x4x8x8xf32>, tensor<1x12x8x8xf16>) -> tensor<1x4x8x8xf32>
+  %t1 = nn.add_terms %x, %t0 : (tensor<1x4x8x8xf32>, tensor<1x12x8x8xf16>) -> tensor<1x4x8x8xf32>
+  // CHECK: nn.max_pool %t0 kernel [2, 2] strides [2, 2] pads [0, 0, 0, 0] dilations [1, 1] terms : (tensor<1x12x8x8xf16>) -> tensor<1x12x4x4xf16>
+  %t2 = nn.max_pool %t0 kernel [2, 2] strides [2, 2] pads [0, 0, 0, 0] dilations [1, 1] terms : (tensor<1x12x8x8xf16>) -> tensor<1x12x4x4xf16>
   // CHECK: nn.max_pool %x kernel [2, 2] strides [2, 2] pads [0, 0, 0, 0] dilations [1, 1] : (tensor<1x4x8x8xf32>) -> tensor<1x4x4x4xf32>
   %r54 = nn.max_pool %x kernel [2, 2] strides [2, 2] pads [0, 0, 0, 0] dilations [1, 1] : (tensor<1x4x8x8xf32>) -> tensor<1x4x4x4xf32>
   // CHECK: nn.avg_pool %x kernel [3, 3] strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] count_include_pad : tensor<1x4x8x8xf32>
