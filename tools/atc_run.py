@@ -194,4 +194,7 @@ def _summary(session: InferenceSession, outputs: Sequence[Array], given: bool) -
     report = session.report
     counts = session.engine_counts
     print(f"{session.om.soc}: {report.cycles} cycles, {report.latency_us:.1f} us predicted")
+    print(f"timing: {report.soc.timing['basis']}")
+    if report.unsourced:
+        print(f"no source at all for the cycles of: {', '.join(report.unsourced)}")
     print(f"tasks: {counts['aicore']} on the AI Core, {counts['aicpu']} on the AI CPU")

@@ -214,7 +214,12 @@ def _timing(row: Instruction, socs: list[Soc]) -> str:
 
 
 def _cycles(row: Instruction, timing: Mapping[str, Any]) -> str:
-    """The numbers of the SoC file that decide how long the instruction takes."""
+    """The numbers of the SoC file that decide how long the instruction takes, and if no source gives them."""
+    guess = timing["unsourced"].get(row.timing)
+    return _numbers(row, timing) + (f" (**no source**: {guess})" if guess else "")
+
+
+def _numbers(row: Instruction, timing: Mapping[str, Any]) -> str:
     vector: Mapping[str, Mapping[str, list[int]]] = timing["vector"]
     path: Mapping[str, Mapping[str, int]] = timing["path"]
     if row.family.startswith("vector") and row.timing in vector:
