@@ -314,6 +314,38 @@ class VsubreluOp(InstructionOp):
 
 
 @irdl_op_definition
+class VmulconvOp(InstructionOp):
+    """Pipe V. elementwise, result in 8 bits: dst = convert(src0 · src1), nearest even, saturating"""  # noqa: E501
+
+    name = "davinci.vmulconv"
+    MNEMONIC: ClassVar[str] = "vmulconv"
+
+
+@irdl_op_definition
+class VaddreluconvOp(InstructionOp):
+    """Pipe V. elementwise, result in the narrower type: dst = convert(max(src0 + src1, 0)), nearest even, saturating"""  # noqa: E501
+
+    name = "davinci.vaddreluconv"
+    MNEMONIC: ClassVar[str] = "vaddreluconv"
+
+
+@irdl_op_definition
+class VsubreluconvOp(InstructionOp):
+    """Pipe V. elementwise, result in the narrower type: dst = convert(max(src0 - src1, 0)), nearest even, saturating"""  # noqa: E501
+
+    name = "davinci.vsubreluconv"
+    MNEMONIC: ClassVar[str] = "vsubreluconv"
+
+
+@irdl_op_definition
+class VadddeqreluOp(InstructionOp):
+    """Pipe V. elementwise, dequantised: dst = max((src0 + src1) · scale, 0), scale = half in bits 15:0 of DEQSCALE; exact, rounded once"""  # noqa: E501
+
+    name = "davinci.vadddeqrelu"
+    MNEMONIC: ClassVar[str] = "vadddeqrelu"
+
+
+@irdl_op_definition
 class VabsOp(InstructionOp):
     """Pipe V. elementwise: dst = |src|"""  # noqa: E501
 
@@ -458,6 +490,14 @@ class VconvOp(InstructionOp):
 
 
 @irdl_op_definition
+class VconvDeqOp(InstructionOp):
+    """Pipe V. type conversion of accumulators with a scale: dst = src · scale, scale = half in bits 15:0 of DEQSCALE; f16 saturates"""  # noqa: E501
+
+    name = "davinci.vconv_deq"
+    MNEMONIC: ClassVar[str] = "vconv_deq"
+
+
+@irdl_op_definition
 class VcmpOp(InstructionOp):
     """Pipe V. compares one repeat; result in the CMPMASK register: CMPMASK[lane] = src0 ? src1"""  # noqa: E501
 
@@ -487,6 +527,14 @@ class SetCmpmaskOp(InstructionOp):
 
     name = "davinci.set_cmpmask"
     MNEMONIC: ClassVar[str] = "set_cmpmask"
+
+
+@irdl_op_definition
+class GetCmpmaskOp(InstructionOp):
+    """Pipe V. stores CMPMASK to 16 bytes of UB: dst[0:16] = CMPMASK"""  # noqa: E501
+
+    name = "davinci.get_cmpmask"
+    MNEMONIC: ClassVar[str] = "get_cmpmask"
 
 
 @irdl_op_definition
@@ -594,6 +642,14 @@ class VgatherOp(InstructionOp):
 
 
 @irdl_op_definition
+class VscatterOp(InstructionOp):
+    """Pipe V. scatters elements by byte offset; of lanes with the same offset the highest wins: dst[offset[i]] = src[i]"""  # noqa: E501
+
+    name = "davinci.vscatter"
+    MNEMONIC: ClassVar[str] = "vscatter"
+
+
+@irdl_op_definition
 class VciOp(InstructionOp):
     """Pipe V. ramp: dst[i] = scalar + i"""  # noqa: E501
 
@@ -640,6 +696,10 @@ INSTRUCTION_OPS: list[type[InstructionOp]] = [
     VmaddreluOp,
     VaddreluOp,
     VsubreluOp,
+    VmulconvOp,
+    VaddreluconvOp,
+    VsubreluconvOp,
+    VadddeqreluOp,
     VabsOp,
     VexpOp,
     VlnOp,
@@ -658,10 +718,12 @@ INSTRUCTION_OPS: list[type[InstructionOp]] = [
     VshrOp,
     VectorDupOp,
     VconvOp,
+    VconvDeqOp,
     VcmpOp,
     VcmpvOp,
     VcmpvsOp,
     SetCmpmaskOp,
+    GetCmpmaskOp,
     VselOp,
     VselvOp,
     VcaddOp,
@@ -675,6 +737,7 @@ INSTRUCTION_OPS: list[type[InstructionOp]] = [
     VnchwconvOp,
     VreduceOp,
     VgatherOp,
+    VscatterOp,
     VciOp,
 ]
 OP_BY_MNEMONIC: dict[str, type[InstructionOp]] = {op.MNEMONIC: op for op in INSTRUCTION_OPS}

@@ -50,24 +50,19 @@ ABSENT: tuple[Absent, ...] = (
         "`vnchwconv` gives its rows as base + i · stride instead (decision 0006)",
     ),
     Absent(
-        ("vmulconv", "vaddreluconv", "vsubreluconv", "vadddeqrelu"),
-        "310P, in part 910",
-        "combined with a conversion to 8 bits: for quantised models",
-    ),
-    Absent(
         ("vcmpv_* and vcmpvs_* as six instructions each",),
         "all",
         "one instruction each with a field `condition`; the SoC files' row of `eq` stands for all six",
     ),
     Absent(
-        ("v4dtrans", "vpadding", "vscatter", "vcbd", "vbi"),
+        ("v4dtrans", "vpadding", "vcbd", "vbi", "vdp", "vshl of f16 and f32"),
         "310P",
-        "nothing generated uses them: strided DMA, `vnchwconv` and `vconv` do their work",
+        "names and types are public, but not what happens to the lanes: overflow of narrowing, order, rounding",
     ),
     Absent(
-        ("abs", "sqrt", "bcnt0", "bcnt1", "clz", "f32 scalar arithmetic"),
-        "all",
-        "scalar unit: kernels only compute addresses and counts",
+        ("f32 scalar arithmetic (abs, max, min, sqrt)",),
+        "310P, in part 910",
+        "registers of this machine hold integers; nothing generated computes with single fp32 numbers",
     ),
     Absent(
         ("set_l3d_rpt", "load3d of 32-bit types"),

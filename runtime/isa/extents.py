@@ -15,6 +15,13 @@ FRACTAL = 512
 
 Values = Mapping[str, int]
 
+_RESULT_AND_SOURCES = {
+    "f32f16f16": ("f32", "f16"),
+    "s8f16f16": ("s8", "f16"),
+    "u8f16f16": ("u8", "f16"),
+    "f16s32s32": ("f16", "s32"),
+}
+
 
 def type_size(name: str) -> int:
     """Bytes of one element of a simple type such as "f16"."""
@@ -33,12 +40,20 @@ def split_conversion(dtype: str) -> tuple[str, str]:
 
 
 def operand_types(row: Instruction, dtype: str) -> tuple[str, ...]:
-    """Element type of each address operand of a vector or L0C instruction."""
-    if row.family in ("vector_conv", "l0c") and "2" in dtype and dtype not in ("f32", "s32", "u32"):
+    """Element type of each address operand of a vector or L0C instruction.
+
+    Names are one type for all operands, a conversion ("f162s8": sources f16, result s8), or the types of
+    result and sources in a row ("s8f16f16").
+    """
+    if dtype == "deq":
+        return ("f16", "s32")
+    converts = row.family in ("vector_conv", "l0c") or row.mnemonic.endswith("reluconv")
+    if converts and "2" in dtype and dtype not in ("f32", "s32", "u32"):
         src, dst = split_conversion(dtype)
-        return (dst, src)
-    if dtype == "f32f16f16":
-        return ("f32",) + ("f16",) * (len(row.addresses) - 1)
+        return (dst,) + (src,) * (len(row.addresses) - 1)
+    if dtype in _RESULT_AND_SOURCES:
+        dst, src = _RESULT_AND_SOURCES[dtype]
+        return (dst,) + (src,) * (len(row.addresses) - 1)
     return (dtype,) * len(row.addresses)
 
 
@@ -102,7 +117,7 @@ def _reduce(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
 
 
 def _compare(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
-    if row.mnemonic == "set_cmpmask":
+    if row.mnemonic in ("set_cmpmask", "get_cmpmask"):
         return (16,)
     size = type_size(dtype)
     lanes = 256 // size
@@ -196,12 +211,11 @@ def _gather(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
     size = type_size(dtype)
     lanes = 256 // size
     repeats, active = repeats_of(v, lanes)
-    if row.mnemonic == "vgather":  # the table's size is not a field: the op declares it
-        return (
-            ((repeats - 1) * v["dst_rep"] + -(-active * size // BLOCK)) * BLOCK,
-            ((repeats - 1) * lanes + active) * 4,
-            0,
-        )
+    if row.mnemonic in ("vgather", "vscatter"):  # the table's size is not a field: the op declares it
+        side = "dst" if row.mnemonic == "vgather" else "src"
+        data = ((repeats - 1) * v[f"{side}_rep"] + -(-active * size // BLOCK)) * BLOCK
+        offsets = ((repeats - 1) * lanes + active) * 4
+        return (data, offsets, 0) if side == "dst" else (0, data, offsets)
     kept = lanes // (2 if v["pattern"] < 3 else 4)
     return (repeats * kept * size, ((repeats - 1) * v["src_rep"] + 7 * v["src_blk"] + 1) * BLOCK)
 

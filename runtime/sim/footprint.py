@@ -240,7 +240,7 @@ def _reduce(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
 
 
 def _compare(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
-    if row.mnemonic == "set_cmpmask":
+    if row.mnemonic in ("set_cmpmask", "get_cmpmask"):
         return (solid(16),)
     size = type_size(dtype)
     lanes = 256 // size
@@ -349,10 +349,13 @@ def _gather(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
     size = type_size(dtype)
     lanes = 256 // size
     active = active_lanes(v, lanes)
-    if row.mnemonic == "vgather":
-        # Which bytes of the table are read depends on data: its first block stands for it.
+    if row.mnemonic in ("vgather", "vscatter"):
+        # Which bytes of the table are touched depends on data: its first block stands for it.
         offsets = lane_bytes(active, 4, 1, lanes * 4 // BLOCK) if active.size else np.zeros((0, 4), np.int64)
-        return _lanes(active, size, 1, v["dst_rep"]), from_bytes(offsets), solid(BLOCK if active.any() else 0)
+        table = solid(BLOCK if active.any() else 0)
+        if row.mnemonic == "vscatter":
+            return table, _lanes(active, size, 1, v["src_rep"]), from_bytes(offsets)
+        return _lanes(active, size, 1, v["dst_rep"]), from_bytes(offsets), table
     first, step = _PATTERNS[v["pattern"]]
     kept = active & (np.arange(lanes) % step == first)
     return solid(int(np.count_nonzero(kept)) * size), _lanes(kept, size, v["src_blk"], v["src_rep"])

@@ -26,11 +26,13 @@ from ascend_mlir.runtime.sim.memory import Core, GlobalMemory
 from ascend_mlir.runtime.soc import load_soc
 
 P3 = load_soc("Ascend310P3")
-# Instructions whose operands all lie in UB; vgather reads wherever its offsets say.
+# Instructions whose operands all lie in UB; vgather reads, vscatter writes wherever the offsets say.
 IN_UB = [
     row
     for row in INSTRUCTIONS
-    if row.addresses and all(a.spaces == ("ub",) for a in row.addresses) and row.mnemonic != "vgather"
+    if row.addresses
+    and all(a.spaces == ("ub",) for a in row.addresses)
+    and row.mnemonic not in ("vgather", "vscatter")
 ]
 _SMALL = {"repeat": 5, "length": 3, "bursts": 4, "src_gap": 3, "dst_gap": 3}
 _PLACES = (0x2000, 0xC000, 0x16000, 0x20000)

@@ -76,6 +76,7 @@ TYPES = {
     "f16f16f16": (np.float16, np.float16, np.float16, "f16", "f16"),
     "s32s8s8": (np.int8, np.int8, np.int32, "s8", "s32"),
     "s32u8s8": (np.uint8, np.int8, np.int32, "u8", "s32"),
+    "s32u8u8": (np.uint8, np.uint8, np.int32, "u8", "s32"),
 }
 
 
