@@ -657,6 +657,38 @@ class VciOp(InstructionOp):
     MNEMONIC: ClassVar[str] = "vci"
 
 
+@irdl_op_definition
+class VbitsortOp(InstructionOp):
+    """Pipe V. sorts each 16 proposals by falling score, stable: dst[16·r … 16·r+15] = proposals src[16·r … 16·r+15] in falling order of element 4"""  # noqa: E501
+
+    name = "davinci.vbitsort"
+    MNEMONIC: ClassVar[str] = "vbitsort"
+
+
+@irdl_op_definition
+class Vmrgsort4Op(InstructionOp):
+    """Pipe V. merges 2 to 4 sorted lists of proposals: dst = all proposals of the valid lists in falling order of element 4; with `suspend`, up to the moment when a list is exhausted; repeat r takes the lists 4·r·length behind the first ones"""  # noqa: E501
+
+    name = "davinci.vmrgsort4"
+    MNEMONIC: ClassVar[str] = "vmrgsort4"
+
+
+@irdl_op_definition
+class VconcatOp(InstructionOp):
+    """Pipe V. writes one element of each 16 proposals: proposal dst[i].element[position] = src[i], i < 16·repeat"""  # noqa: E501
+
+    name = "davinci.vconcat"
+    MNEMONIC: ClassVar[str] = "vconcat"
+
+
+@irdl_op_definition
+class VextractOp(InstructionOp):
+    """Pipe V. reads one element of each 16 proposals: dst[i] = proposal src[i].element[position], i < 16·repeat"""  # noqa: E501
+
+    name = "davinci.vextract"
+    MNEMONIC: ClassVar[str] = "vextract"
+
+
 INSTRUCTION_OPS: list[type[InstructionOp]] = [
     StoreScalarOp,
     SetFlagOp,
@@ -739,5 +771,9 @@ INSTRUCTION_OPS: list[type[InstructionOp]] = [
     VgatherOp,
     VscatterOp,
     VciOp,
+    VbitsortOp,
+    Vmrgsort4Op,
+    VconcatOp,
+    VextractOp,
 ]
 OP_BY_MNEMONIC: dict[str, type[InstructionOp]] = {op.MNEMONIC: op for op in INSTRUCTION_OPS}

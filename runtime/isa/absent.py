@@ -20,11 +20,6 @@ class Absent:
 
 ABSENT: tuple[Absent, ...] = (
     Absent(
-        ("vbitsort", "vmrgsort4", "vconcat", "vextract"),
-        "310, 910, 310P",
-        "sorting of region proposals: no generator sorts yet; TopK and NonMaxSuppression are not compiled",
-    ),
-    Absent(
         ("vmergech", "vrpac", "viou", "vaadd", "rpn_cor", "rpn_cor_diag"),
         "310, 910, 310P",
         "box helpers: names and types are public, semantics are not",

@@ -12,6 +12,7 @@ from .model import Instruction
 
 BLOCK = 32
 FRACTAL = 512
+PROPOSAL = 8  # elements of a region proposal
 
 Values = Mapping[str, int]
 
@@ -220,6 +221,23 @@ def _gather(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
     return (repeats * kept * size, ((repeats - 1) * v["src_rep"] + 7 * v["src_blk"] + 1) * BLOCK)
 
 
+def _sort(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
+    size, repeat = type_size(dtype), v["repeat"]
+    proposals, plain = 16 * repeat * PROPOSAL * size, 16 * repeat * size
+    match row.mnemonic:
+        case "vbitsort":
+            return (proposals, proposals)
+        case "vconcat":
+            return (proposals, plain)
+        case "vextract":
+            return (plain, proposals)
+        case _:
+            lengths = [v[f"length{i}"] * (v["valid"] >> i & 1) for i in range(4)]
+            whole = sum(lengths) * PROPOSAL * size
+            reach = (repeat - 1) * whole if repeat else 0
+            return (repeat * whole, *(reach + n * PROPOSAL * size if n and repeat else 0 for n in lengths))
+
+
 def _scalar(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
     return tuple(v["bytes"] for _ in row.addresses)
 
@@ -239,6 +257,7 @@ _BY_FAMILY: dict[str, Callable[[Instruction, str, Values], tuple[int, ...]]] = {
     "vector_compare": _compare,
     "vector_transpose": _transpose,
     "vector_gather": _gather,
+    "vector_sort": _sort,
     "scalar": _scalar,
 }
 

@@ -17,7 +17,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..isa.extents import BLOCK, FRACTAL, lanes_of, operand_types, type_size
+from ..isa.extents import BLOCK, FRACTAL, PROPOSAL, lanes_of, operand_types, type_size
 from ..isa.model import Instruction
 from .img2col import positions_table, version1_table
 
@@ -361,6 +361,21 @@ def _gather(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
     return solid(int(np.count_nonzero(kept)) * size), _lanes(kept, size, v["src_blk"], v["src_rep"])
 
 
+def _sort(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
+    size = type_size(dtype)
+    proposals, plain = (solid(16 * v["repeat"] * n * size) for n in (PROPOSAL, 1))
+    if row.mnemonic == "vbitsort":
+        return proposals, proposals
+    if row.mnemonic in ("vconcat", "vextract"):
+        first = (np.arange(16 * v["repeat"]) * PROPOSAL + v["position"]) * size
+        element = from_bytes((first[:, None] + np.arange(size)).astype(np.int64))
+        return (element, plain) if row.mnemonic == "vconcat" else (plain, element)
+    lengths = [v[f"length{i}"] * (v["valid"] >> i & 1) * PROPOSAL * size for i in range(4)]
+    whole, repeat = sum(lengths), np.arange(v["repeat"])
+    lists = (from_bytes((repeat[:, None] * whole + np.arange(n)).astype(np.int64)) for n in lengths)
+    return solid(v["repeat"] * whole), *lists
+
+
 def _scalar(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
     return tuple(solid(v["bytes"]) for _ in row.addresses)
 
@@ -380,6 +395,7 @@ _BY_FAMILY: dict[str, Callable[[Instruction, str, Values], tuple[Footprint, ...]
     "vector_compare": _compare,
     "vector_transpose": _transpose,
     "vector_gather": _gather,
+    "vector_sort": _sort,
     "scalar": _scalar,
 }
 

@@ -35,7 +35,7 @@ IN_UB = [
     and row.mnemonic not in ("vgather", "vscatter")
 ]
 _SMALL = {"repeat": 5, "length": 3, "bursts": 4, "src_gap": 3, "dst_gap": 3}
-_PLACES = (0x2000, 0xC000, 0x16000, 0x20000)
+_PLACES = (0x2000, 0xC000, 0x16000, 0x20000, 0x2A000)
 
 
 def _draw(row: Instruction, rng: random.Random) -> dict[str, int]:
@@ -44,6 +44,8 @@ def _draw(row: Instruction, rng: random.Random) -> dict[str, int]:
         high = min(spec.high, _SMALL.get(spec.name, 9))
         low = 1 if spec.name.startswith("dst") and spec.name.endswith("blk") else max(spec.low, 0)
         values[spec.name] = rng.randint(low, high)
+    if row.mnemonic == "vmrgsort4":
+        values |= {"valid": rng.choice((3, 7, 15)), "repeat": 1, "suspend": 0}  # 1: writes less, by the data
     for group in row.state:
         for spec in STATE_GROUPS[group].fields:
             values[spec.name] = spec.default
