@@ -60,6 +60,41 @@ ABSENT: tuple[Absent, ...] = (
         "registers of this machine hold integers; nothing generated computes with single fp32 numbers",
     ),
     Absent(
+        (
+            "copy_matrix_cc_to_ubuf with F16_MUL, DEQ8, VDEQ8, DEQ16 or VDEQ16",
+            "copy_vector_cc_to_ubuf",
+            "copy_vector_ubuf_to_cc",
+        ),
+        "310, 910, 310P",
+        "semantics are public (davinci.md §3.1): to do; `s322f16` scales by a half, first rows can be cut out by a UB copy",
+    ),
+    Absent(
+        ("data_move_l0c2ub of s16, u16 and u32",),
+        "310, 910, 310P",
+        "the cube has no such accumulators, except u32, whose bytes move as s32",
+    ),
+    Absent(
+        (
+            "vreduce by a bit tensor",
+            "vsel mode 1",
+            "vcmax and vcmin with the index first",
+            "RSVD_CNT",
+            "vshr with rounding",
+        ),
+        "310P",
+        "variants of instructions that exist; public, to do",
+    ),
+    Absent(
+        (
+            "img2col to UB",
+            "the L1 boundary of load3d (L1_3D_SIZE)",
+            "the second FMATRIX register",
+            "PAD_MODE1..5 of GM→L1",
+        ),
+        "310, 910, 310P",
+        "the first three are public, to do; nothing says what the padding modes do",
+    ),
+    Absent(
         ("set_l3d_rpt", "load3d of 32-bit types"),
         "310P, 910B",
         "repeats of img2col: one instruction per slice is enough, loops stay loops",
