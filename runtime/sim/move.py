@@ -216,10 +216,14 @@ def make_l0c_copy(record: Decoded, soc: Soc) -> Executor:
 
     def plan(fields: Ints) -> tuple[Array, tuple[int, ...], Ints]:
         v = rules.values(fields[:5], ((0,),) if to_ub else ())
+        sizes = extents(row, record.dtype, v)
+        for operand, size in enumerate(sizes):  # before the index is made: it may be gigabytes long
+            if size > soc.core.buffers[record.addresses[operand].space].size:
+                rules.check_range(operand, 0, size)
         l0c_gap, ub_gap = (v["src_gap"], v["dst_gap"]) if to_ub else (v["dst_gap"], v["src_gap"])
         index = _fractal_index(v["bursts"], v["length"], l0c_gap)
         strides = (v["length"] * piece + ub_gap * BLOCK, piece, 16 * ub_type.itemsize, ub_type.itemsize)
-        return index, strides, extents(row, record.dtype, v)
+        return index, strides, sizes
 
     def copy(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
         found = plans.get(fields)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import random
 import sys
+import tracemalloc
 from pathlib import Path
 from types import ModuleType
 
@@ -80,6 +81,28 @@ def test_the_undamaged_programs_run(program: str) -> None:
 )
 def test_rejections_say_where_and_why(bad: str | bytes) -> None:
     assert fuzz_programs.run_program(bad, 0) == "rejected"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "copy_matrix_cc_to_ubuf.f16 ub[0], l0c[0], bursts=4095, length=65535",
+        "copy_matrix_ubuf_to_cc.f32 l0c[0], ub[0], bursts=4095, length=65535",
+        "broadcast_ub_to_cc.f32 l0c[0], ub[0], bursts=255, length=255, dst_gap=255",
+        "load3d.f16 l0a[0], l1[0], m_extent=65535, k_extent=65520, channels=65535",
+        "load2d.f16 l0a[0], l1[0], repeat=255, src_stride=65535",
+        "copy_gm_to_ubuf ub[0], gm[0], bursts=4095, length=65535, src_gap=65535",
+        "vadd.f16 ub[0], ub[0], ub[0], repeat=255, dst_blk=255, dst_rep=255",
+        "mad.f32f16f16 l0c[0], l0a[0], l0b[0], m=4095, k=4095, n=4095, init=1",
+    ],
+)
+def test_huge_operands_stop_before_they_cost_memory(text: str) -> None:
+    tracemalloc.start()
+    try:
+        assert fuzz_programs.run_program(f"{text}\nend", 1) == "stopped"
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_leading_zeros_are_decimal() -> None:
