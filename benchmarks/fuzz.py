@@ -161,6 +161,8 @@ def main() -> int:
     with multiprocessing.get_context("fork").Pool(args.jobs, _limit, maxtasksperchild=1) as pool:
         for batch in pool.imap_unordered(run_batch, jobs_of(args.programs, args.seed)):
             batches.append(batch)
+            done = sum(batch.ends.total() for batch in batches)
+            print(f"{done} programs, {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
             for failure in batch.failures:
                 print(f"{batch.kind}:\n{failure}", flush=True)
     print(table(sorted(batches, key=lambda batch: batch.kind)))

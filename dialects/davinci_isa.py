@@ -202,6 +202,22 @@ class BroadcastUbToCcOp(InstructionOp):
 
 
 @irdl_op_definition
+class CopyVectorCcToUbufOp(InstructionOp):
+    """Pipe V. first rows of fractals L0C → UB: vectors of 16 elements: for i < bursts, j < length: UB vector(i, j) and row 0 of L0C fractal(i, j); L0C gap in fractals, UB gap in 32 B"""  # noqa: E501
+
+    name = "davinci.copy_vector_cc_to_ubuf"
+    MNEMONIC: ClassVar[str] = "copy_vector_cc_to_ubuf"
+
+
+@irdl_op_definition
+class CopyVectorUbufToCcOp(InstructionOp):
+    """Pipe V. first rows of fractals UB → L0C, other rows stay: vectors of 16 elements: for i < bursts, j < length: UB vector(i, j) and row 0 of L0C fractal(i, j); L0C gap in fractals, UB gap in 32 B"""  # noqa: E501
+
+    name = "davinci.copy_vector_ubuf_to_cc"
+    MNEMONIC: ClassVar[str] = "copy_vector_ubuf_to_cc"
+
+
+@irdl_op_definition
 class MadOp(InstructionOp):
     """Pipe M. matrix multiply-accumulate: C[((no·M1+mo)·16+mi)·16+ni] = (init ? 0 : C) + Σk A[((mo·K1+ko)·16+mi)·k0+ki]·B[((ko·N1+no)·16+ni)·k0+ki]"""  # noqa: E501
 
@@ -714,6 +730,8 @@ INSTRUCTION_OPS: list[type[InstructionOp]] = [
     CopyMatrixCcToUbufOp,
     CopyMatrixUbufToCcOp,
     BroadcastUbToCcOp,
+    CopyVectorCcToUbufOp,
+    CopyVectorUbufToCcOp,
     MadOp,
     VaddOp,
     VsubOp,

@@ -151,6 +151,12 @@ def _l0c(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
         vector, fractal = 16 * type_size(source), 256 * type_size(to)
         src = (bursts - 1) * (length * vector + v["src_gap"] * BLOCK) + length * vector
         return (((bursts - 1) * (length + v["dst_gap"]) + length) * fractal, src)
+    if row.mnemonic.startswith("copy_vector"):
+        size, out = type_size(to), row.mnemonic == "copy_vector_cc_to_ubuf"
+        l0c_gap, ub_gap = (v["src_gap"], v["dst_gap"]) if out else (v["dst_gap"], v["src_gap"])
+        l0c = (((bursts - 1) * (length + l0c_gap) + length - 1) * 256 + 16) * size
+        ub = (bursts - 1) * (length * 16 * size + ub_gap * BLOCK) + length * 16 * size
+        return (ub, l0c) if out else (l0c, ub)
     in_l0c, in_ub, l0c_gap, ub_gap = (
         (source, to, v["src_gap"], v["dst_gap"])
         if row.mnemonic == "copy_matrix_cc_to_ubuf"

@@ -185,7 +185,8 @@ class Costs:
         path = self._path[row.timing]
         wide = max(type_size(name) for name in operand_types(row, dtype))
         gap = (values["src_gap"] or values["dst_gap"]) if values["bursts"] > 1 else 0
-        cycles = _burst_cycles(values["bursts"], values["length"] * 256 * wide, gap, path["rate"])
+        elements = 16 if row.mnemonic.startswith("copy_vector") else 256
+        cycles = _burst_cycles(values["bursts"], values["length"] * elements * wide, gap, path["rate"])
         return Duration(max(1, cycles), path["fixed"])
 
     def _load(self, row: Instruction, dtype: str, values: Values, space: str) -> Duration:

@@ -266,6 +266,13 @@ def _l0c(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
         vector, fractal = 16 * type_size(source) // BLOCK, 256 * type_size(to) // BLOCK
         dst = _bursts(bursts, length * fractal, (length + v["dst_gap"]) * fractal)
         return dst, _bursts(bursts, length * vector, length * vector + v["src_gap"])
+    if row.mnemonic.startswith("copy_vector"):
+        out, vector = row.mnemonic == "copy_vector_cc_to_ubuf", type_size(to) // 2  # blocks of 16 elements
+        l0c_gap, ub_gap = (v["src_gap"], v["dst_gap"]) if out else (v["dst_gap"], v["src_gap"])
+        fractals = np.arange(bursts)[:, None] * (length + l0c_gap) + np.arange(length)
+        l0c = from_blocks(fractals.reshape(-1, 1) * type_size(to) * 8 + np.arange(vector))
+        ub = _bursts(bursts, length * vector, length * vector + ub_gap)
+        return (ub, l0c) if out else (l0c, ub)
     out = row.mnemonic == "copy_matrix_cc_to_ubuf"
     in_l0c, in_ub = (type_size(source), type_size(to)) if out else (type_size(to), type_size(source))
     l0c_gap, ub_gap = (v["src_gap"], v["dst_gap"]) if out else (v["dst_gap"], v["src_gap"])

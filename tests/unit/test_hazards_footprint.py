@@ -204,3 +204,26 @@ def test_bias_broadcast_carries_lanes() -> None:
     carry(memory, Step(row, "f162f32", ("l0c", "ub"), (0, 0), footprints(row, "f162f32", fields), fields))
     arrived = memory.view["l0c"][:1024].reshape(16, 16, 4)
     assert arrived[:, :12].all() and not arrived[:, 12:].any()
+
+
+@pytest.mark.parametrize("name", ["copy_vector_cc_to_ubuf", "copy_vector_ubuf_to_cc"])
+def test_first_rows_carry_definedness(name: str) -> None:
+    """Two bursts of two vectors, a fractal and a block between them; the second vector of each is undefined."""
+    memory, row = OnChip(P3), TABLE[name]
+    out = name == "copy_vector_cc_to_ubuf"
+    fields = {"bursts": 2, "length": 2, "src_gap": 1, "dst_gap": 1}
+    prints = footprints(row, "f32", fields)
+    l0c, ub = (prints[1], prints[0]) if out else prints
+    starts = [fractal * 1024 for fractal in (0, 1, 3, 4)], [0, 64, 160, 224]  # in L0C, in UB
+    for footprint, places in zip((l0c, ub), starts, strict=True):
+        mask = _mask(footprint, 0, 8192)
+        assert {int(i) for i in np.flatnonzero(mask)} == {p + i for p in places for i in range(64)}
+    space, places = ("l0c", starts[0]) if out else ("ub", starts[1])
+    for place in places[::2]:
+        memory.view[space][place : place + 64] = 1
+    spaces = ("ub", "l0c") if out else ("l0c", "ub")
+    carry(memory, Step(row, "f32", spaces, (0, 0), prints, fields))
+    arrived = memory.view[spaces[0]]
+    target = starts[1] if out else starts[0]
+    assert [bool(arrived[p : p + 64].all()) for p in target] == [True, False, True, False]
+    assert not arrived[target[1] : target[1] + 64].any()
