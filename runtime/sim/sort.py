@@ -44,6 +44,8 @@ def make_sort(record: Decoded, soc: Soc) -> Executor:
                 rules.fault(record.row.addresses[operand].name, "overlaps the destination")
 
     def proposals(core: Core, address: int, count: int) -> Array:
+        if not count:  # an empty list may have any address: nothing has checked it
+            return np.zeros((0, PROPOSAL), dtype)
         return element_view(core.ub, address, dtype)[: count * PROPOSAL].reshape(count, PROPOSAL)
 
     def sort(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
@@ -76,6 +78,8 @@ def make_sort(record: Decoded, soc: Soc) -> Executor:
         v = rules.values(fields)
         check(addresses, v)
         count = v["repeat"] * _GROUP
+        if not count:
+            return
         if record.mnemonic == "vconcat":
             values = element_view(core.ub, addresses[1], dtype)[:count]
             proposals(core, addresses[0], count)[:, v["position"]] = values

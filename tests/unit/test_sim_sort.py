@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ascend_mlir.runtime.isa.record import Record
+from ascend_mlir.runtime.isa.table import TABLE
 from ascend_mlir.runtime.sim.fault import SimulatorFault
 from lanes import SIZES, get, put, random_ub, run_on_ub, same
 
@@ -118,6 +119,20 @@ def test_merge_faults(change: dict[str, int], rule: str) -> None:
     places = [at(DST), *(at(SRC + 64 * i) for i in range(4))]
     with pytest.raises(SimulatorFault, match=rule):
         run_on_ub([Record("vmrgsort4", "f16", places, (), fields)], bytes(SIZE))
+
+
+@pytest.mark.parametrize("name", ["vbitsort", "vconcat", "vextract", "vmrgsort4"])
+def test_nothing_to_do_does_nothing(name: str) -> None:
+    """Addresses of empty lists are not looked at, however wild."""
+    row = TABLE[name]
+    fields = {"repeat": 1 if name == "vmrgsort4" else 0} | {
+        f.name: 0 for f in row.fields if f.name[:6] == "length"
+    }
+    fields |= {"position": 1} if name in ("vconcat", "vextract") else {}
+    ub = bytes(range(256)) * 4
+    for offset in (0, 1 << 30, -64):
+        record = Record(name, "f16", [at(offset) for _ in row.addresses], (), fields)
+        assert run_on_ub([record], ub) == ub
 
 
 def test_sort_does_not_work_in_place() -> None:
