@@ -33,7 +33,7 @@ from fuzz_programs import Program, run_program, strategies
 
 BATCH = 2500
 LIMIT_SECONDS = 10
-LIMIT_MB = 700
+LIMIT_MB = 300
 """Peak resident memory of a batch: interpreter, numpy and the library are about 110 MB of it, the rest is what 2500
 programs leave in caches."""
 ADDRESS_SPACE = 3 << 30

@@ -48,8 +48,14 @@ PUBLISHED: dict[tuple[str, str], tuple[str, dict[int, float]]] = {
 """(network, chip) → source and samples per second by batch.  For ResNet-50 and MobileNetV2 on Ascend310 no
 figure is known."""
 
-EXPLAINED: dict[tuple[str, str, int], str] = {}
-"""Why a ratio lies outside 0.5 to 2."""
+EXPLAINED: dict[tuple[str, str, int], str] = {
+    ("resnet50", "Ascend310P3", 64): (
+        "64 pictures at once outgrow the 16 MB L2: a layer writes up to 100 MB to DDR and the next reads it back at 136 B/cycle "
+        "(predicted: 3600 per second for 8 pictures, 2570 for 16).  The compiler takes a whole batch through one layer after the "
+        "other; the vendor's presumably cuts it into slices that stay in L2 (its buffer_optimize)"
+    ),
+}
+"""Why a ratio lies at or outside 0.5 to 2."""
 
 
 def model_file(name: str) -> Path:
@@ -105,7 +111,7 @@ def line(row: dict[str, Any]) -> str:
         return f"{start}  {row['error']}"
     ratio = row["fps"] / row["published"]
     text = f"{start}{row['fps']:10.0f}{ratio:7.2f}  {row['bound']} ({row['bound_share']:.0%} of the time)"
-    if 0.5 <= ratio <= 2:
+    if 0.505 <= ratio <= 1.98:
         return text
     return f"{text}\n    why: {EXPLAINED.get((row['model'], row['soc'], row['batch']), 'NOT EXPLAINED')}"
 
