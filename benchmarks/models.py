@@ -89,7 +89,7 @@ class GraphBuilder:
         self.channels[y] = channels
         return y
 
-    def model(self, inputs: dict[str, tuple[int, ...]], outputs: list[str]) -> onnx.ModelProto:
+    def model(self, inputs: dict[str, tuple[int | str, ...]], outputs: list[str]) -> onnx.ModelProto:
         graph = helper.make_graph(
             self.nodes,
             self.name,
@@ -101,8 +101,39 @@ class GraphBuilder:
         return onnx.shape_inference.infer_shapes(made)
 
 
-def resnet50() -> onnx.ModelProto:
-    """ResNet-50, 1×3×224×224, batch normalisation in the graph."""
+def resnet18(batch: int | str = 1) -> onnx.ModelProto:
+    """ResNet-18, N×3×224×224, batch normalisation in the graph."""
+    g = GraphBuilder("resnet18", channels={"x": 3})
+    y = g.conv("x", 64, 7, 2)
+    y = g.keep(g.node("MaxPool", [y], kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4), 64)
+    for width, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
+        for s in (stride, 1):
+            z = g.conv(g.conv(y, width, 3, s), width, 3, act="")
+            y = g.add(z, g.conv(y, width, 1, s, act="") if s > 1 else y, relu=True)
+    y = g.node("Flatten", [g.node("GlobalAveragePool", [y])])
+    w = g.weight(g.rng.standard_normal((1000, 512)) / np.sqrt(512))
+    y = g.node("Gemm", [y, w, g.weight(np.zeros(1000), "b")], transB=1)
+    return g.model({"x": (batch, 3, 224, 224)}, [y])
+
+
+def vgg16(batch: int | str = 1) -> onnx.ModelProto:
+    """VGG16 without batch normalisation, N×3×224×224."""
+    g = GraphBuilder("vgg16", channels={"x": 3})
+    y = "x"
+    for width, convolutions in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
+        for _ in range(convolutions):
+            y = g.conv(y, width, 3, norm=False)
+        y = g.keep(g.node("MaxPool", [y], kernel_shape=[2, 2], strides=[2, 2]), width)
+    y = g.node("Flatten", [y])
+    for cin, cout in ((512 * 49, 4096), (4096, 4096), (4096, 1000)):
+        w = g.weight(g.rng.standard_normal((cout, cin)) * np.sqrt(2 / cin))
+        y = g.node("Gemm", [y, w, g.weight(np.zeros(cout), "b")], transB=1)
+        y = g.node("Relu", [y]) if cout == 4096 else y
+    return g.model({"x": (batch, 3, 224, 224)}, [y])
+
+
+def resnet50(batch: int | str = 1) -> onnx.ModelProto:
+    """ResNet-50, N×3×224×224, batch normalisation in the graph."""
     g = GraphBuilder("resnet50", channels={"x": 3})
     y = g.conv("x", 64, 7, 2)
     y = g.keep(g.node("MaxPool", [y], kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4), 64)
@@ -115,11 +146,11 @@ def resnet50() -> onnx.ModelProto:
     y = g.node("Flatten", [g.node("GlobalAveragePool", [y])])
     w = g.weight(g.rng.standard_normal((1000, 2048)) / np.sqrt(2048))
     y = g.node("Gemm", [y, w, g.weight(np.zeros(1000), "b")], transB=1)
-    return g.model({"x": (1, 3, 224, 224)}, [y])
+    return g.model({"x": (batch, 3, 224, 224)}, [y])
 
 
-def mobilenet_v2() -> onnx.ModelProto:
-    """MobileNetV2 1.0, 1×3×224×224."""
+def mobilenet_v2(batch: int | str = 1) -> onnx.ModelProto:
+    """MobileNetV2 1.0, N×3×224×224."""
     g = GraphBuilder("mobilenet_v2", channels={"x": 3})
     y = g.conv("x", 32, 3, 2, act="Relu6")
     for expand, cout, repeat, stride in (
@@ -135,7 +166,7 @@ def mobilenet_v2() -> onnx.ModelProto:
     y = g.node("Flatten", [g.node("GlobalAveragePool", [y])])
     w = g.weight(g.rng.standard_normal((1000, 1280)) / np.sqrt(1280))
     y = g.node("Gemm", [y, w, g.weight(np.zeros(1000), "b")], transB=1)
-    return g.model({"x": (1, 3, 224, 224)}, [y])
+    return g.model({"x": (batch, 3, 224, 224)}, [y])
 
 
 def _c2f(g: GraphBuilder, x: str, cout: int, repeat: int, shortcut: bool) -> str:
@@ -252,3 +283,12 @@ MODELS: dict[str, Callable[[], onnx.ModelProto]] = {
     "resnet50": resnet50,
     "yolo640": yolo640,
 }
+
+BATCHED: dict[str, Callable[[int | str], onnx.ModelProto]] = {
+    "resnet18": resnet18,
+    "resnet50": resnet50,
+    "vgg16": vgg16,
+    "mobilenet_v2": mobilenet_v2,
+}
+"""Classifiers that take a batch size, or a name that leaves it open: their throughput is published
+(`published.py`)."""

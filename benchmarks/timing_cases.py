@@ -7,6 +7,12 @@ consumer of every dependence between pipes.  The machine here is a coupled core 
 (tests/data/timing910b.toml), so what only the split-core chip has is replaced: an nd2nz load by a GM→L1
 copy of the same rows, a fixpipe store by a UB→GM copy of the same rows on MTE3 (both have the reference's
 formula; the row says `stand-in`).
+
+Judged are the cases of open cost models: one pipe within 2 % or 2 cycles, several pipes within 10 % of the
+corrected figure where the file gives one (queued DMAs of the reference pay the whole latency each; hardware
+pipelines them).  The two GEMMs measured on hardware are held to 10 % as well.  Not judged, only shown with
+the reason: profiles of a device that nobody names, which contradict the cost model's own figures for the
+same instruction, and a GEMM of a second model.
 """
 
 from __future__ import annotations
@@ -39,20 +45,28 @@ _PIPE = {"FIX": "MTE3"}  # no such pipe on a coupled core
 
 @dataclass(frozen=True)
 class Outcome:
+    """A case: expected and our cycles, the share it may be off; `unjudged` says why it is only shown."""
+
     name: str
     trust: str
     expected: int
     ours: int
-    note: str
+    share: float
+    note: str = ""
+    unjudged: str = ""
 
     @property
     def off(self) -> float:
         return (self.ours - self.expected) / self.expected
 
     @property
+    def allowed(self) -> float:
+        """Cycles it may be off."""
+        return max(2, self.share * self.expected)
+
+    @property
     def close(self) -> bool:
-        """Within 2 cycles or 2 %."""
-        return abs(self.ours - self.expected) <= max(2, 0.02 * self.expected)
+        return abs(self.ours - self.expected) <= self.allowed
 
 
 def test_chip() -> Soc:
@@ -211,45 +225,74 @@ def gemm(chip: Soc, m: int, k: int, n: int, *, two_tiles: bool) -> TaskTiming:
     return time_task(chip, load_program(assemble(text)), (), 1, L2State(chip.l2_bytes // 512, warm=True))
 
 
-def gemm_table(path: Path = CASES) -> list[tuple[str, float, float]]:
-    """(case, reference cycles, our cycles) of the GEMMs: two measured on hardware, one of another model."""
+def gemm_outcomes(path: Path = CASES) -> list[Outcome]:
+    """The GEMMs of one core: two measured on hardware, one of another model."""
     chip = test_chip()
     data = json.loads(path.read_text(encoding="utf-8"))
-    rows: list[tuple[str, float, float]] = []
+    rows: list[Outcome] = []
     for case in data["hardware"]:
         if "problem" in case:
             size = case["problem"]
             ours = gemm(chip, size["m"] // 4, size["k"], size["n"] // 6, two_tiles=False)
-            rows.append((case["name"], case["time_ms"] * 1.85e6, ours.cycles))
+            expected = round(case["time_ms"] * 1.85e6)
+            rows.append(Outcome(case["name"], case["trust"], expected, ours.cycles, 0.1, "stand-in"))
     for case in data["second_model"]:
         size = case["problem"]
         ours = gemm(chip, size["m"], size["k"], size["n"], two_tiles=True)
-        rows.append((case["name"], case["cycles"], ours.cycles))
+        busy = case["busy"]["gm_to_l1"]
+        why = f"another model; its GM loads alone are busy for {busy} cycles"
+        rows.append(Outcome(case["name"], case["trust"], case["cycles"], ours.cycles, 0.1, "stand-in", why))
     return rows
+
+
+def _unjudged(case: Mapping[str, Any], ours: int, latency: int) -> str:
+    """Why a profile is only shown, with what would explain the difference."""
+    (entry,) = case["program"]
+    if "latency" in case.get("note", ""):
+        slots = entry["bursts"] * entry["burst_blocks32B"] * 32 // 512
+        return f"transfer only: ours without latency and issue slots {ours - latency - slots}"
+    if case.get("operands_ub"):  # timing.md 2.3: one more cycle per repeat, a hypothesis
+        return f"unnamed device; sources share UB banks: ours with +1 per repeat {ours + entry['repeat']}"
+    return "unnamed device; the cost model's own figure differs"
 
 
 def outcomes(path: Path = CASES) -> list[Outcome]:
-    """Every program case of the file.  Where the reference serialises DMAs, its overlap variant is the
+    """Every program case of the file.  Where the reference serialises DMAs, its corrected figure is the
     truth."""
     chip, rows = test_chip(), list[Outcome]()
     data = json.loads(path.read_text(encoding="utf-8"))
+    corrected = {
+        c["name"]: c["cycles_overlap_variant"] for c in data["cases"] if "cycles_overlap_variant" in c
+    }
     for case in [*data["cases"], *(case for case in data["hardware"] if "program" in case)]:
-        expected = case.get("cycles_overlap_variant", case["cycles"])
-        stand_in = any(entry["op"] in ("nd2nz_gm_l1", "fixpipe_l0c_gm") for entry in case["program"])
-        note = "stand-in" if stand_in else "overlap variant" if expected != case["cycles"] else ""
-        rows.append(Outcome(case["name"], case["trust"], expected, cycles(chip, case["program"]), note))
+        name, program = case["name"], case["program"]
+        # The serialised pair of loads has its corrected figure under the name of its multi-pipe twin.
+        expected = corrected.get(name, corrected.get(f"{name}_mp", case["cycles"]))
+        notes = ["stand-in"] * any(entry["op"] in ("nd2nz_gm_l1", "fixpipe_l0c_gm") for entry in program)
+        notes += ["corrected"] * (expected != case["cycles"])
+        share = 0.1 if case.get("mode") == "multi_pipe" else 0.02
+        ours = cycles(chip, program)
+        unjudged = (
+            _unjudged(case, ours, data["gm_read_latency"]) if case["trust"] == "profiled_unverified" else ""
+        )
+        rows.append(Outcome(name, case["trust"], expected, ours, share, ", ".join(notes), unjudged))
     return rows
 
 
-def main() -> None:
+def main() -> int:
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else CASES
-    print(f"{'case':36} {'trust':20} {'expected':>8} {'ours':>8} {'off':>7}  note")
-    for row in outcomes(path):
-        mark = "" if row.close else " *"
-        print(f"{row.name:36} {row.trust:20} {row.expected:8} {row.ours:8} {row.off:7.1%}{mark}  {row.note}")
-    for name, expected, ours in gemm_table(path):
-        print(f"{name:36} {'whole GEMM, one core':20} {expected:8.0f} {ours:8.0f} {ours / expected - 1:7.1%}")
+    rows = [*outcomes(path), *gemm_outcomes(path)]
+    print(f"{'case':36} {'trust':20} {'expected':>8} {'ours':>8} {'error':>7} {'allowed':>8}  verdict")
+    for row in rows:
+        verdict = f"not judged: {row.unjudged}" if row.unjudged else "within" if row.close else "OUTSIDE"
+        note = f" ({row.note})" if row.note else ""
+        numbers = f"{row.expected:8} {row.ours:8} {row.off:7.1%} {row.allowed:8.0f}"
+        print(f"{row.name:36} {row.trust:20} {numbers}  {verdict}{note}")
+    judged = [row for row in rows if not row.unjudged]
+    outside = [row for row in judged if not row.close]
+    print(f"{len(judged)} cases judged, {len(outside)} outside, {len(rows) - len(judged)} only shown")
+    return 1 if outside else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -202,6 +202,22 @@ class BroadcastUbToCcOp(InstructionOp):
 
 
 @irdl_op_definition
+class CopyVectorCcToUbufOp(InstructionOp):
+    """Pipe V. first rows of fractals L0C → UB: vectors of 16 elements: for i < bursts, j < length: UB vector(i, j) and row 0 of L0C fractal(i, j); L0C gap in fractals, UB gap in 32 B"""  # noqa: E501
+
+    name = "davinci.copy_vector_cc_to_ubuf"
+    MNEMONIC: ClassVar[str] = "copy_vector_cc_to_ubuf"
+
+
+@irdl_op_definition
+class CopyVectorUbufToCcOp(InstructionOp):
+    """Pipe V. first rows of fractals UB → L0C, other rows stay: vectors of 16 elements: for i < bursts, j < length: UB vector(i, j) and row 0 of L0C fractal(i, j); L0C gap in fractals, UB gap in 32 B"""  # noqa: E501
+
+    name = "davinci.copy_vector_ubuf_to_cc"
+    MNEMONIC: ClassVar[str] = "copy_vector_ubuf_to_cc"
+
+
+@irdl_op_definition
 class MadOp(InstructionOp):
     """Pipe M. matrix multiply-accumulate: C[((no·M1+mo)·16+mi)·16+ni] = (init ? 0 : C) + Σk A[((mo·K1+ko)·16+mi)·k0+ki]·B[((ko·N1+no)·16+ni)·k0+ki]"""  # noqa: E501
 
@@ -311,6 +327,38 @@ class VsubreluOp(InstructionOp):
 
     name = "davinci.vsubrelu"
     MNEMONIC: ClassVar[str] = "vsubrelu"
+
+
+@irdl_op_definition
+class VmulconvOp(InstructionOp):
+    """Pipe V. elementwise, result in 8 bits: dst = convert(src0 · src1), nearest even, saturating"""  # noqa: E501
+
+    name = "davinci.vmulconv"
+    MNEMONIC: ClassVar[str] = "vmulconv"
+
+
+@irdl_op_definition
+class VaddreluconvOp(InstructionOp):
+    """Pipe V. elementwise, result in the narrower type: dst = convert(max(src0 + src1, 0)), nearest even, saturating"""  # noqa: E501
+
+    name = "davinci.vaddreluconv"
+    MNEMONIC: ClassVar[str] = "vaddreluconv"
+
+
+@irdl_op_definition
+class VsubreluconvOp(InstructionOp):
+    """Pipe V. elementwise, result in the narrower type: dst = convert(max(src0 - src1, 0)), nearest even, saturating"""  # noqa: E501
+
+    name = "davinci.vsubreluconv"
+    MNEMONIC: ClassVar[str] = "vsubreluconv"
+
+
+@irdl_op_definition
+class VadddeqreluOp(InstructionOp):
+    """Pipe V. elementwise, dequantised: dst = max((src0 + src1) · scale, 0), scale = half in bits 15:0 of DEQSCALE; exact, rounded once"""  # noqa: E501
+
+    name = "davinci.vadddeqrelu"
+    MNEMONIC: ClassVar[str] = "vadddeqrelu"
 
 
 @irdl_op_definition
@@ -458,6 +506,14 @@ class VconvOp(InstructionOp):
 
 
 @irdl_op_definition
+class VconvDeqOp(InstructionOp):
+    """Pipe V. type conversion of accumulators with a scale: dst = src · scale, scale = half in bits 15:0 of DEQSCALE; f16 saturates"""  # noqa: E501
+
+    name = "davinci.vconv_deq"
+    MNEMONIC: ClassVar[str] = "vconv_deq"
+
+
+@irdl_op_definition
 class VcmpOp(InstructionOp):
     """Pipe V. compares one repeat; result in the CMPMASK register: CMPMASK[lane] = src0 ? src1"""  # noqa: E501
 
@@ -487,6 +543,14 @@ class SetCmpmaskOp(InstructionOp):
 
     name = "davinci.set_cmpmask"
     MNEMONIC: ClassVar[str] = "set_cmpmask"
+
+
+@irdl_op_definition
+class GetCmpmaskOp(InstructionOp):
+    """Pipe V. stores CMPMASK to 16 bytes of UB: dst[0:16] = CMPMASK"""  # noqa: E501
+
+    name = "davinci.get_cmpmask"
+    MNEMONIC: ClassVar[str] = "get_cmpmask"
 
 
 @irdl_op_definition
@@ -594,11 +658,51 @@ class VgatherOp(InstructionOp):
 
 
 @irdl_op_definition
+class VscatterOp(InstructionOp):
+    """Pipe V. scatters elements by byte offset; of lanes with the same offset the highest wins: dst[offset[i]] = src[i]"""  # noqa: E501
+
+    name = "davinci.vscatter"
+    MNEMONIC: ClassVar[str] = "vscatter"
+
+
+@irdl_op_definition
 class VciOp(InstructionOp):
     """Pipe V. ramp: dst[i] = scalar + i"""  # noqa: E501
 
     name = "davinci.vci"
     MNEMONIC: ClassVar[str] = "vci"
+
+
+@irdl_op_definition
+class VbitsortOp(InstructionOp):
+    """Pipe V. sorts each 16 proposals by falling score, stable: dst[16·r … 16·r+15] = proposals src[16·r … 16·r+15] in falling order of element 4"""  # noqa: E501
+
+    name = "davinci.vbitsort"
+    MNEMONIC: ClassVar[str] = "vbitsort"
+
+
+@irdl_op_definition
+class Vmrgsort4Op(InstructionOp):
+    """Pipe V. merges 2 to 4 sorted lists of proposals: dst = all proposals of the valid lists in falling order of element 4; with `suspend`, up to the moment when a list is exhausted; repeat r takes the lists 4·r·length behind the first ones"""  # noqa: E501
+
+    name = "davinci.vmrgsort4"
+    MNEMONIC: ClassVar[str] = "vmrgsort4"
+
+
+@irdl_op_definition
+class VconcatOp(InstructionOp):
+    """Pipe V. writes one element of each 16 proposals: proposal dst[i].element[position] = src[i], i < 16·repeat"""  # noqa: E501
+
+    name = "davinci.vconcat"
+    MNEMONIC: ClassVar[str] = "vconcat"
+
+
+@irdl_op_definition
+class VextractOp(InstructionOp):
+    """Pipe V. reads one element of each 16 proposals: dst[i] = proposal src[i].element[position], i < 16·repeat"""  # noqa: E501
+
+    name = "davinci.vextract"
+    MNEMONIC: ClassVar[str] = "vextract"
 
 
 INSTRUCTION_OPS: list[type[InstructionOp]] = [
@@ -626,6 +730,8 @@ INSTRUCTION_OPS: list[type[InstructionOp]] = [
     CopyMatrixCcToUbufOp,
     CopyMatrixUbufToCcOp,
     BroadcastUbToCcOp,
+    CopyVectorCcToUbufOp,
+    CopyVectorUbufToCcOp,
     MadOp,
     VaddOp,
     VsubOp,
@@ -640,6 +746,10 @@ INSTRUCTION_OPS: list[type[InstructionOp]] = [
     VmaddreluOp,
     VaddreluOp,
     VsubreluOp,
+    VmulconvOp,
+    VaddreluconvOp,
+    VsubreluconvOp,
+    VadddeqreluOp,
     VabsOp,
     VexpOp,
     VlnOp,
@@ -658,10 +768,12 @@ INSTRUCTION_OPS: list[type[InstructionOp]] = [
     VshrOp,
     VectorDupOp,
     VconvOp,
+    VconvDeqOp,
     VcmpOp,
     VcmpvOp,
     VcmpvsOp,
     SetCmpmaskOp,
+    GetCmpmaskOp,
     VselOp,
     VselvOp,
     VcaddOp,
@@ -675,6 +787,11 @@ INSTRUCTION_OPS: list[type[InstructionOp]] = [
     VnchwconvOp,
     VreduceOp,
     VgatherOp,
+    VscatterOp,
     VciOp,
+    VbitsortOp,
+    Vmrgsort4Op,
+    VconcatOp,
+    VextractOp,
 ]
 OP_BY_MNEMONIC: dict[str, type[InstructionOp]] = {op.MNEMONIC: op for op in INSTRUCTION_OPS}

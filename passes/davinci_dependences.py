@@ -34,6 +34,7 @@ from .davinci_program import UNBOUNDED, Access, BlockNode, Item, Program, Variab
 _COMPARE_MASK = {
     "vcmp": (False, True),
     "set_cmpmask": (False, True),
+    "get_cmpmask": (True, False),
     "vsel": (True, False),
 }  # (reads, writes)
 

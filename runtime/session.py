@@ -71,7 +71,11 @@ class NodeArg:
 
 
 class InferenceSession:
-    """A loaded model. `sanitize` checks its kernels for hazards, `trace` names a file for a trace of it."""
+    """A loaded model. `sanitize` checks its kernels for hazards, `trace` names a file for a trace of it.
+
+    With an `order_seed` instructions run in a random order that flags and barriers allow, not in program
+    order: outputs that depend on the seed are a race. It is slow, and cycles do not change by it.
+    """
 
     def __init__(
         self,
@@ -79,6 +83,7 @@ class InferenceSession:
         *,
         sanitize: bool = False,
         trace: str | os.PathLike[str] | None = None,
+        order_seed: int | None = None,
     ) -> None:
         from .sim.device import Device
 
@@ -102,7 +107,7 @@ class InferenceSession:
                 f"the model needs {needed} bytes of device memory",
                 expected=f"at most {soc.memory_bytes}",
             )
-        self._device = Device(soc)
+        self._device = Device(soc, order_seed=order_seed)
         self._device.load(self._om)
         if sanitize:
             from .sanitizer import check_model

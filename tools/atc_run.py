@@ -47,12 +47,21 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--trace", help="Chrome/Perfetto trace (.json)")
     parser.add_argument("--profile", help="table of operators (.csv)")
     parser.add_argument("--sanitize", action="store_true", help="check the run for hazards")
+    parser.add_argument(
+        "--order",
+        choices=("program", "random"),
+        default="program",
+        help="random: run instructions in an order drawn from those that flags and barriers allow",
+    )
+    parser.add_argument("--seed", type=int, help="of --order=random, 0 if not given")
     return parser.parse_args(words)
 
 
 def run_command(words: Sequence[str]) -> int:
     """The sub-command; errors go to the caller."""
     arguments = _arguments(words)
+    if arguments.seed is not None and arguments.order != "random":
+        raise UsageError("--seed is for --order=random")
     model = Path(arguments.model)
     if not model.is_file():
         raise AscendError("E13000", f"--model={model} does not exist", expected="an offline model (.om)")
@@ -61,7 +70,8 @@ def run_command(words: Sequence[str]) -> int:
 
     from ..runtime.session import InferenceSession
 
-    session = InferenceSession(model, sanitize=arguments.sanitize, trace=arguments.trace)
+    seed = (arguments.seed or 0) if arguments.order == "random" else None
+    session = InferenceSession(model, sanitize=arguments.sanitize, trace=arguments.trace, order_seed=seed)
     feed = read_inputs(session.om.inputs, [part for word in arguments.input for part in word.split(",")])
     outputs = session.run(None, feed)
     if arguments.output:
@@ -184,4 +194,7 @@ def _summary(session: InferenceSession, outputs: Sequence[Array], given: bool) -
     report = session.report
     counts = session.engine_counts
     print(f"{session.om.soc}: {report.cycles} cycles, {report.latency_us:.1f} us predicted")
+    print(f"timing: {report.soc.timing['basis']}")
+    if report.unsourced:
+        print(f"no source at all for the cycles of: {', '.join(report.unsourced)}")
     print(f"tasks: {counts['aicore']} on the AI Core, {counts['aicpu']} on the AI CPU")

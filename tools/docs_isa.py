@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from ..runtime.isa import absent, record, rows_cube, rows_move, rows_scalar, rows_vector
+from ..runtime.isa import absent, record, rows_cube, rows_move, rows_scalar, rows_sort, rows_vector
 from ..runtime.isa.model import Instruction, Scalar
 from ..runtime.isa.table import INSTRUCTIONS, STATE_GROUPS
 from ..runtime.soc import Soc, load_soc, soc_names
@@ -17,6 +17,7 @@ _SECTIONS: Final = (
     ("Data movement", rows_move, rows_move.MOVE_ROWS),
     ("Cube", rows_cube, rows_cube.CUBE_ROWS),
     ("Vector unit", rows_vector, rows_vector.VECTOR_ROWS),
+    ("Sorting", rows_sort, rows_sort.SORT_ROWS),
 )
 _INTRO: Final = """
 One table (`runtime/isa`) drives the ops of the `davinci` dialect, encoder, decoder, assembler, disassembler,
@@ -214,7 +215,12 @@ def _timing(row: Instruction, socs: list[Soc]) -> str:
 
 
 def _cycles(row: Instruction, timing: Mapping[str, Any]) -> str:
-    """The numbers of the SoC file that decide how long the instruction takes."""
+    """The numbers of the SoC file that decide how long the instruction takes, and if no source gives them."""
+    guess = timing["unsourced"].get(row.timing)
+    return _numbers(row, timing) + (f" (**no source**: {guess})" if guess else "")
+
+
+def _numbers(row: Instruction, timing: Mapping[str, Any]) -> str:
     vector: Mapping[str, Mapping[str, list[int]]] = timing["vector"]
     path: Mapping[str, Mapping[str, int]] = timing["path"]
     if row.family.startswith("vector") and row.timing in vector:

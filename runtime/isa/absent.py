@@ -20,11 +20,6 @@ class Absent:
 
 ABSENT: tuple[Absent, ...] = (
     Absent(
-        ("vbitsort", "vmrgsort4", "vconcat", "vextract"),
-        "310, 910, 310P",
-        "sorting of region proposals: no generator sorts yet; TopK and NonMaxSuppression are not compiled",
-    ),
-    Absent(
         ("vmergech", "vrpac", "viou", "vaadd", "rpn_cor", "rpn_cor_diag"),
         "310, 910, 310P",
         "box helpers: names and types are public, semantics are not",
@@ -50,24 +45,50 @@ ABSENT: tuple[Absent, ...] = (
         "`vnchwconv` gives its rows as base + i · stride instead (decision 0006)",
     ),
     Absent(
-        ("vmulconv", "vaddreluconv", "vsubreluconv", "vadddeqrelu"),
-        "310P, in part 910",
-        "combined with a conversion to 8 bits: for quantised models",
-    ),
-    Absent(
         ("vcmpv_* and vcmpvs_* as six instructions each",),
         "all",
         "one instruction each with a field `condition`; the SoC files' row of `eq` stands for all six",
     ),
     Absent(
-        ("v4dtrans", "vpadding", "vscatter", "vcbd", "vbi"),
+        ("v4dtrans", "vpadding", "vcbd", "vbi", "vdp", "vshl of f16 and f32"),
         "310P",
-        "nothing generated uses them: strided DMA, `vnchwconv` and `vconv` do their work",
+        "names and types are public, but not what happens to the lanes: overflow of narrowing, order, rounding",
     ),
     Absent(
-        ("abs", "sqrt", "bcnt0", "bcnt1", "clz", "f32 scalar arithmetic"),
-        "all",
-        "scalar unit: kernels only compute addresses and counts",
+        ("f32 scalar arithmetic (abs, max, min, sqrt)",),
+        "310P, in part 910",
+        "registers of this machine hold integers; nothing generated computes with single fp32 numbers",
+    ),
+    Absent(
+        ("copy_matrix_cc_to_ubuf with F16_MUL, DEQ8, VDEQ8, DEQ16 or VDEQ16",),
+        "310, 910, 310P",
+        "semantics are public (davinci.md §3.1), to do; only `s322f16` with the half in DEQSCALE is there",
+    ),
+    Absent(
+        ("data_move_l0c2ub of s16, u16 and u32",),
+        "310, 910, 310P",
+        "the cube has no such accumulators, except u32, whose bytes move as s32",
+    ),
+    Absent(
+        (
+            "vreduce by a bit tensor",
+            "vsel mode 1",
+            "vcmax and vcmin with the index first",
+            "RSVD_CNT",
+            "vshr with rounding",
+        ),
+        "310P",
+        "variants of instructions that exist; public, to do",
+    ),
+    Absent(
+        (
+            "img2col to UB",
+            "the L1 boundary of load3d (L1_3D_SIZE)",
+            "the second FMATRIX register",
+            "PAD_MODE1..5 of GM→L1",
+        ),
+        "310, 910, 310P",
+        "the first three are public, to do; nothing says what the padding modes do",
     ),
     Absent(
         ("set_l3d_rpt", "load3d of 32-bit types"),

@@ -18,15 +18,25 @@ import re
 
 from ..errors import AscendError
 from .encode import encode_image
-from .record import AddressOperand, Operand, Record, Reg, illegal, resolve
+from .record import (
+    MAX_ARGUMENTS,
+    NO_BODY_OP,
+    AddressOperand,
+    Operand,
+    Record,
+    Reg,
+    illegal,
+    resolve,
+)
 from .table import TABLE
 
 _PREFIX = re.compile(r"[0-9a-fA-F]{4,}\s+(?:S|V|M|MTE1|MTE2|MTE3)\s+(?=\S)")
-_HEAD = re.compile(r"\.kernel\s+args=(\d+)(?:\s+body_ops=(\d+))?")
-_BODY_OP = re.compile(r"\bop\s+(\d+)\b")
+_HEAD = re.compile(r"\.kernel\s+args=([0-9]+)(?:\s+body_ops=([0-9]+))?")
+_BODY_OP = re.compile(r"\bop\s+([0-9]+)\b")
 _ADDRESS = re.compile(r"(\w+)\[([^\]]*)\]")
-_NUMBER = re.compile(r"-?(?:0[xX][0-9a-fA-F]+|\d+)")
-_REGISTER = re.compile(r"r(\d+)")
+_NUMBER = re.compile(r"-?(?:0[xX][0-9a-fA-F]+|[0-9]+)")
+_REGISTER = re.compile(r"r([0-9]+)")
+_DIGITS = 20  # of the longest 64-bit number, sign included
 
 
 class _Bad(Exception):
@@ -42,17 +52,26 @@ def assemble(text: str) -> bytes:
         code = code.strip()
         if not code:
             continue
-        match = _HEAD.fullmatch(code)
-        if match:
-            head = (int(match[1]), int(match[2]) if match[2] else None)
-            continue
         try:
+            match = _HEAD.fullmatch(code)
+            if match:
+                head = _head(match[1], match[2])
+                continue
             records.append(
                 _instruction(_PREFIX.sub("", code, count=1) if _PREFIX.match(code) else code, comment)
             )
         except _Bad as bad:
             raise AscendError("E42002", f"assembly line {number}: {bad}", hint=code) from None
     return encode_image(records, head[0], head[1])
+
+
+def _head(args: str, body_ops: str | None) -> tuple[int, int | None]:
+    count, body = _integer(args), _integer(body_ops) if body_ops else None
+    if count > MAX_ARGUMENTS:
+        raise _Bad(f"{count} arguments; at most {MAX_ARGUMENTS} are allowed")
+    if body is not None and body > NO_BODY_OP:
+        raise _Bad(f"{body} body ops; at most {NO_BODY_OP} are allowed")
+    return count, body
 
 
 def _instruction(code: str, comment: str) -> Record:
@@ -75,7 +94,10 @@ def _instruction(code: str, comment: str) -> Record:
         else:
             scalars.append(_operand(word))
     body_op = _BODY_OP.search(comment)
-    record = Record(mnemonic, dtype, addresses, scalars, fields, int(body_op[1]) if body_op else None)
+    number = _integer(body_op[1]) if body_op else None
+    if number is not None and number >= NO_BODY_OP:
+        raise _Bad(f"body op {number}: the numbers end at {NO_BODY_OP - 1}")
+    record = Record(mnemonic, dtype, addresses, scalars, fields, number)
     decoded = resolve(record)
     reason = decoded if isinstance(decoded, str) else illegal(decoded)
     if reason:
@@ -83,11 +105,17 @@ def _instruction(code: str, comment: str) -> Record:
     return record
 
 
+def _integer(word: str) -> int:
+    if len(word) > _DIGITS:
+        raise _Bad(f"{word[:_DIGITS]}… is longer than any 64-bit number")
+    return int(word, 16 if "x" in word.lower() else 10)
+
+
 def _operand(word: str) -> Operand:
     if register := _REGISTER.fullmatch(word):
-        return Reg(int(register[1]))
+        return Reg(_integer(register[1]))
     if _NUMBER.fullmatch(word):
-        return int(word, 0)
+        return _integer(word)
     raise _Bad(f"{word!r} is neither a number nor a register")
 
 

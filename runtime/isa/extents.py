@@ -12,8 +12,16 @@ from .model import Instruction
 
 BLOCK = 32
 FRACTAL = 512
+PROPOSAL = 8  # elements of a region proposal
 
 Values = Mapping[str, int]
+
+_RESULT_AND_SOURCES = {
+    "f32f16f16": ("f32", "f16"),
+    "s8f16f16": ("s8", "f16"),
+    "u8f16f16": ("u8", "f16"),
+    "f16s32s32": ("f16", "s32"),
+}
 
 
 def type_size(name: str) -> int:
@@ -33,12 +41,20 @@ def split_conversion(dtype: str) -> tuple[str, str]:
 
 
 def operand_types(row: Instruction, dtype: str) -> tuple[str, ...]:
-    """Element type of each address operand of a vector or L0C instruction."""
-    if row.family in ("vector_conv", "l0c") and "2" in dtype and dtype not in ("f32", "s32", "u32"):
+    """Element type of each address operand of a vector or L0C instruction.
+
+    Names are one type for all operands, a conversion ("f162s8": sources f16, result s8), or the types of
+    result and sources in a row ("s8f16f16").
+    """
+    if dtype == "deq":
+        return ("f16", "s32")
+    converts = row.family in ("vector_conv", "l0c") or row.mnemonic.endswith("reluconv")
+    if converts and "2" in dtype and dtype not in ("f32", "s32", "u32"):
         src, dst = split_conversion(dtype)
-        return (dst, src)
-    if dtype == "f32f16f16":
-        return ("f32",) + ("f16",) * (len(row.addresses) - 1)
+        return (dst,) + (src,) * (len(row.addresses) - 1)
+    if dtype in _RESULT_AND_SOURCES:
+        dst, src = _RESULT_AND_SOURCES[dtype]
+        return (dst,) + (src,) * (len(row.addresses) - 1)
     return (dtype,) * len(row.addresses)
 
 
@@ -102,7 +118,7 @@ def _reduce(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
 
 
 def _compare(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
-    if row.mnemonic == "set_cmpmask":
+    if row.mnemonic in ("set_cmpmask", "get_cmpmask"):
         return (16,)
     size = type_size(dtype)
     lanes = 256 // size
@@ -135,6 +151,12 @@ def _l0c(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
         vector, fractal = 16 * type_size(source), 256 * type_size(to)
         src = (bursts - 1) * (length * vector + v["src_gap"] * BLOCK) + length * vector
         return (((bursts - 1) * (length + v["dst_gap"]) + length) * fractal, src)
+    if row.mnemonic.startswith("copy_vector"):
+        size, out = type_size(to), row.mnemonic == "copy_vector_cc_to_ubuf"
+        l0c_gap, ub_gap = (v["src_gap"], v["dst_gap"]) if out else (v["dst_gap"], v["src_gap"])
+        l0c = (((bursts - 1) * (length + l0c_gap) + length - 1) * 256 + 16) * size
+        ub = (bursts - 1) * (length * 16 * size + ub_gap * BLOCK) + length * 16 * size
+        return (ub, l0c) if out else (l0c, ub)
     in_l0c, in_ub, l0c_gap, ub_gap = (
         (source, to, v["src_gap"], v["dst_gap"])
         if row.mnemonic == "copy_matrix_cc_to_ubuf"
@@ -196,14 +218,30 @@ def _gather(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
     size = type_size(dtype)
     lanes = 256 // size
     repeats, active = repeats_of(v, lanes)
-    if row.mnemonic == "vgather":  # the table's size is not a field: the op declares it
-        return (
-            ((repeats - 1) * v["dst_rep"] + -(-active * size // BLOCK)) * BLOCK,
-            ((repeats - 1) * lanes + active) * 4,
-            0,
-        )
+    if row.mnemonic in ("vgather", "vscatter"):  # the table's size is not a field: the op declares it
+        side = "dst" if row.mnemonic == "vgather" else "src"
+        data = ((repeats - 1) * v[f"{side}_rep"] + -(-active * size // BLOCK)) * BLOCK
+        offsets = ((repeats - 1) * lanes + active) * 4
+        return (data, offsets, 0) if side == "dst" else (0, data, offsets)
     kept = lanes // (2 if v["pattern"] < 3 else 4)
     return (repeats * kept * size, ((repeats - 1) * v["src_rep"] + 7 * v["src_blk"] + 1) * BLOCK)
+
+
+def _sort(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
+    size, repeat = type_size(dtype), v["repeat"]
+    proposals, plain = 16 * repeat * PROPOSAL * size, 16 * repeat * size
+    match row.mnemonic:
+        case "vbitsort":
+            return (proposals, proposals)
+        case "vconcat":
+            return (proposals, plain)
+        case "vextract":
+            return (plain, proposals)
+        case _:
+            lengths = [v[f"length{i}"] * (v["valid"] >> i & 1) for i in range(4)]
+            whole = sum(lengths) * PROPOSAL * size
+            reach = (repeat - 1) * whole if repeat else 0
+            return (repeat * whole, *(reach + n * PROPOSAL * size if n and repeat else 0 for n in lengths))
 
 
 def _scalar(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
@@ -225,6 +263,7 @@ _BY_FAMILY: dict[str, Callable[[Instruction, str, Values], tuple[int, ...]]] = {
     "vector_compare": _compare,
     "vector_transpose": _transpose,
     "vector_gather": _gather,
+    "vector_sort": _sort,
     "scalar": _scalar,
 }
 

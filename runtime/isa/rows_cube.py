@@ -23,7 +23,7 @@ CUBE_ROWS: tuple[Instruction, ...] = (
             Field("n", 0, 4095),
             Field("init", 0, 1, "", "1: C starts at 0; 0: accumulates", default=0),
         ),
-        types=("f32f16f16", "f16f16f16", "s32s8s8", "s32u8s8", "u32u8u8"),
+        types=("f32f16f16", "f16f16f16", "s32s8s8", "s32u8s8", "s32u8u8", "u32u8u8"),
         intrinsic="mmad",
         timing="mad",
         family="cube",

@@ -231,4 +231,29 @@ MOVE_ROWS: tuple[Instruction, ...] = (
         family="l0c",
         source="[CSIM signature][ASC BroadCastVecToMM] §3.4",
     ),
+    *(
+        Instruction(
+            name,
+            opcode,
+            "V",
+            f"first rows of fractals {way}: vectors of 16 elements",
+            "for i < bursts, j < length: UB vector(i, j) and row 0 of L0C fractal(i, j); L0C gap in fractals, UB gap in 32 B",
+            addresses=(Address("dst", "w", (to,)), Address("src", "r", (source,))),
+            fields=(
+                Field("bursts", 0, 4095),
+                Field("length", 0, 65535, "vectors"),
+                Field("src_gap", 0, 65535, "fractals" if source == "l0c" else "32 B", default=0),
+                Field("dst_gap", 0, 65535, "fractals" if to == "l0c" else "32 B", default=0),
+            ),
+            types=("f16", "f32", "s32"),
+            intrinsic="data_move_l0c2ub",
+            timing=timing,
+            family="l0c",
+            source="[CSIM generic_copy_vector] §3.1",
+        )
+        for name, opcode, way, to, source, timing in (
+            ("copy_vector_cc_to_ubuf", 0x53, "L0C → UB", "ub", "l0c", "l0c_to_ub"),
+            ("copy_vector_ubuf_to_cc", 0x54, "UB → L0C, other rows stay", "l0c", "ub", "ub_to_l0c"),
+        )
+    ),
 )

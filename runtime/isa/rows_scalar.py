@@ -26,6 +26,20 @@ def _alu(opcode: int, name: str, formula: str, doc: str) -> Instruction:
     )
 
 
+def _unary(opcode: int, name: str, formula: str, doc: str) -> Instruction:
+    return Instruction(
+        name,
+        opcode,
+        "S",
+        doc,
+        formula,
+        scalars=(_DST, Scalar("a")),
+        timing=_ISSUE,
+        family="scalar",
+        source="[RT-INI] scalar unit, 64-bit §3.7",
+    )
+
+
 def _control(opcode: int, name: str, doc: str, scalars: tuple[Scalar, ...] = ()) -> Instruction:
     return Instruction(
         name, opcode, "S", doc, "", scalars=scalars, timing=_ISSUE, family="control", source="decision D3"
@@ -97,6 +111,13 @@ SCALAR_ROWS: tuple[Instruction, ...] = (
     _alu(0x14, "shr", "dst = a >> (b & 63), arithmetic", "right shift"),
     _alu(0x15, "lt", "dst = 1 if a < b else 0", "comparison"),
     _alu(0x16, "eq", "dst = 1 if a = b else 0", "comparison"),
+    _unary(0x28, "abs", "dst = |a|, wraps for the lowest number", "absolute value"),
+    _unary(0x29, "sqrt", "dst = floor(√a), 0 when a < 0", "integer root"),
+    _unary(0x2A, "bcnt0", "dst = number of 0 bits of a", "counts zeros"),
+    _unary(0x2B, "bcnt1", "dst = number of 1 bits of a", "counts ones"),
+    _unary(
+        0x2C, "clz", "dst = number of 0 bits above the highest 1 bit of a, 64 when a = 0", "leading zeros"
+    ),
     Instruction(
         "block_idx",
         0x18,

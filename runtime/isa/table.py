@@ -13,6 +13,7 @@ from .model import Instruction, StateField, StateGroup
 from .rows_cube import CUBE_ROWS
 from .rows_move import MOVE_ROWS
 from .rows_scalar import SCALAR_ROWS
+from .rows_sort import SORT_ROWS
 from .rows_vector import VECTOR_ROWS
 
 _ALL_ONES = -1
@@ -67,7 +68,13 @@ STATE_GROUPS: dict[str, StateGroup] = {
     )
 }
 
-INSTRUCTIONS: tuple[Instruction, ...] = (*SCALAR_ROWS, *MOVE_ROWS, *CUBE_ROWS, *VECTOR_ROWS)
+INSTRUCTIONS: tuple[Instruction, ...] = (
+    *SCALAR_ROWS,
+    *MOVE_ROWS,
+    *CUBE_ROWS,
+    *VECTOR_ROWS,
+    *SORT_ROWS,
+)
 TABLE: dict[str, Instruction] = {row.mnemonic: row for row in INSTRUCTIONS}
 BY_OPCODE: dict[int, Instruction] = {row.opcode: row for row in INSTRUCTIONS}
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-from ..isa.extents import BLOCK, FRACTAL, lanes_of, operand_types, type_size
+from ..isa.extents import BLOCK, FRACTAL, PROPOSAL, lanes_of, operand_types, type_size
 from ..isa.model import Instruction
 from ..soc import Soc
 
@@ -54,6 +54,8 @@ def moves_gm(row: Instruction) -> bool:
 def cost_operands(row: Instruction) -> tuple[str, ...]:
     """Names of the fields and state values that the cost of `row` depends on."""
     names = [field.name for field in row.fields]
+    if row.mnemonic == "vmrgsort4":
+        return ("repeat", "valid", *(name for name in names if name.startswith("length")))
     if row.family.startswith(_VECTOR_FAMILIES):
         wanted = [name for name in names if name == "repeat"]
         return (*wanted, "count") if wanted and "count" in row.state else tuple(wanted)
@@ -155,6 +157,12 @@ class Costs:
         per_cycle, factor, fixed = entry
         count = values.get("count", -1)
         repeat = values.get("repeat", 1) if count < 0 else _ceil(count, lanes_of(types))
+        if row.family == "vector_sort":  # by the bytes of all proposals
+            proposal = PROPOSAL * type_size(dtype)
+            number = 16
+            if row.mnemonic == "vmrgsort4":
+                number = sum(values[f"length{i}"] * (values["valid"] >> i & 1) for i in range(4))
+            return Duration(max(1, _ceil(repeat * number * proposal, per_cycle) * factor), fixed)
         return Duration(max(1, _ceil(repeat * _REPEAT_BYTES, per_cycle) * factor), fixed)
 
     def _mad(self, dtype: str, values: Values) -> Duration:
@@ -177,7 +185,8 @@ class Costs:
         path = self._path[row.timing]
         wide = max(type_size(name) for name in operand_types(row, dtype))
         gap = (values["src_gap"] or values["dst_gap"]) if values["bursts"] > 1 else 0
-        cycles = _burst_cycles(values["bursts"], values["length"] * 256 * wide, gap, path["rate"])
+        elements = 16 if row.mnemonic.startswith("copy_vector") else 256
+        cycles = _burst_cycles(values["bursts"], values["length"] * elements * wide, gap, path["rate"])
         return Duration(max(1, cycles), path["fixed"])
 
     def _load(self, row: Instruction, dtype: str, values: Values, space: str) -> Duration:

@@ -306,17 +306,25 @@ class AccumulatorMemory:
         self._tiles = kept
 
 
-_ACCUMULATOR = {"f32f16f16": "f32", "f16f16f16": "f16", "s32s8s8": "s32", "s32u8s8": "s32", "u32u8u8": "u32"}
+_ACCUMULATOR = {
+    "f32f16f16": "f32",
+    "f16f16f16": "f16",
+    "s32s8s8": "s32",
+    "s32u8s8": "s32",
+    "s32u8u8": "s32",
+    "u32u8u8": "u32",
+}
 _OPERANDS = {
     "f32f16f16": ("f16", "f16"),
     "f16f16f16": ("f16", "f16"),
     "s32s8s8": ("s8", "s8"),
     "s32u8s8": ("u8", "s8"),
+    "s32u8u8": ("u8", "u8"),
     "u32u8u8": ("u8", "u8"),
 }
 
 
-_EXACT = {"s32s8s8": 1024, "s32u8s8": 512, "u32u8u8": 256}  # k whose sums stay within 2^24
+_EXACT = {"s32s8s8": 1024, "s32u8s8": 512, "s32u8u8": 256, "u32u8u8": 256}  # k whose sums stay within 2^24
 
 
 def make_mad(record: Decoded, soc: Soc) -> Executor:

@@ -256,6 +256,13 @@ def _moved_l0c(memory: OnChip, step: Step, base: int) -> tuple[Ints, Bytes]:
         rows_in, rows_out = 16 * narrow // BLOCK, 8 * wide
         start_in = piece[0] * (length * rows_in + values["src_gap"]) + piece[1] * rows_in
         start_out = (piece[0] * (length + values["dst_gap"]) + piece[1]) * rows_out
+    elif row.mnemonic.startswith("copy_vector"):
+        rows_in = rows_out = 16 * wide // BLOCK
+        out = row.mnemonic == "copy_vector_cc_to_ubuf"
+        l0c_gap, ub_gap = (values["src_gap"], values["dst_gap"])[:: 1 if out else -1]
+        fractal = (piece[0] * (length + l0c_gap) + piece[1]) * 8 * wide
+        vector = piece[0] * (length * rows_in + ub_gap) + piece[1] * rows_in
+        start_in, start_out = (fractal, vector) if out else (vector, fractal)
     else:
         rows_in, rows_out = 8 * narrow, 8 * wide
         out = row.mnemonic == "copy_matrix_cc_to_ubuf"

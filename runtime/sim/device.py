@@ -10,6 +10,7 @@ tasks with argument words.
 from __future__ import annotations
 
 import os
+import random
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -113,6 +114,8 @@ class Device:
     """A simulated chip with one loaded model.
 
     `workers` processes run the blocks of a task; 0 = one for each processor when the model is large.
+    With an `order_seed` every block runs in a random order that its flags and barriers allow (`order.py`),
+    and blocks run in a random order as well: results that change with the seed depend on luck.
     """
 
     soc: Soc
@@ -121,10 +124,12 @@ class Device:
     memory: GlobalMemory = field(default_factory=lambda: GlobalMemory(()))
     kernels: dict[str, FunctionKernel] = field(default_factory=dict[str, FunctionKernel])
     workers: int = 0
+    order_seed: int | None = None
     _views: list[GlobalMemory] = field(default_factory=list[GlobalMemory])
     _pool: BlockPool | None = None
     _core: tuple[int, Core] | None = None  # and the process it belongs to
     _alone: set[int] = field(default_factory=set[int])  # tasks too short to spread, or not allowed to
+    _rng: random.Random | None = None  # draws orders when `order_seed` is given
 
     def load(self, model: OmModel) -> None:
         """Reserves memory, copies weights, translates every kernel; checks all rules that need no run."""
@@ -134,9 +139,10 @@ class Device:
         self.model = model
         self._core = None
         self.kernels = {}
+        self._rng = None if self.order_seed is None else random.Random(self.order_seed)
         for kernel in model.kernels:
             try:
-                self.kernels[kernel.name] = function_kernel(kernel.code, self.soc)
+                self.kernels[kernel.name] = self._kernel(kernel.code)
             except SimulatorFault as fault:
                 raise fault.placed(kernel.name, 0) from None
         for task in model.tasks:
@@ -148,6 +154,13 @@ class Device:
         }
         self.memory = _reserve(model)
         self._views = [self._view(model, task) for task in model.tasks]
+
+    def _kernel(self, code: bytes) -> FunctionKernel:
+        if self._rng is None:
+            return function_kernel(code, self.soc)
+        from .order import random_kernel  # it imports this module
+
+        return random_kernel(code, self.soc, self._rng.getrandbits(64))
 
     def _view(self, model: OmModel, task: OmTask) -> GlobalMemory:
         """Device memory as `task` may touch it: the tensors of its operator, as far as the file tells."""
@@ -169,23 +182,35 @@ class Device:
     def run(self, inputs: Mapping[str, Array] | Sequence[Array]) -> RunResult:
         """One inference.  Inputs by name or in order, as the model declares them."""
         model = self._loaded()
-        self._copy_inputs(model, inputs)
+        self.write_inputs(inputs)
         pool = self._workers(model)
         with np.errstate(all="ignore"):
             for number, task in enumerate(model.tasks):
-                if task.is_copy:
-                    self._copy(task)
-                elif task.is_ai_cpu:
-                    assert self.ai_cpu is not None  # load checked it
-                    self.ai_cpu(task, self.memory, model.arg_words(task))
-                elif pool is None or number in self._alone:
-                    self._run_blocks(number, range(task.block_dim))
-                else:
-                    began = perf_counter()
-                    pool.run(number, task.block_dim)
-                    if perf_counter() - began < _SHORT:
-                        self._alone.add(number)
+                if pool is None or number in self._alone or not task.is_ai_core:
+                    self.run_task(number)
+                    continue
+                began = perf_counter()
+                pool.run(number, task.block_dim)
+                if perf_counter() - began < _SHORT:
+                    self._alone.add(number)
         return RunResult([self._output(tensor) for tensor in model.outputs], [t.name for t in model.outputs])
+
+    def run_task(self, number: int) -> None:
+        """One task of the loaded model, all blocks in this process; what came before it must have run."""
+        model = self._loaded()
+        task = model.tasks[number]
+        if task.is_copy:
+            self._copy(task)
+        elif task.is_ai_cpu:
+            assert self.ai_cpu is not None  # load checked it
+            self.ai_cpu(task, self.memory, model.arg_words(task))
+        elif self._rng is None:
+            self._run_blocks(number, range(task.block_dim))
+        else:
+            blocks = list(range(task.block_dim))
+            self._rng.shuffle(blocks)
+            for block in blocks:
+                self._run_blocks(number, range(block, block + 1))
 
     def _copy(self, task: OmTask) -> None:
         """What the runtime's copy engine does."""
@@ -202,6 +227,8 @@ class Device:
             self._pool = None
 
     def _workers(self, model: OmModel) -> BlockPool | None:
+        if self._rng is not None:
+            return None  # one process, one sequence of random numbers: the seed says it all
         if self._pool is None:
             count = self.workers
             if count == 0:
@@ -237,7 +264,9 @@ class Device:
             raise AscendError("E43005", "no model is loaded")
         return self.model
 
-    def _copy_inputs(self, model: OmModel, inputs: Mapping[str, Array] | Sequence[Array]) -> None:
+    def write_inputs(self, inputs: Mapping[str, Array] | Sequence[Array]) -> None:
+        """Copies the caller's arrays to where the model reads its inputs."""
+        model = self._loaded()
         features = self.memory.regions[0].data
         named = (
             inputs

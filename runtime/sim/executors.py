@@ -20,6 +20,7 @@ from .img2col import make_load3d, make_load3dv1
 from .memory import Core
 from .move import make_copy, make_l0c_copy, make_load2d, make_load_scalar, make_set_2d, make_store_scalar
 from .program import Program, load_program
+from .sort import make_sort
 from .translate import Translator, operands_text, value_text
 from .vector import make_elementwise
 from .vector_more import make_compare, make_gather, make_ramp, make_reduce, make_select, make_transpose
@@ -40,6 +41,7 @@ _BY_FAMILY: dict[str, Maker] = {
     "vector_select": make_select,
     "vector_transpose": make_transpose,
     "vector_gather": make_gather,
+    "vector_sort": make_sort,
 }
 _BY_NAME: dict[str, Maker] = {
     "load2d": make_load2d,

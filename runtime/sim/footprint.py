@@ -17,7 +17,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..isa.extents import BLOCK, FRACTAL, lanes_of, operand_types, type_size
+from ..isa.extents import BLOCK, FRACTAL, PROPOSAL, lanes_of, operand_types, type_size
 from ..isa.model import Instruction
 from .img2col import positions_table, version1_table
 
@@ -240,7 +240,7 @@ def _reduce(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
 
 
 def _compare(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
-    if row.mnemonic == "set_cmpmask":
+    if row.mnemonic in ("set_cmpmask", "get_cmpmask"):
         return (solid(16),)
     size = type_size(dtype)
     lanes = 256 // size
@@ -266,6 +266,13 @@ def _l0c(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
         vector, fractal = 16 * type_size(source) // BLOCK, 256 * type_size(to) // BLOCK
         dst = _bursts(bursts, length * fractal, (length + v["dst_gap"]) * fractal)
         return dst, _bursts(bursts, length * vector, length * vector + v["src_gap"])
+    if row.mnemonic.startswith("copy_vector"):
+        out, vector = row.mnemonic == "copy_vector_cc_to_ubuf", type_size(to) // 2  # blocks of 16 elements
+        l0c_gap, ub_gap = (v["src_gap"], v["dst_gap"]) if out else (v["dst_gap"], v["src_gap"])
+        fractals = np.arange(bursts)[:, None] * (length + l0c_gap) + np.arange(length)
+        l0c = from_blocks(fractals.reshape(-1, 1) * type_size(to) * 8 + np.arange(vector))
+        ub = _bursts(bursts, length * vector, length * vector + ub_gap)
+        return (ub, l0c) if out else (l0c, ub)
     out = row.mnemonic == "copy_matrix_cc_to_ubuf"
     in_l0c, in_ub = (type_size(source), type_size(to)) if out else (type_size(to), type_size(source))
     l0c_gap, ub_gap = (v["src_gap"], v["dst_gap"]) if out else (v["dst_gap"], v["src_gap"])
@@ -349,13 +356,31 @@ def _gather(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
     size = type_size(dtype)
     lanes = 256 // size
     active = active_lanes(v, lanes)
-    if row.mnemonic == "vgather":
-        # Which bytes of the table are read depends on data: its first block stands for it.
+    if row.mnemonic in ("vgather", "vscatter"):
+        # Which bytes of the table are touched depends on data: its first block stands for it.
         offsets = lane_bytes(active, 4, 1, lanes * 4 // BLOCK) if active.size else np.zeros((0, 4), np.int64)
-        return _lanes(active, size, 1, v["dst_rep"]), from_bytes(offsets), solid(BLOCK if active.any() else 0)
+        table = solid(BLOCK if active.any() else 0)
+        if row.mnemonic == "vscatter":
+            return table, _lanes(active, size, 1, v["src_rep"]), from_bytes(offsets)
+        return _lanes(active, size, 1, v["dst_rep"]), from_bytes(offsets), table
     first, step = _PATTERNS[v["pattern"]]
     kept = active & (np.arange(lanes) % step == first)
     return solid(int(np.count_nonzero(kept)) * size), _lanes(kept, size, v["src_blk"], v["src_rep"])
+
+
+def _sort(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
+    size = type_size(dtype)
+    proposals, plain = (solid(16 * v["repeat"] * n * size) for n in (PROPOSAL, 1))
+    if row.mnemonic == "vbitsort":
+        return proposals, proposals
+    if row.mnemonic in ("vconcat", "vextract"):
+        first = (np.arange(16 * v["repeat"]) * PROPOSAL + v["position"]) * size
+        element = from_bytes((first[:, None] + np.arange(size)).astype(np.int64))
+        return (element, plain) if row.mnemonic == "vconcat" else (plain, element)
+    lengths = [v[f"length{i}"] * (v["valid"] >> i & 1) * PROPOSAL * size for i in range(4)]
+    whole, repeat = sum(lengths), np.arange(v["repeat"])
+    lists = (from_bytes((repeat[:, None] * whole + np.arange(n)).astype(np.int64)) for n in lengths)
+    return solid(v["repeat"] * whole), *lists
 
 
 def _scalar(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
@@ -377,6 +402,7 @@ _BY_FAMILY: dict[str, Callable[[Instruction, str, Values], tuple[Footprint, ...]
     "vector_compare": _compare,
     "vector_transpose": _transpose,
     "vector_gather": _gather,
+    "vector_sort": _sort,
     "scalar": _scalar,
 }
 

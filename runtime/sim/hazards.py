@@ -290,7 +290,8 @@ class _Emitter:
         clock = [f"c_{src}[{i}]" for i in range(len(PIPES))]
         clock[PIPES.index(src)] = f"n_{src}"
         lines.append(f"if F[i] is not None: check.twice({number}, F[i])")
-        if src != dst:
+        # What the scalar unit dispatches behind its own wait cannot overtake it.
+        if dst not in (src, "S"):
             lines.append(f"elif W[i] > c_{src}[{PIPES.index(dst)}]: check.overtakes({number}, R[i])")
         return [*lines, f"F[i] = ({', '.join(clock)}, {number})"]
 

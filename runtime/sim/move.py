@@ -202,8 +202,40 @@ def _fractal_index(bursts: int, length: int, gap: int) -> Array:
     return np.arange(bursts)[:, None] * (length + gap) + np.arange(length)
 
 
+def make_l0c_vector(record: Decoded, soc: Soc) -> Executor:
+    """copy_vector_cc_to_ubuf and copy_vector_ubuf_to_cc: row 0 of each fractal."""
+    rules = Rules(record, soc)
+    to_ub = record.addresses[0].space == "ub"
+    dtype, unit = DTYPES[record.dtype], fractal_bytes(record.dtype)
+    vector = 16 * dtype.itemsize
+
+    def copy(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
+        v = rules.values(fields)
+        sizes = extents(record.row, record.dtype, v)
+        for operand, size in enumerate(sizes):
+            rules.check_range(operand, addresses[operand], size, BLOCK if (operand == 0) == to_ub else unit)
+        if not v["bursts"] or not v["length"]:
+            return
+        l0c_gap, ub_gap = (v["src_gap"], v["dst_gap"]) if to_ub else (v["dst_gap"], v["src_gap"])
+        index = _fractal_index(v["bursts"], v["length"], l0c_gap)
+        strides = (v["length"] * vector + ub_gap * BLOCK, vector, dtype.itemsize)
+        flat = np.ndarray((*index.shape, 16), dtype, core.ub, addresses[0 if to_ub else 1], strides)
+        l0c = addresses[1 if to_ub else 0]
+        fractals = core.l0c.read(l0c, index, record.dtype)
+        if to_ub:
+            flat[...] = fractals[:, :, 0, :]
+            return
+        changed = fractals.copy()
+        changed[:, :, 0, :] = flat
+        core.l0c.write(l0c, index, record.dtype, changed)
+
+    return copy
+
+
 def make_l0c_copy(record: Decoded, soc: Soc) -> Executor:
     """copy_matrix_cc_to_ubuf, copy_matrix_ubuf_to_cc and broadcast_ub_to_cc."""
+    if record.mnemonic.startswith("copy_vector"):
+        return make_l0c_vector(record, soc)
     rules = Rules(record, soc)
     row = record.row
     to_ub = record.mnemonic == "copy_matrix_cc_to_ubuf"
@@ -216,10 +248,14 @@ def make_l0c_copy(record: Decoded, soc: Soc) -> Executor:
 
     def plan(fields: Ints) -> tuple[Array, tuple[int, ...], Ints]:
         v = rules.values(fields[:5], ((0,),) if to_ub else ())
+        sizes = extents(row, record.dtype, v)
+        for operand, size in enumerate(sizes):  # before the index is made: it may be gigabytes long
+            if size > soc.core.buffers[record.addresses[operand].space].size:
+                rules.check_range(operand, 0, size)
         l0c_gap, ub_gap = (v["src_gap"], v["dst_gap"]) if to_ub else (v["dst_gap"], v["src_gap"])
         index = _fractal_index(v["bursts"], v["length"], l0c_gap)
         strides = (v["length"] * piece + ub_gap * BLOCK, piece, 16 * ub_type.itemsize, ub_type.itemsize)
-        return index, strides, extents(row, record.dtype, v)
+        return index, strides, sizes
 
     def copy(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
         found = plans.get(fields)

@@ -35,7 +35,7 @@ from .program import Program, load_program
 from .translate import Translator, operands_text, tuple_text, value_text
 
 _MOST_OPEN = 4000  # instructions dispatched and not yet run; the machine's queues hold fewer
-_USES_CMPMASK = frozenset(("vcmp", "set_cmpmask", "vsel"))
+_USES_CMPMASK = frozenset(("vcmp", "set_cmpmask", "get_cmpmask", "vsel"))
 _SCALAR = PIPES.index("S")
 
 

@@ -20,7 +20,7 @@ COLUMNS = (
     "aicore_time(us)", "total_cycles",
     *(f"{name}_{kind}" for name in _PIPE_COLUMNS.values() for kind in ("time(us)", "ratio")),
     "main_mem_read_bw(GB/s)", "main_mem_write_bw(GB/s)", "l2_read_bw(GB/s)", "l2_write_bw(GB/s)",
-    "instructions", "bound", "roofline_ratio", "longest_wait", "Source Nodes", "Reason",
+    "instructions", "bound", "roofline_ratio", "longest_wait", "unsourced timing", "Source Nodes", "Reason",
 )  # fmt: skip
 
 
@@ -68,6 +68,7 @@ def _row(report: Report, task: TaskReport, start: int) -> dict[str, str]:
     row["bound"] = bound
     row["roofline_ratio"] = f"{ratio:.3f}"
     row["longest_wait"] = f"{waiting} for {on}: {cycles}" if cycles else ""
+    row["unsourced timing"] = " ".join(task.unsourced(soc))
     return row
 
 

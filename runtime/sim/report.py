@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..isa.model import PIPES
+from ..isa.table import TABLE
 from ..soc import Soc
 from .timing import TaskTiming
 
@@ -76,6 +77,12 @@ class TaskReport:
         name = max(shares, key=lambda key: shares[key])
         return name, shares[name]
 
+    def unsourced(self, soc: Soc) -> dict[str, str]:
+        """Instructions of the task whose cycles no source gives → what stands for them."""
+        known: dict[str, str] = soc.timing["unsourced"]
+        used = self.timing.counts if self.timing is not None else ()
+        return {name: known[TABLE[name].timing] for name in sorted(used) if TABLE[name].timing in known}
+
     def longest_wait(self) -> tuple[str, str, int]:
         """(waiting pipe, pipe waited for, cycles over all blocks) of the greatest stall.
 
@@ -131,6 +138,11 @@ class Report:
             if task.timing is not None:
                 total.update(task.timing.counts)
         return total
+
+    @property
+    def unsourced(self) -> dict[str, str]:
+        """Instructions of the run whose cycles no source gives → what stands for them."""
+        return {name: text for task in self.tasks for name, text in task.unsourced(self.soc).items()}
 
     @property
     def ddr_bytes(self) -> int:

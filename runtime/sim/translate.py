@@ -12,6 +12,7 @@ so an instruction captures its state at issue by naming them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import isqrt
 from typing import Any, TypeAlias
 
 from ..isa.model import Instruction
@@ -42,7 +43,14 @@ _BINARY = {
     "lt": "1 if {a} < {b} else 0",
     "eq": "1 if {a} == {b} else 0",
 }
-_MAY_OVERFLOW = frozenset(("add", "sub", "mul", "div", "shl"))
+_UNARY = {
+    "abs": "abs({a})",
+    "sqrt": "isqrt({a}) if {a} > 0 else 0",
+    "bcnt0": "64 - ({a} & MASK).bit_count()",
+    "bcnt1": "({a} & MASK).bit_count()",
+    "clz": "64 - ({a} & MASK).bit_length()",
+}
+_MAY_OVERFLOW = frozenset(("add", "sub", "mul", "div", "shl", "abs"))
 
 
 class OutOfFuelError(SimulatorFault):
@@ -102,6 +110,8 @@ def check_state(record: Decoded, values: tuple[int, ...]) -> tuple[int, ...]:
 
 _NAMES: dict[str, Any] = {
     "wrap": wrap,
+    "isqrt": isqrt,
+    "MASK": (1 << 64) - 1,
     "LOWEST": -(1 << 63),
     "HIGHEST": (1 << 63) - 1,
     "check_state": check_state,
@@ -235,8 +245,9 @@ def _arithmetic(record: Decoded) -> Iterator[str]:
             number = value_text(record.fields[0])
             yield f"{target} = args[{number}] if 0 <= {number} < len(args) else 0"
         case name:
-            a, b = (value_text(operand) for operand in record.scalars[1:])
-            yield f"{target} = {_BINARY[name].format(a=a, b=b)}"
+            operands = [value_text(operand) for operand in record.scalars[1:]]
+            form = _UNARY[name] if name in _UNARY else _BINARY[name]
+            yield f"{target} = {form.format(**dict(zip('ab', operands, strict=False)))}"
             if name in _MAY_OVERFLOW:
                 yield f"if not LOWEST <= {target} <= HIGHEST: {target} = wrap({target})"
 

@@ -120,8 +120,9 @@ def make_elementwise(record: Decoded, soc: Soc) -> Executor:
     """Binary, unary, scalar, fill and conversion instructions."""
     unit = VectorUnit(record, soc)
     lanes = conversion(record.dtype) if record.mnemonic == "vconv" else ELEMENTWISE[record.mnemonic]
-    scalar_type = operand_types(record.row, record.dtype)[-1]
+    scalar_type = "f16" if "deqscale" in record.row.state else operand_types(record.row, record.dtype)[-1]
     shift = record.mnemonic in ("vshl", "vshr")
+    dequant = "deqscale" in record.row.state
     types = unit.types
     scalars_seen: dict[int, Any] = {}
     token = next(_TOKENS)
@@ -147,6 +148,8 @@ def make_elementwise(record: Decoded, soc: Soc) -> Executor:
         return steps
 
     def run(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
+        if dequant:  # the scale stands in a register; the plan does not depend on it
+            scalars, state = state[2], state[:2]
         key = (token, addresses, fields, state)
         steps = core.prepared.get(key)
         if steps is None:

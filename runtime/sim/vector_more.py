@@ -198,10 +198,10 @@ def _block(name: str, values: Array, active: _Active, target: Array, step: int) 
 
 
 def make_compare(record: Decoded, soc: Soc) -> Executor:
-    """vcmp (to CMPMASK), vcmpv and vcmpvs (bits to UB), set_cmpmask."""
+    """vcmp (to CMPMASK), vcmpv and vcmpvs (bits to UB), set_cmpmask and get_cmpmask."""
     rules = Rules(record, soc)
-    if record.mnemonic == "set_cmpmask":
-        return _make_set_cmpmask(rules)
+    if record.mnemonic in ("set_cmpmask", "get_cmpmask"):
+        return _make_cmpmask_copy(rules)
     dtype = DTYPES[record.dtype]
     lanes = 256 // dtype.itemsize
     to_register = record.mnemonic == "vcmp"
@@ -238,11 +238,14 @@ def make_compare(record: Decoded, soc: Soc) -> Executor:
     return run
 
 
-def _make_set_cmpmask(rules: Rules) -> Executor:
+def _make_cmpmask_copy(rules: Rules) -> Executor:
     def run(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
         rules.check_range(0, addresses[0], 16)
         bits = core.ub[addresses[0] : addresses[0] + 16]
-        core.cmpmask[...] = np.unpackbits(bits, bitorder="little").astype(np.bool_)
+        if rules.record.mnemonic == "set_cmpmask":
+            core.cmpmask[...] = np.unpackbits(bits, bitorder="little").astype(np.bool_)
+        else:
+            bits[...] = np.packbits(core.cmpmask, bitorder="little")
 
     return run
 
@@ -365,8 +368,9 @@ _PATTERNS = {1: (0, 2), 2: (1, 2), 3: (0, 4), 4: (1, 4), 5: (2, 4), 6: (3, 4)}
 
 
 def make_gather(record: Decoded, soc: Soc) -> Executor:
-    """vreduce (compress by a fixed pattern) and vgather (by byte offsets)."""
+    """vreduce (compress by a fixed pattern), vgather and vscatter (by byte offsets)."""
     rules = Rules(record, soc)
+    gathers = record.mnemonic == "vgather"
     dtype = DTYPES[record.dtype]
     lanes = 256 // dtype.itemsize
 
@@ -384,31 +388,32 @@ def make_gather(record: Decoded, soc: Soc) -> Executor:
         rules.check_range(0, addresses[0], packed.nbytes)
         element_view(core.ub, addresses[0], dtype)[: packed.size] = packed
 
-    def gather(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
+    def indirect(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
         v = rules.values(fields, state)
         repeats, _ = repeats_of(v, lanes)
         active = active_lanes(repeats, lanes, state)
         if not active.size or not bool(active.any()):
             return
         sizes = extents(record.row, record.dtype, v)
-        for operand in range(2):
+        for operand in range(3):  # the table's extent, 0, is its alignment
             rules.check_range(operand, addresses[operand], sizes[operand])
-        rules.check_range(2, addresses[2], 0)
         row, lane = np.nonzero(active)
-        offsets = (
-            core.ub[addresses[1] : addresses[1] + sizes[1]]
-            .view(np.uint32)[row * lanes + lane]
-            .astype(np.int64)
-        )
+        at = addresses[1 if gathers else 2]
+        words = core.ub[at : at + sizes[1 if gathers else 2]].view(np.uint32)
+        offsets = words[row * lanes + lane].astype(np.int64)
         if bool((offsets % dtype.itemsize).any()):
             rules.fault("offset", f"a byte offset is not a multiple of {dtype.itemsize}")
-        rules.check_range(2, addresses[2], int(offsets.max()) + dtype.itemsize)
-        values = element_view(core.ub, addresses[2], dtype)[offsets // dtype.itemsize]
-        element_view(core.ub, addresses[0], dtype)[row * (v["dst_rep"] * BLOCK // dtype.itemsize) + lane] = (
-            values
-        )
+        table, data = (2, 0) if gathers else (0, 1)
+        rules.check_range(table, addresses[table], int(offsets.max()) + dtype.itemsize)
+        places = row * (v["dst_rep" if gathers else "src_rep"] * BLOCK // dtype.itemsize) + lane
+        far = element_view(core.ub, addresses[table], dtype)
+        near = element_view(core.ub, addresses[data], dtype)
+        if gathers:
+            near[places] = far[offsets // dtype.itemsize]
+        else:
+            far[offsets // dtype.itemsize] = near[places]
 
-    return compress if record.mnemonic == "vreduce" else gather
+    return compress if record.mnemonic == "vreduce" else indirect
 
 
 def make_ramp(record: Decoded, soc: Soc) -> Executor:

@@ -198,6 +198,36 @@ def _shift(left: bool) -> Lanes:
     return run
 
 
+def _narrow(dst: Array, result: Array) -> None:
+    """Rounds fp32 (or exact) results to a narrower type: nearest even, saturating, nan gives 0 in integers."""
+    if dst.dtype == np.float16:
+        store_half(result, dst)
+        return
+    info = np.iinfo(dst.dtype)
+    whole = np.rint(result)
+    dst[...] = np.clip(np.where(np.isnan(whole), 0.0, whole), info.min, info.max)
+
+
+def _mul_conv(dst: Array, src: list[Array], scalar: Any) -> None:
+    _narrow(dst, _single(src[0]) * _single(src[1]))  # the product of two halves is exact in fp32
+
+
+def _relu_conv(function: Callable[..., Any]) -> Lanes:
+    def run(dst: Array, src: list[Array], scalar: Any) -> None:
+        wide = [_single(s) if s.dtype.kind == "f" else s.astype(np.float64) for s in src]
+        _narrow(dst, np.maximum(function(*wide), 0))
+
+    return run
+
+
+def _dequant(dst: Array, src: list[Array], scalar: Any) -> None:
+    """vconv_deq, and vadddeqrelu when there are two sources: exact in fp64, rounded once."""
+    total = sum(source.astype(np.float64) for source in src) * np.float64(scalar)
+    if len(src) > 1:
+        total = np.maximum(total, 0.0)
+    dst[...] = np.clip(total, -F16_MAX, F16_MAX)
+
+
 def _fill(dst: Array, src: list[Array], scalar: Any) -> None:
     dst[...] = scalar
 
@@ -217,6 +247,11 @@ ELEMENTWISE: dict[str, Lanes] = {
     "vmaddrelu": _multiply_add("madd", relu=True),
     "vaddrelu": _two(np.add, relu=True),
     "vsubrelu": _two(np.subtract, relu=True),
+    "vmulconv": _mul_conv,
+    "vaddreluconv": _relu_conv(np.add),
+    "vsubreluconv": _relu_conv(np.subtract),
+    "vadddeqrelu": _dequant,
+    "vconv_deq": _dequant,
     "vabs": _abs,
     "vexp": _one(np.exp),
     "vln": _one(np.log),

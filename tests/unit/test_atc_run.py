@@ -60,6 +60,26 @@ def test_atc_run_single_output(model: Path, suffix: str) -> None:
     assert np.array_equal(data, WEIGHT.reshape(2, 64))
 
 
+def _outputs(path: Path, *words: str) -> bytes:
+    np.save(path.parent / "x.npy", IMAGE)
+    out = path.parent / "out.bin"
+    assert atc_run(f"--model={path}", f"--input={path.parent / 'x.npy'}", f"--output={out}", *words) == 0
+    return out.read_bytes()
+
+
+def test_atc_run_in_random_order(model: Path) -> None:
+    """Flags leave many orders, all with the same result; a model that lacks one depends on the seed."""
+    seeds = [f"--seed={seed}" for seed in range(12)]
+    assert {_outputs(model, "--order=random", seed) for seed in seeds} == {_outputs(model)}
+    racy = model.parent / "racy.om"
+    write_om(add_model(ADD.format(load_done="", add_done=ADD_DONE)), racy)
+    assert _outputs(racy) == _outputs(racy, "--order=program") == _outputs(model)
+    found = [_outputs(racy, "--order=random", seed) for seed in seeds]
+    assert any(data != _outputs(model) for data in found)
+    assert found == [_outputs(racy, "--order=random", seed) for seed in seeds]
+    assert _outputs(racy, "--order=random") == found[0]  # seed 0 when none is given
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
@@ -71,6 +91,8 @@ def test_atc_run_single_output(model: Path, suffix: str) -> None:
         (["--model={om}", "--output=/nowhere/x.npz"], "E13004"),
         (["--model={bad}"], "E10001"),
         (["--nonsense"], "E10014"),
+        (["--model={om}", "--order=sideways"], "E10014"),
+        (["--model={om}", "--seed=3"], "E10014"),
         ([], "E10014"),
     ],
 )

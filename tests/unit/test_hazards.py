@@ -231,3 +231,9 @@ def test_kernels_that_read_scalars_need_their_values() -> None:
         hazards(text)
     found = check_task(load_soc("Ascend310P3"), program(text), ARGS, 1, loads=[[3]])
     assert {hazard.rule for hazard in found} == {"RAW", "WAW", "undefined"}
+
+
+def test_a_flag_for_the_scalar_unit_may_be_set_again_after_its_wait() -> None:
+    """The scalar unit dispatches the second set behind its own wait: the set cannot overtake it."""
+    pair = "set_flag src=V, dst=S, event=0\nwait_flag src=V, dst=S, event=0\n"
+    assert rules(pair + pair) == []

@@ -26,14 +26,16 @@ from ascend_mlir.runtime.sim.memory import Core, GlobalMemory
 from ascend_mlir.runtime.soc import load_soc
 
 P3 = load_soc("Ascend310P3")
-# Instructions whose operands all lie in UB; vgather reads wherever its offsets say.
+# Instructions whose operands all lie in UB; vgather reads, vscatter writes wherever the offsets say.
 IN_UB = [
     row
     for row in INSTRUCTIONS
-    if row.addresses and all(a.spaces == ("ub",) for a in row.addresses) and row.mnemonic != "vgather"
+    if row.addresses
+    and all(a.spaces == ("ub",) for a in row.addresses)
+    and row.mnemonic not in ("vgather", "vscatter")
 ]
 _SMALL = {"repeat": 5, "length": 3, "bursts": 4, "src_gap": 3, "dst_gap": 3}
-_PLACES = (0x2000, 0xC000, 0x16000, 0x20000)
+_PLACES = (0x2000, 0xC000, 0x16000, 0x20000, 0x2A000)
 
 
 def _draw(row: Instruction, rng: random.Random) -> dict[str, int]:
@@ -42,6 +44,8 @@ def _draw(row: Instruction, rng: random.Random) -> dict[str, int]:
         high = min(spec.high, _SMALL.get(spec.name, 9))
         low = 1 if spec.name.startswith("dst") and spec.name.endswith("blk") else max(spec.low, 0)
         values[spec.name] = rng.randint(low, high)
+    if row.mnemonic == "vmrgsort4":
+        values |= {"valid": rng.choice((3, 7, 15)), "repeat": 1, "suspend": 0}  # 1: writes less, by the data
     for group in row.state:
         for spec in STATE_GROUPS[group].fields:
             values[spec.name] = spec.default
@@ -200,3 +204,26 @@ def test_bias_broadcast_carries_lanes() -> None:
     carry(memory, Step(row, "f162f32", ("l0c", "ub"), (0, 0), footprints(row, "f162f32", fields), fields))
     arrived = memory.view["l0c"][:1024].reshape(16, 16, 4)
     assert arrived[:, :12].all() and not arrived[:, 12:].any()
+
+
+@pytest.mark.parametrize("name", ["copy_vector_cc_to_ubuf", "copy_vector_ubuf_to_cc"])
+def test_first_rows_carry_definedness(name: str) -> None:
+    """Two bursts of two vectors, a fractal and a block between them; the second vector of each is undefined."""
+    memory, row = OnChip(P3), TABLE[name]
+    out = name == "copy_vector_cc_to_ubuf"
+    fields = {"bursts": 2, "length": 2, "src_gap": 1, "dst_gap": 1}
+    prints = footprints(row, "f32", fields)
+    l0c, ub = (prints[1], prints[0]) if out else prints
+    starts = [fractal * 1024 for fractal in (0, 1, 3, 4)], [0, 64, 160, 224]  # in L0C, in UB
+    for footprint, places in zip((l0c, ub), starts, strict=True):
+        mask = _mask(footprint, 0, 8192)
+        assert {int(i) for i in np.flatnonzero(mask)} == {p + i for p in places for i in range(64)}
+    space, places = ("l0c", starts[0]) if out else ("ub", starts[1])
+    for place in places[::2]:
+        memory.view[space][place : place + 64] = 1
+    spaces = ("ub", "l0c") if out else ("l0c", "ub")
+    carry(memory, Step(row, "f32", spaces, (0, 0), prints, fields))
+    arrived = memory.view[spaces[0]]
+    target = starts[1] if out else starts[0]
+    assert [bool(arrived[p : p + 64].all()) for p in target] == [True, False, True, False]
+    assert not arrived[target[1] : target[1] + 64].any()

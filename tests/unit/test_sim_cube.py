@@ -76,6 +76,7 @@ TYPES = {
     "f16f16f16": (np.float16, np.float16, np.float16, "f16", "f16"),
     "s32s8s8": (np.int8, np.int8, np.int32, "s8", "s32"),
     "s32u8s8": (np.uint8, np.int8, np.int32, "u8", "s32"),
+    "s32u8u8": (np.uint8, np.uint8, np.int32, "u8", "s32"),
 }
 
 
@@ -297,3 +298,40 @@ def test_gm_allocation_and_buffer_faults() -> None:
     with pytest.raises(SimulatorFault, match="does not have vdiv"):
         program = encode_image([op("vdiv", "f16", [at("ub")] * 3, repeat=1), Record("end")], 0)
         run_kernel(load_soc("Ascend310"), program, gm, ())
+
+
+@pytest.mark.parametrize("dtype", ["f16", "f32", "s32"])
+@pytest.mark.parametrize("gaps", [(0, 0), (3, 2)])
+def test_first_rows_of_fractals(dtype: str, gaps: tuple[int, int]) -> None:
+    """UB → L0C → UB: row 0 of each fractal is exchanged, the other rows stay."""
+    kind = {"f16": np.float16, "f32": np.float32, "s32": np.int32}[dtype]
+    rng = np.random.default_rng(5)
+    (bursts, length), (l0c_gap, ub_gap) = (2, 3), gaps
+    count = (bursts - 1) * (length + l0c_gap) + length
+    pad = ub_gap * 32 // np.dtype(kind).itemsize
+    whole = rng.integers(-9, 9, (count, 16, 16)).astype(kind)
+    rows = rng.integers(-9, 9, (bursts, length * 16 + pad)).astype(kind)
+    gm = Gm(whole=whole, rows=rows, back=np.zeros_like(whole), first=np.zeros_like(rows))
+    one = {"bursts": 1, "length": count}
+    records = [
+        gm.load("whole", at("ub")),
+        gm.load("rows", at("ub", 65536)),
+        op("copy_matrix_ubuf_to_cc", dtype, [at("l0c"), at("ub")], **one),
+        op("copy_vector_ubuf_to_cc", dtype, [at("l0c"), at("ub", 65536)], bursts=bursts, length=length,
+           src_gap=ub_gap, dst_gap=l0c_gap),
+        op("copy_matrix_cc_to_ubuf", dtype, [at("ub"), at("l0c")], **one),
+        gm.load("first", at("ub", 131072)),
+        op("copy_vector_cc_to_ubuf", dtype, [at("ub", 131072), at("l0c")], bursts=bursts, length=length,
+           src_gap=l0c_gap, dst_gap=ub_gap),
+        gm.store("back", at("ub")),
+        gm.store("first", at("ub", 131072)),
+    ]  # fmt: skip
+    run(records, gm.data)
+    want, first = whole.copy(), np.zeros_like(rows)
+    for i in range(bursts):
+        for j in range(length):
+            vector = rows[i, 16 * j : 16 * j + 16]
+            want[i * (length + l0c_gap) + j, 0] = vector
+            first[i, 16 * j : 16 * j + 16] = vector
+    np.testing.assert_array_equal(gm["back"], want)
+    np.testing.assert_array_equal(gm["first"], first)
