@@ -16,8 +16,7 @@ load3d version 1 build one row of fractals per instruction instead of a whole ti
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from itertools import zip_longest
+from dataclasses import replace
 
 from xdsl.ir import SSAValue
 
@@ -25,126 +24,22 @@ from ..dialects import ascend
 from ..dialects.davinci import KernelOp
 from ..runtime.soc import Soc
 from .cube_bias import CubeBias
-from .cube_cost import activations_in_l2
-from .cube_epilogue import Epilogue, ub_tiles, vector_passes
+from .cube_epilogue import Epilogue
 from .cube_image import CubeImage
 from .cube_problem import FRACTAL, UNIT, CubeGroup, CubeProblem, analyse, ceil_div
-from .cube_schedule import (
-    Behind,
-    CubeSchedule,
-    bias_planes,
-    ddr_balance,
-    finalists,
-    free_l1,
-    rank,
-    turns,
-)
+from .cube_schedule import CubeSchedule, bias_planes, row_units, turns
+from .cube_tile import Item, Slab, Tile
 from .kernel_builder import Clock, Index, KernelBuilder, Linear, Ref, Ring, mark_disjoint
-
-# Estimated cycles from which so many schedules are timed (20 ms each) before one is taken.
-_FINALISTS = ((5_000, 5), (1_800, 3), (0, 1))
-
-
-def choose_schedule(group: ascend.GroupOp, soc: Soc) -> dict[str, int | str]:
-    """The schedule attribute of a cube group: the cheapest by formula, of long groups the fastest of a few finalists."""
-    found = analyse(group)
-    ranked = rank(found.problem, soc, _behind(found, soc))
-    count = next(count for least, count in _FINALISTS if ranked[0][0] >= least)
-    if count == 1:
-        return ranked[0][1].as_dict()
-    best = min(finalists(ranked, count), key=lambda schedule: _timed(group, found, schedule, soc))
-    return best.as_dict()
-
-
-def _behind(found: CubeGroup, soc: Soc) -> Behind:
-    return Behind(vector_passes(found), found.has_residual, ub_tiles(found, soc), found.bias is not None)
-
-
-def _timed(group: ascend.GroupOp, found: CubeGroup, schedule: CubeSchedule, soc: Soc) -> int:
-    """Cycles of the kernel with this schedule on the timing model: weights in DDR, activations in L2 if they fit."""
-    from ..passes.davinci_pipeline import lower_kernel
-    from ..runtime.sim.gm_model import cold_l2
-    from ..runtime.sim.program import load_program
-    from ..runtime.sim.timing import time_task
-
-    kernel = _CubeKernel(group, found, schedule, soc, "candidate").build()
-    address, args, l2 = 0, list[int](), cold_l2(soc)
-    warm = activations_in_l2(found.problem, soc)
-    weights = {found.root.operands[1], found.bias} if found.problem.b_constant else set[SSAValue | None]()
-    values = (*group.inputs, *group.outputs)
-    for value, inner in zip_longest(values, group.body.block.args[: len(group.inputs)]):
-        args.append(address)
-        if warm and inner not in weights:
-            l2.touch(address, ascend.bytes_of(value))
-        address += -(-(ascend.bytes_of(value) + 32) // 512) * 512
-    return time_task(soc, load_program(lower_kernel(kernel, soc)), args, schedule.blocks, l2).cycles
 
 
 def generate(group: ascend.GroupOp, soc: Soc, name: str) -> KernelOp:
-    """The kernel of a cube group that has a schedule."""
-    return _CubeKernel(group, analyse(group), _schedule(group, soc), soc, name).build()
+    """The kernel of a cube group; without a schedule it gets the one that `cube_tuning` chooses."""
+    from .cube_tuning import schedule_of
+
+    return CubeKernel(group, analyse(group), schedule_of(group, soc), soc, name).build()
 
 
-_IDLE_USED = 1.8  # a core is busy longer than its busiest pipe: found by trying on MobileNetV2 and ResNet-50
-
-
-@dataclass(frozen=True)
-class Traffic:
-    """How a group uses DDR: bytes that it could load beside its own work, in `loads` pieces (`turns` of them per core, which
-    may fill `scratch` bytes of L1), and bytes of its own that everything waits for."""
-
-    idle: int
-    waiting: int
-    loads: int
-    turns: int
-    scratch: int
-
-
-def traffic(group: ascend.GroupOp, soc: Soc) -> Traffic:
-    """What `ascend-prefetch-weights` asks."""
-    found = analyse(group)
-    schedule = _schedule(group, soc)
-    idle, waiting = ddr_balance(found.problem, soc, _behind(found, soc), schedule)
-    count = turns(found.problem, schedule)
-    if found.image is not None:  # DDR is busy with the picture
-        idle = 0
-    room = max(0, free_l1(found.problem, schedule, soc, found.bias is not None) - 8192)
-    return Traffic(int(idle * _IDLE_USED), int(waiting), schedule.blocks * count, count, room)
-
-
-def _schedule(group: ascend.GroupOp, soc: Soc) -> CubeSchedule:
-    return CubeSchedule(**(group.schedule.values or choose_schedule(group, soc)))  # pyright: ignore[reportArgumentType]
-
-
-@dataclass(frozen=True)
-class _Slab:
-    """A piece of A in L1 for some output rows; sizes may be run-time values."""
-
-    buffer: Ref | None  # None: streamed with the k loop
-    first_row: Index  # first input row (flat: first position)
-    in_rows: Index
-    pad_top: Index
-    pad_bottom: Index
-    width: Index  # fm_width
-    positions: Index  # output positions of the slab
-    position0: Index  # first output position in the plane
-    rows: Index  # output rows (flat: fractals of positions)
-
-
-@dataclass(frozen=True)
-class _Item:
-    """One batch·group item: byte offsets of its operands."""
-
-    a: Linear
-    b: Linear
-    c: Linear
-    c_plane0: Index  # first output plane, counted from the tensor's first
-    k_steps: Index
-    columns: Index  # columns of this core
-    bias: Ref | None  # in L0B, unless tiles of columns load their own
-
-
-class _CubeKernel:
+class CubeKernel:
     """Builds one kernel; method order follows the loop nest."""
 
     def __init__(
@@ -179,7 +74,7 @@ class _CubeKernel:
         part_items = kb.div(rest, s.split_rows) if s.split_items > 1 else 0
         self.first_column, columns = kb.share(p.n1, self.part_columns, s.split_columns)
         self._columns_of_core = columns
-        units = self._units()
+        units = row_units(p)
         self.first_unit, self.unit_count = kb.share(units, self.part_rows, s.split_rows)
         # positions of this core when flat: the last core's end with the plane
         self.positions: Index = kb.mul(self.unit_count, 16)
@@ -210,7 +105,7 @@ class _CubeKernel:
     def _prefetch(self, number: Index, slab_number: Index) -> None:
         """This turn's pieces of later groups' weights: into L1 bytes that nobody reads, so that they are in L2."""
         kb, s = self.kb, self.s
-        per_item = ceil_div(ceil_div(self._units(), s.split_rows), s.rows)
+        per_item = ceil_div(ceil_div(row_units(self.p), s.split_rows), s.rows)
         count = turns(self.p, s)
         for source, scratch, units, start in zip(
             self.later, self.scratch, s.prefetch, s.prefetch_from, strict=True
@@ -219,9 +114,6 @@ class _CubeKernel:
             turn = kb.linear(0, (number, per_item * size), (slab_number, size))
             own = kb.linear(start, (kb.block_idx, count * size)) + turn
             mark_disjoint(kb.op("copy_gm_to_cbuf", "", scratch + turn, source + own, bursts=1, length=units))
-
-    def _units(self) -> int:
-        return ceil_div(self.p.out_width, 16) if self.p.window.is_point else self.p.out_height
 
     def _columns(self) -> int:
         """Columns of one core at most."""
@@ -285,7 +177,7 @@ class _CubeKernel:
             return p.k_steps
         return kb.mul(kb.min(p.k1, kb.sub(p.a_planes, kb.mul(group, p.k1))), p.window.taps)
 
-    def _item(self, number: Index, columns: Index, bias: Ref | None) -> _Item:
+    def _item(self, number: Index, columns: Index, bias: Ref | None) -> Item:
         kb, p = self.kb, self.p
         group, a, b, c = self._offsets(number)
         plane0 = kb.mul(group, p.n1)
@@ -294,7 +186,7 @@ class _CubeKernel:
             columns = kb.max(0, kb.min(columns, left))
         if p.groups > 1 and self.bias is not None and self._columns() <= self.s.n:
             bias = self.bias.load(self._bias_plane(plane0, 0), columns, self.s.n, 2)
-        return _Item(a, b, c, plane0, self._k_steps(group), columns, bias)
+        return Item(a, b, c, plane0, self._k_steps(group), columns, bias)
 
     # ------------------------------------------------------------------ slabs of A
     def _begin_ahead(self) -> None:
@@ -355,7 +247,7 @@ class _CubeKernel:
         weights = self.weights_ring and self.weights_ring.ahead
         self._fill(self.slab_ring.ahead, weights, kb.add(self.first_item, item), following, exists)
 
-    def _slab_loop(self, item: _Item, held: Ref | None, item_number: Index, number: Index) -> None:
+    def _slab_loop(self, item: Item, held: Ref | None, item_number: Index, number: Index) -> None:
         kb, p, s = self.kb, self.p, self.s
         slab = self._slab(number)
         if self.clock is not None:
@@ -377,14 +269,14 @@ class _CubeKernel:
             with kb.loop(tiles_m) as i:
                 self._tile(item, slab, held, kb.add(start, i), (inside, columns), i)
 
-    def _slab(self, number: Index) -> _Slab:
+    def _slab(self, number: Index) -> Slab:
         kb, p, s, window = self.kb, self.p, self.s, self.p.window
         unit0 = kb.add(self.first_unit, kb.mul(number, s.rows))
         count = self._tail(s.rows, self.unit_count, number)
         if window.is_point:
             first = kb.mul(unit0, 16)
             positions = self._tail(s.rows * 16, self.positions, number)
-            return _Slab(None, first, 1, 0, 0, positions, positions, first, count)
+            return Slab(None, first, 1, 0, 0, positions, positions, first, count)
         top = kb.sub(kb.mul(unit0, window.stride_h), window.top)
         end = kb.add(top, kb.add(kb.mul(kb.sub(count, 1), window.stride_h), window.reach_h))
         first, last = kb.max(top, 0), kb.min(end, p.height)
@@ -392,7 +284,7 @@ class _CubeKernel:
         if not inside:  # some output rows see padding only
             first = kb.min(first, p.height - 1)
             last = kb.max(last, kb.add(first, 1))
-        return _Slab(
+        return Slab(
             None, first, kb.sub(last, first), kb.max(kb.sub(first, top), 0), kb.max(kb.sub(end, last), 0), p.width,
             kb.mul(count, self.width), kb.mul(unit0, p.out_width), count,
         )  # fmt: skip
@@ -421,7 +313,7 @@ class _CubeKernel:
         self,
         a: Linear,
         k_steps: Index,
-        slab: _Slab,
+        slab: Slab,
         plane0: Index,
         planes: Index,
         buffer: Ref,
@@ -439,30 +331,20 @@ class _CubeKernel:
         if p.a_transposed:
             self._load_transposed(a, slab, plane0, planes, buffer, most_planes, exists)
             return
-        source = (
-            self.a + a + kb.linear(0, (slab.first_row, p.width * UNIT if not p.window.is_point else UNIT))
-        )
-        source += kb.linear(0, (plane0, p.a_plane * UNIT))
+        row = UNIT if p.window.is_point else p.width * UNIT
+        source = self.a + a + kb.linear(0, (slab.first_row, row), (plane0, p.a_plane * UNIT))
         length = slab.positions if p.window.is_point else kb.mul(slab.in_rows, p.width)
         if self.partial and isinstance(planes, int):
             planes = kb.min(planes, kb.div(k_steps, p.window.taps))
         if exists is not None:
             planes = kb.select(exists, planes, 0)
-        gap = kb.sub(p.a_plane, length)
         limits = {"length": most_units, "bursts": most_planes, "src_gap": p.a_plane - 1}
         if p.a_plane - (length if isinstance(length, int) else 1) <= 65535:
             extents = (most_units * most_planes * UNIT, ((most_planes - 1) * p.a_plane + most_units) * UNIT)
             kb.op(
-                "copy_gm_to_cbuf",
-                "",
-                buffer,
-                source,
-                bursts=planes,
-                length=length,
-                src_gap=gap,
-                limits=limits,
-                extents=extents,
-            )
+                "copy_gm_to_cbuf", "", buffer, source, bursts=planes, length=length, src_gap=kb.sub(p.a_plane, length),
+                limits=limits, extents=extents,
+            )  # fmt: skip
             return
         with kb.loop(planes) as plane:  # a plane of more than 65535 positions cannot be strided over
             kb.op(
@@ -479,7 +361,7 @@ class _CubeKernel:
     def _load_transposed(
         self,
         a: Linear,
-        slab: _Slab,
+        slab: Slab,
         k0: Index,
         k_count: Index,
         buffer: Ref,
@@ -501,8 +383,8 @@ class _CubeKernel:
     # ------------------------------------------------------------------ one output tile
     def _tile(
         self,
-        item: _Item,
-        slab: _Slab,
+        item: Item,
+        slab: Slab,
         held: Ref | None,
         start: Index,
         n_range: tuple[Index, Index],
@@ -516,17 +398,16 @@ class _CubeKernel:
         m16 = kb.mul(kb.ceil_div(m, 16), 16)
         column0 = kb.add(self.first_column, inside)
         tile = Tile(column0, columns, inside, m0, m, m16, kb.add(slab.position0, m0), slab.rows)
-        target = self.c + item.c + kb.linear(0, (column0, self.p.c_plane * UNIT), (tile.position, UNIT))
         offset = Linear() + item.c + kb.linear(0, (column0, self.p.c_plane * UNIT), (tile.position, UNIT))
         self.epilogue.prefetch(tile, offset, kb.add(item.c_plane0, column0))
         accumulator = kb.alloc("l0c", s.m * s.n * 1024, depth=2)
         if self.bias is not None and item.bias is not None:
             self.bias.begin(accumulator, item.bias, m16, columns, (s.m, s.n))
         self._accumulate(item, slab, held, start, tile, accumulator)
-        self.epilogue.finish(tile, accumulator, target, kb.add(item.c_plane0, column0))
+        self.epilogue.finish(tile, accumulator, self.c + offset, kb.add(item.c_plane0, column0))
 
     def _accumulate(
-        self, item: _Item, slab: _Slab, held: Ref | None, start: Index, tile: Tile, accumulator: Ref
+        self, item: Item, slab: Slab, held: Ref | None, start: Index, tile: Tile, accumulator: Ref
     ) -> None:
         kb, s, p = self.kb, self.s, self.p
         taps = p.window.taps
@@ -574,7 +455,7 @@ class _CubeKernel:
 
     # ------------------------------------------------------------------ operands of one step
     def _load_weights(
-        self, item: _Item, held: Ref | None, start: Index, tile: Tile, k0: Index, count: Index
+        self, item: Item, held: Ref | None, start: Index, tile: Tile, k0: Index, count: Index
     ) -> tuple[Ref, Index]:
         """The k range [k0, k0 + count) of the tile's columns in L1, and where it begins."""
         kb, s, p = self.kb, self.s, self.p
@@ -620,7 +501,7 @@ class _CubeKernel:
         )  # fmt: skip
 
     def _load_a(
-        self, a0: Ref, piece: Ref, slab: _Slab, tile: Tile, k0: Index, k: Index, k_total: Index
+        self, a0: Ref, piece: Ref, slab: Slab, tile: Tile, k0: Index, k: Index, k_total: Index
     ) -> None:
         kb, s, p, window = self.kb, self.s, self.p, self.p.window
         if p.a_transposed:
@@ -662,7 +543,7 @@ class _CubeKernel:
         return (self.width - 1) * window.stride_w + reach - p.width - window.left
 
     def _load_a_by_strips(
-        self, a0: Ref, piece: Ref, slab: _Slab, k: Index, k0: Index, common: dict[str, Index], reach: int
+        self, a0: Ref, piece: Ref, slab: Slab, k: Index, k0: Index, common: dict[str, Index], reach: int
     ) -> None:
         """One img2col per strip of output rows; a last strip that is cut reads padding below the image."""
         kb, s = self.kb, self.s
@@ -715,17 +596,3 @@ class _CubeKernel:
                 "load2d", "f16", b0 + self._scaled(row, tile.columns, FRACTAL), source, repeat=tile.columns, src_stride=count,
                 transpose=1, limits={"repeat": s.n, "src_stride": s.k_load}, extents=(s.n * FRACTAL, s.k_load * s.n * FRACTAL),
             )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One output tile: n and m ranges."""
-
-    column0: Index  # first plane within the group
-    columns: Index
-    column_in_core: Index
-    m0: Index  # first position within the slab
-    m: Index
-    m16: Index
-    position: Index  # first position within the plane
-    rows: Index  # output rows of the slab: with a pitch, the tile is its slab

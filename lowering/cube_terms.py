@@ -18,7 +18,7 @@ from .kernel_builder import Index, Linear, Ref
 
 if TYPE_CHECKING:
     from .cube_epilogue import Epilogue
-    from .cube_kernel import Tile
+    from .cube_tile import Tile
 
 SUPPORTED: tuple[type[Operation], ...] = (nn.AddTermsOp, nn.ReluOp, nn.ToTermsOp)
 """Ops on f32 behind a convolution."""

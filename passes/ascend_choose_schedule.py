@@ -23,9 +23,9 @@ def choose(group: ascend.GroupOp, soc: Soc) -> ascend.ScheduleAttr:
     """The schedule that the group's generator would take by itself."""
     match group.engine_name:
         case ascend.Engine.CUBE:
-            from ..lowering import cube_kernel
+            from ..lowering import cube_tuning
 
-            return ascend.ScheduleAttr.of(cube_kernel.choose_schedule(group, soc))
+            return ascend.ScheduleAttr.of(cube_tuning.choose_schedule(group, soc))
         case ascend.Engine.VECTOR:
             from ..lowering import vector_kernel
 

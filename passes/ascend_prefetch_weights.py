@@ -68,7 +68,7 @@ class AscendPrefetchWeightsPass(ModulePass):
 
 
 def _plan(module: ModuleOp, soc: Soc) -> None:
-    from ..lowering.cube_kernel import traffic
+    from ..lowering.cube_tuning import traffic
 
     groups = [op for op in main_block(module).ops if isinstance(op, ascend.GroupOp)]
     cubes = [g for g in groups if g.engine_name is ascend.Engine.CUBE and g.schedule.data]

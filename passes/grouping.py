@@ -14,7 +14,7 @@ from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from ..dialects import nn
 from ..dialects.nn_shapes import Shape
-from ..lowering.cube_epilogue import SUPPORTED as EPILOGUE_OPS
+from ..lowering.cube_epilogue_ops import SUPPORTED as EPILOGUE_OPS
 from ..lowering.cube_terms import SUPPORTED as TERM_EPILOGUE
 from .rewriting import constant_of, users
 

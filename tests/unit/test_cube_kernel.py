@@ -12,6 +12,9 @@ from ascend_mlir.dialects.dtypes import numpy_dtype
 from ascend_mlir.dialects.layouts import Format, Layout
 from ascend_mlir.dialects.nn_attrs import tensor_type
 from ascend_mlir.lowering import cube_kernel
+from ascend_mlir.lowering.cube_epilogue_ops import ub_tiles, vector_passes
+from ascend_mlir.lowering.cube_problem import analyse
+from ascend_mlir.lowering.cube_schedule import Behind, rank
 from ascend_mlir.passes.davinci_pipeline import lower_kernel
 from ascend_mlir.runtime.interp.nn import run_block
 from ascend_mlir.runtime.interp.nn_roots import to_terms
@@ -145,6 +148,37 @@ CONVS = {
 def test_convolution(case, soc):
     group = conv_group(**CONVS[case])
     check(group, data(group), soc)
+
+
+PITCHED = {
+    "14": dict(x=(1, 32, 14, 14), w=(32, 32, 3, 3), pads=(1, 1, 1, 1)),
+    "7": dict(x=(1, 16, 7, 7), w=(48, 16, 3, 3), pads=(1, 1, 1, 1)),
+    "stride": dict(x=(2, 16, 15, 21), w=(32, 16, 3, 3), strides=(2, 2), pads=(1, 1, 1, 1)),
+    "depthwise": dict(x=(1, 40, 12, 12), w=(40, 1, 3, 3), group=40, pads=(1, 1, 1, 1)),
+    "residual": dict(x=(1, 16, 9, 11), w=(40, 16, 3, 3), pads=(1, 1, 1, 1), residual=True),
+}
+
+
+@pytest.mark.parametrize("soc", SOCS)
+@pytest.mark.parametrize("case", PITCHED)
+def test_output_rows_with_a_pitch(case, soc):
+    """Output rows padded to whole img2cols, one or two rows each, with all ring depths that are candidates."""
+    arguments = PITCHED[case]
+    tail = TAILS["residual"] if arguments.get("residual") else TAILS["relu"]
+    group = conv_group(**arguments, tail=tail)
+    chip = load_soc(soc)
+    found = analyse(group)
+    behind = Behind(vector_passes(found), found.has_residual, ub_tiles(found, chip), True)
+    chosen = {}
+    for _, schedule in rank(found.problem, chip, behind):
+        if schedule.pitch:
+            chosen.setdefault(
+                (schedule.strip, schedule.slab_depth > 1, schedule.weights, schedule.rows), schedule
+            )
+    assert {schedule.strip for schedule in chosen.values()} >= {1}
+    for schedule in list(chosen.values())[:6]:
+        group.schedule = ascend.ScheduleAttr.of(schedule.as_dict())
+        check(group, data(group), soc, rtol=4e-3)
 
 
 def scalar(number, block):

@@ -100,4 +100,6 @@ def test_the_kernel_of_the_walkthrough_computes_the_block(stages: Path) -> None:
     feeds = {name: random.standard_normal((1, 64, 56, 56)).astype(np.float32) for name in ("x", "res")}
     sessions = [ascend_mlir.InferenceSession(stages / name) for name in ("replaced.om", "generated.om")]
     ours, theirs = (session.run(None, feeds)[0] for session in sessions)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=2e-3)  # other steps of k: f32 sums round elsewhere
+    np.testing.assert_allclose(
+        ours, theirs, rtol=1e-3, atol=2e-3
+    )  # other steps of k: f32 sums round elsewhere

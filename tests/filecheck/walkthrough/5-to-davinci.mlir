@@ -1,7 +1,7 @@
 // RUN: ascend-opt %s -p ascend-to-davinci | filecheck %s
 
 // Loops over tiles, buffers with a memory and a size, one op per machine instruction; no addresses on chip, no flags.
-// With 2 rows per tile the last tile is a whole one; the halo at the image border is an operand (pad_top, fm_height).
+// The bias is a product, ones times its two f16 terms (decision 0011). With 2 rows per tile the last tile is a whole one; the halo at the image border is an operand (pad_top, fm_height).
 // What this test holds fast is the order of the instructions and their sizes, not the scalar arithmetic between them.
 builtin.module attributes {ascend.target = "Ascend310P3"} {
   func.func @main(%x: tensor<1x64x56x56xf16, #ascend.layout<NC1HWC0, c0 = 16>>, %r: tensor<1x64x56x56xf16, #ascend.layout<NC1HWC0, c0 = 16>>) -> tensor<1x64x56x56xf16, #ascend.layout<NC1HWC0, c0 = 16>> {
@@ -20,14 +20,22 @@ builtin.module attributes {ascend.target = "Ascend310P3"} {
 
 // CHECK:      davinci.kernel @conv_add_relu_[[id:[0-9a-f]+]]([[x:%.*]]: !davinci.gm, [[w:%.*]]: !davinci.gm, [[b:%.*]]: !davinci.gm, [[r:%.*]]: !davinci.gm, [[y:%.*]]: !davinci.gm) blocks 8 {
 // CHECK:      davinci.block_idx
+// CHECK:      [[ones:%.*]] = davinci.alloc : !davinci.buffer<l0a, 3584>
+// CHECK-NEXT: davinci.set_2d f16 [[ones]], value 15360, repeat 7
 // CHECK:      [[bias:%.*]] = davinci.alloc : !davinci.buffer<ub, 128>
 // CHECK:      davinci.copy_gm_to_ubuf [[bias]], [[b]][{{.*}}], bursts 1, length 4
+// CHECK:      davinci.vconv f322f16 [[high:%.*]], [[bias]], repeat 2
+// CHECK-NEXT: davinci.vconv f162f32 [[back:%.*]], [[high]], repeat 2
+// CHECK-NEXT: davinci.vsub f32 [[bias]], [[bias]], [[back]], repeat 2
+// CHECK-NEXT: davinci.vconv f322f16 [[high]][32], [[bias]], repeat 2
+// CHECK:      [[rows:%.*]] = davinci.alloc : !davinci.buffer<l0b, 1024>
+// CHECK-NEXT: davinci.load2d f16 [[rows]], {{%.*}}, repeat 2, transpose 1
 // CHECK:      [[weights:%.*]] = davinci.alloc : !davinci.buffer<l1, 36864>
 // CHECK:      scf.for
 // CHECK:      [[res:%.*]] = davinci.alloc depth 2 : !davinci.buffer<ub, 7168>
 // CHECK:      davinci.copy_gm_to_ubuf [[res]], [[r]][{{.*}}], bursts 2, length 112
 // CHECK:      [[c:%.*]] = davinci.alloc depth 2 : !davinci.buffer<l0c, 14336>
-// CHECK-NEXT: davinci.broadcast_ub_to_cc f32 [[c]],
+// CHECK-NEXT: davinci.mad f32f16f16 [[c]], [[ones]], [[rows]], m 112, k 2, n 32, init 1
 // CHECK:      scf.for
 // CHECK:      [[slab:%.*]] = davinci.alloc depth 6 : !davinci.buffer<l1, 7168>
 // CHECK:      davinci.copy_gm_to_cbuf [[slab]], [[x]][{{.*}}], bursts 1, length {{%.*}}, src_gap {{%.*}}, bytes [7168, 7168]
