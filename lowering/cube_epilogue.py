@@ -217,7 +217,8 @@ class Epilogue:
         """The same for one tile."""
         if self.s.pitch:
             self._zero_gaps(buffer, tile)
-        if not (isinstance(tile.m, int) and tile.m % 16 == 0):
+        whole = isinstance(tile.m, int) and tile.m % 16 == 0
+        if not whole and (not self.s.pitch or self.s.pitch % 16):
             self._zero_tail_rows(buffer, tile, tile.m)
 
     def _zero_gaps(self, buffer: Ref, tile: Tile) -> None:

@@ -130,7 +130,7 @@ def _prefetch(group: ascend.GroupOp, chosen: list[tuple[_Weights, int]]) -> None
             assert block is not None
             constant.detach()
             block.insert_op_before(constant, group)
-        group.body.block.insert_arg(value.type, len(group.body.block.args))
+        group.body.block.insert_arg(ascend.logical(value.type), len(group.body.block.args))
     group.operands = [*group.inputs, *values]
     amounts = {
         "prefetch": [units for _, units in chosen],
