@@ -1,4 +1,4 @@
-"""`make isa`: writes `dialects/davinci_isa.py`, one op class per row of the instruction table.
+"""`make isa`: writes `dialects/davinci_isa*.py`, one op class per row of the instruction table.
 
 python -m ascend_mlir.tools.generate_isa [--check]
 """
@@ -11,15 +11,24 @@ from pathlib import Path
 from ..runtime.isa.model import Instruction
 from ..runtime.isa.table import INSTRUCTIONS
 
-_TARGET = Path(__file__).resolve().parent.parent / "dialects" / "davinci_isa.py"
+_FOLDER = Path(__file__).resolve().parent.parent / "dialects"
+_INDEX = "davinci_isa.py"
+_FILES = {"davinci_isa_vector.py": "the vector unit", "davinci_isa_data.py": "data movement, the cube and flags"}
 
-_HEAD = '''"""One op per machine instruction.  GENERATED from runtime/isa by `make isa`: do not edit."""
+_HEAD = '''"""One op per machine instruction, of {unit}.  GENERATED from runtime/isa by `make isa`: do not edit."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
 from xdsl.irdl import irdl_op_definition
+
+from .davinci_instruction import InstructionOp
+'''
+
+_INDEX_HEAD = '''"""All instruction ops.  GENERATED from runtime/isa by `make isa`: do not edit."""
+
+from __future__ import annotations
 
 from .davinci_instruction import InstructionOp
 '''
@@ -40,33 +49,48 @@ def class_name(row: Instruction) -> str:
     return "".join(part.capitalize() for part in row.mnemonic.split("_")) + "Op"
 
 
-def source() -> str:
-    """The text of the generated module."""
-    parts = [_HEAD]
-    rows = [row for row in INSTRUCTIONS if has_op(row)]
-    for row in rows:
-        doc = f"{row.doc}: {row.formula}" if row.formula else row.doc
-        text = doc.replace('"""', "'''").replace("\\", "\\\\")
-        parts.append(
-            f'\n\n@irdl_op_definition\nclass {class_name(row)}(InstructionOp):\n    """Pipe {row.pipe}. {text}"""  # noqa: E501\n\n'
-            f'    name = "davinci.{row.mnemonic}"\n    MNEMONIC: ClassVar[str] = "{row.mnemonic}"\n'
-        )
-    names = "".join(f"    {class_name(row)},\n" for row in rows)
-    parts.append(f"\n\nINSTRUCTION_OPS: list[type[InstructionOp]] = [\n{names}]\n")
-    parts.append(
-        "OP_BY_MNEMONIC: dict[str, type[InstructionOp]] = {op.MNEMONIC: op for op in INSTRUCTION_OPS}\n"
+def _file_of(row: Instruction) -> str:
+    return "davinci_isa_vector.py" if row.pipe == "V" else "davinci_isa_data.py"
+
+
+def _class_text(row: Instruction) -> str:
+    doc = f"{row.doc}: {row.formula}" if row.formula else row.doc
+    text = doc.replace('"""', "'''").replace("\\", "\\\\")
+    return (
+        f'\n\n@irdl_op_definition\nclass {class_name(row)}(InstructionOp):\n    """Pipe {row.pipe}. {text}"""  # noqa: E501\n\n'
+        f'    name = "davinci.{row.mnemonic}"\n    MNEMONIC: ClassVar[str] = "{row.mnemonic}"\n'
     )
-    return "".join(parts)
+
+
+def sources() -> dict[str, str]:
+    """The texts of the generated modules by file name: the classes, and an index of them."""
+    rows = [row for row in INSTRUCTIONS if has_op(row)]
+    found: dict[str, str] = {}
+    imports = ""
+    for name, unit in sorted(_FILES.items()):
+        own = [row for row in rows if _file_of(row) == name]
+        found[name] = _HEAD.format(unit=unit) + "".join(map(_class_text, own))
+        names = "".join(f"    {name},\n" for name in sorted(map(class_name, own)))
+        imports += f"from .{name.removesuffix('.py')} import (\n{names})\n"
+    names = "".join(f"    {class_name(row)},\n" for row in rows)
+    found[_INDEX] = (
+        _INDEX_HEAD
+        + imports
+        + f"\nINSTRUCTION_OPS: list[type[InstructionOp]] = [\n{names}]\n"
+        + "OP_BY_MNEMONIC: dict[str, type[InstructionOp]] = {op.MNEMONIC: op for op in INSTRUCTION_OPS}\n"
+    )
+    return found
 
 
 def main() -> int:
-    text = source()
-    if "--check" in sys.argv[1:]:
-        if _TARGET.read_text(encoding="utf-8") != text:
-            print(f"{_TARGET.name} is not current: run `make isa`", file=sys.stderr)
-            return 1
-        return 0
-    _TARGET.write_text(text, encoding="utf-8")
+    for name, text in sources().items():
+        target = _FOLDER / name
+        if "--check" in sys.argv[1:]:
+            if not target.exists() or target.read_text(encoding="utf-8") != text:
+                print(f"{name} is not current: run `make isa`", file=sys.stderr)
+                return 1
+        else:
+            target.write_text(text, encoding="utf-8")
     return 0
 
 

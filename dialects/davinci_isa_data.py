@@ -1,0 +1,177 @@
+"""One op per machine instruction, of data movement, the cube and flags.  GENERATED from runtime/isa by `make isa`: do not edit."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from xdsl.irdl import irdl_op_definition
+
+from .davinci_instruction import InstructionOp
+
+
+@irdl_op_definition
+class StoreScalarOp(InstructionOp):
+    """Pipe S. scalar store: word of `bytes` bytes = a"""  # noqa: E501
+
+    name = "davinci.store_scalar"
+    MNEMONIC: ClassVar[str] = "store_scalar"
+
+
+@irdl_op_definition
+class SetFlagOp(InstructionOp):
+    """Pipe S. queued on pipe src: sets the flag when all earlier work of src is complete: flag[src][dst][event] = 1"""  # noqa: E501
+
+    name = "davinci.set_flag"
+    MNEMONIC: ClassVar[str] = "set_flag"
+
+
+@irdl_op_definition
+class WaitFlagOp(InstructionOp):
+    """Pipe S. queued on pipe dst: holds everything behind it until the flag is set, then clears it: flag[src][dst][event] = 0"""  # noqa: E501
+
+    name = "davinci.wait_flag"
+    MNEMONIC: ClassVar[str] = "wait_flag"
+
+
+@irdl_op_definition
+class PipeBarrierOp(InstructionOp):
+    """Pipe S. later instructions of the pipe start after all earlier ones are complete"""  # noqa: E501
+
+    name = "davinci.pipe_barrier"
+    MNEMONIC: ClassVar[str] = "pipe_barrier"
+
+
+@irdl_op_definition
+class SetVectorMaskOp(InstructionOp):
+    """Pipe S. lane mask of vector instructions: bit i of hi:lo is lane i"""  # noqa: E501
+
+    name = "davinci.set_vector_mask"
+    MNEMONIC: ClassVar[str] = "set_vector_mask"
+
+
+@irdl_op_definition
+class SetMaskCountOp(InstructionOp):
+    """Pipe S. counter mode: the mask holds the total number of elements; -1 returns to normal mode"""  # noqa: E501
+
+    name = "davinci.set_mask_count"
+    MNEMONIC: ClassVar[str] = "set_mask_count"
+
+
+@irdl_op_definition
+class SetFmatrixOp(InstructionOp):
+    """Pipe S. geometry of the feature map for load3d"""  # noqa: E501
+
+    name = "davinci.set_fmatrix"
+    MNEMONIC: ClassVar[str] = "set_fmatrix"
+
+
+@irdl_op_definition
+class SetPaddingOp(InstructionOp):
+    """Pipe S. value of load3d elements outside the image"""  # noqa: E501
+
+    name = "davinci.set_padding"
+    MNEMONIC: ClassVar[str] = "set_padding"
+
+
+@irdl_op_definition
+class SetDeqscaleOp(InstructionOp):
+    """Pipe S. scale of dequantising L0C copies"""  # noqa: E501
+
+    name = "davinci.set_deqscale"
+    MNEMONIC: ClassVar[str] = "set_deqscale"
+
+
+@irdl_op_definition
+class SetAtomicOp(InstructionOp):
+    """Pipe S. UB→GM copies accumulate"""  # noqa: E501
+
+    name = "davinci.set_atomic"
+    MNEMONIC: ClassVar[str] = "set_atomic"
+
+
+@irdl_op_definition
+class CopyGmToUbufOp(InstructionOp):
+    """Pipe MTE2. burst copy gm → ub: for i < bursts: dst[i·(length+dst_gap)·32 …] = src[i·(length+src_gap)·32 … +length·32]"""  # noqa: E501
+
+    name = "davinci.copy_gm_to_ubuf"
+    MNEMONIC: ClassVar[str] = "copy_gm_to_ubuf"
+
+
+@irdl_op_definition
+class CopyGmToCbufOp(InstructionOp):
+    """Pipe MTE2. burst copy gm → l1: for i < bursts: dst[i·(length+dst_gap)·32 …] = src[i·(length+src_gap)·32 … +length·32]"""  # noqa: E501
+
+    name = "davinci.copy_gm_to_cbuf"
+    MNEMONIC: ClassVar[str] = "copy_gm_to_cbuf"
+
+
+@irdl_op_definition
+class CopyUbufToGmOp(InstructionOp):
+    """Pipe MTE3. burst copy ub → gm: for i < bursts: dst[i·(length+dst_gap)·32 …] = src[i·(length+src_gap)·32 … +length·32]"""  # noqa: E501
+
+    name = "davinci.copy_ubuf_to_gm"
+    MNEMONIC: ClassVar[str] = "copy_ubuf_to_gm"
+
+
+@irdl_op_definition
+class CopyUbufToCbufOp(InstructionOp):
+    """Pipe MTE3. burst copy ub → l1: for i < bursts: dst[i·(length+dst_gap)·32 …] = src[i·(length+src_gap)·32 … +length·32]"""  # noqa: E501
+
+    name = "davinci.copy_ubuf_to_cbuf"
+    MNEMONIC: ClassVar[str] = "copy_ubuf_to_cbuf"
+
+
+@irdl_op_definition
+class CopyCbufToUbufOp(InstructionOp):
+    """Pipe MTE1. burst copy l1 → ub: for i < bursts: dst[i·(length+dst_gap)·32 …] = src[i·(length+src_gap)·32 … +length·32]"""  # noqa: E501
+
+    name = "davinci.copy_cbuf_to_ubuf"
+    MNEMONIC: ClassVar[str] = "copy_cbuf_to_ubuf"
+
+
+@irdl_op_definition
+class Load2dOp(InstructionOp):
+    """Pipe MTE1. fractals L1 → L0A or L0B: for i < repeat: dst[512·i …] = transpose?(src[512·(base ± i·src_stride) …])"""  # noqa: E501
+
+    name = "davinci.load2d"
+    MNEMONIC: ClassVar[str] = "load2d"
+
+
+@irdl_op_definition
+class Load2dGmOp(InstructionOp):
+    """Pipe MTE2. fractals GM → L1, L0A or L0B: for i < repeat: dst[512·i …] = src[512·(base ± i·src_stride) …]"""  # noqa: E501
+
+    name = "davinci.load2d_gm"
+    MNEMONIC: ClassVar[str] = "load2d_gm"
+
+
+@irdl_op_definition
+class Load3dv1Op(InstructionOp):
+    """Pipe MTE1. img2col, version 1: per repeat one fractal of 16 output positions × C0 for one filter tap: row p of a fractal = feature map [c1][leftTopH' + fetch_h·dilation_h][leftTopW' + fetch_w·dilation_w][0:C0], positions step stride_w and wrap at the right padded edge; repeat_mode 0: next tap (kw, kh, c1), 1: next 16 positions and jump fractals further"""  # noqa: E501
+
+    name = "davinci.load3dv1"
+    MNEMONIC: ClassVar[str] = "load3dv1"
+
+
+@irdl_op_definition
+class Load3dOp(InstructionOp):
+    """Pipe MTE1. img2col, version 2: a slice of the virtual matrix I2C[m][k]: I2C[m][k], m = ho·Wo + wo, k = ((c1·Kh + kh)·Kw + kw)·C0 + c0, = src[c1][ho·stride_h - pad_top + kh·dilation_h][wo·stride_w - pad_left + kw·dilation_w][c0], pad_value outside; to L0A [M1][K1][16][C0], to L0B [M1][K1][C0][16]"""  # noqa: E501
+
+    name = "davinci.load3d"
+    MNEMONIC: ClassVar[str] = "load3d"
+
+
+@irdl_op_definition
+class Set2dOp(InstructionOp):
+    """Pipe MTE1. fills fractals of L0A or L0B with one 16-bit value: dst[0 … 512·repeat] = value"""  # noqa: E501
+
+    name = "davinci.set_2d"
+    MNEMONIC: ClassVar[str] = "set_2d"
+
+
+@irdl_op_definition
+class MadOp(InstructionOp):
+    """Pipe M. matrix multiply-accumulate: C[((no·M1+mo)·16+mi)·16+ni] = (init ? 0 : C) + Σk A[((mo·K1+ko)·16+mi)·k0+ki]·B[((ko·N1+no)·16+ni)·k0+ki]"""  # noqa: E501
+
+    name = "davinci.mad"
+    MNEMONIC: ClassVar[str] = "mad"
