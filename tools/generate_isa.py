@@ -13,7 +13,10 @@ from ..runtime.isa.table import INSTRUCTIONS
 
 _FOLDER = Path(__file__).resolve().parent.parent / "dialects"
 _INDEX = "davinci_isa.py"
-_FILES = {"davinci_isa_vector.py": "the vector unit", "davinci_isa_data.py": "data movement, the cube and flags"}
+_FILES = {
+    "davinci_isa_vector.py": "the vector unit",
+    "davinci_isa_data.py": "data movement, the cube and flags",
+}
 
 _HEAD = '''"""One op per machine instruction, of {unit}.  GENERATED from runtime/isa by `make isa`: do not edit."""
 
