@@ -540,7 +540,7 @@ class CubeKernel:
         if not self.s.pitch:
             return window.right
         reach = (window.kw - 1) * window.dilation_w + 1
-        return (self.width - 1) * window.stride_w + reach - p.width - window.left
+        return max(0, (self.width - 1) * window.stride_w + reach - p.width - window.left)
 
     def _load_a_by_strips(
         self, a0: Ref, piece: Ref, slab: Slab, k: Index, k0: Index, common: dict[str, Index], reach: int

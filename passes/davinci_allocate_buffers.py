@@ -3,8 +3,8 @@
 If all buffers of a memory fit side by side they get bytes of their own, because shared bytes are dependences
 that `davinci-insert-sync` must then order.  Only when they do not fit, buffers whose lifetimes do not overlap
 in program order share: intervals coloured first-fit, largest first.  A lifetime reaches from the first to the
-last item of the home block that uses the buffer; a ring lives as long as the loop of its home block, since
-its slots outlive one iteration.
+last item of the home block that uses the buffer; a ring lives as long as the loop of its home block, since its slots
+outlive one iteration, and one that is filled before its loop lives to the end of the kernel.
 
     %a = davinci.alloc : !davinci.buffer<ub, 4096>          →   %a = davinci.alloc at 0 : !davinci.buffer<ub,
     4096> %b = davinci.alloc : !davinci.buffer<ub, 4096>          →   %b = davinci.alloc at 4096 :
@@ -56,9 +56,18 @@ def _lifetimes(program: Program, soc: Soc) -> dict[str, list[_Life]]:
     for item in program.instructions:
         for base in item.op.operands:
             owner = base.owner
-            if not isinstance(owner, AllocOp) or "ring" in owner.attributes:
+            if not isinstance(owner, AllocOp):
                 continue
-            life, holder = lives[owner], item.chain[homes[owner].depth]
+            home = homes[owner]
+            if "ring" in owner.attributes and home.parent is not None:
+                if item.block.depth < home.depth or item.chain[home.depth].block is not home:
+                    # filled before its loop: what it holds lives on from one run of the loop to the next
+                    lives[owner].start, lives[owner].end = (
+                        min(lives[owner].start, item.start),
+                        program.root.end,
+                    )
+                continue
+            life, holder = lives[owner], item.chain[home.depth]
             life.start, life.end = min(life.start, holder.start), max(life.end, holder.end)
     return spaces
 

@@ -30,3 +30,37 @@ davinci.kernel @tight(%x: !davinci.gm) blocks 1 {
   davinci.copy_ubuf_to_ubuf %c, %b, bursts 1, length 4096
   davinci.copy_ubuf_to_gm %x, %c, bursts 1, length 4096
 }
+
+// -----
+
+// A ring whose first slot is filled before its loop keeps its bytes to the end: between two runs of the inner loop it holds
+// what was loaded ahead.  The other two share, one is dead before the loops.
+// CHECK-LABEL: @ahead
+davinci.kernel @ahead(%x: !davinci.gm) blocks 1 {
+  // CHECK-NEXT: davinci.alloc depth 2 at 0 {ring = 0 : i64, slot = 65536 : i64} : !davinci.buffer<ub, 131072>
+  // CHECK:      davinci.alloc at 131072 : !davinci.buffer<ub, 131072>
+  // CHECK:      davinci.alloc at 131072 : !davinci.buffer<ub, 131072>
+  %ring = davinci.alloc depth 2 {ring = 0 : i64, slot = 65536 : i64} : !davinci.buffer<ub, 131072>
+  %now = davinci.counter 0 {ring = 0 : i64}
+  %next = davinci.counter 1 {ring = 1 : i64, ahead = 0 : i64}
+  %zero = arith.constant 0 : index
+  %one = arith.constant 1 : index
+  %three = arith.constant 3 : index
+  %before = davinci.alloc : !davinci.buffer<ub, 131072>
+  davinci.copy_gm_to_ubuf %before, %x, bursts 1, length 4096
+  davinci.copy_ubuf_to_gm %x, %before, bursts 1, length 4096
+  davinci.copy_gm_to_ubuf %ring, %x, bursts 1, length 2048
+  scf.for %i = %zero to %three step %one {
+    scf.for %j = %zero to %three step %one {
+      %ahead = davinci.offset 0 + %next * 65536
+      davinci.copy_gm_to_ubuf %ring[%ahead], %x, bursts 1, length 2048
+      %here = davinci.offset 0 + %now * 65536
+      davinci.copy_ubuf_to_gm %x, %ring[%here], bursts 1, length 2048
+      davinci.ring_next %now depth 2
+      davinci.ring_next %next depth 2
+    }
+    %behind = davinci.alloc : !davinci.buffer<ub, 131072>
+    davinci.copy_gm_to_ubuf %behind, %x, bursts 1, length 4096
+    davinci.copy_ubuf_to_gm %x, %behind, bursts 1, length 4096
+  }
+}
