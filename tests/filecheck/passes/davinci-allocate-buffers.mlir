@@ -34,11 +34,11 @@ davinci.kernel @tight(%x: !davinci.gm) blocks 1 {
 // -----
 
 // A ring whose first slot is filled before its loop keeps its bytes to the end: between two runs of the inner loop it holds
-// what was loaded ahead.  The other two share, one is dead before the loops.
+// what was loaded ahead.  The first of the others is dead before that and shares, the second is not.
 // CHECK-LABEL: @ahead
 davinci.kernel @ahead(%x: !davinci.gm) blocks 1 {
   // CHECK-NEXT: davinci.alloc depth 2 at 0 {ring = 0 : i64, slot = 65536 : i64} : !davinci.buffer<ub, 131072>
-  // CHECK:      davinci.alloc at 131072 : !davinci.buffer<ub, 131072>
+  // CHECK:      davinci.alloc at 0 : !davinci.buffer<ub, 131072>
   // CHECK:      davinci.alloc at 131072 : !davinci.buffer<ub, 131072>
   %ring = davinci.alloc depth 2 {ring = 0 : i64, slot = 65536 : i64} : !davinci.buffer<ub, 131072>
   %now = davinci.counter 0 {ring = 0 : i64}
