@@ -98,12 +98,14 @@ def _elsewhere(groups: Mapping[str, ascend.GroupOp], soc: Soc) -> dict[str, asce
         _answer(other, soc, writer)
     os.close(writer)
     known: dict[str, ascend.ScheduleAttr] = {}
-    for key, group in own:
-        with suppress(ValueError, AscendError):  # refused again, and reported, by the caller
-            known[key] = choose(group, soc)
-    with os.fdopen(reader, "rb") as pipe:
-        text = pipe.read()
-    os.waitpid(child, 0)
+    try:
+        for key, group in own:
+            with suppress(ValueError, AscendError):  # refused again, and reported, by the caller
+                known[key] = choose(group, soc)
+        with os.fdopen(reader, "rb") as pipe:
+            text = pipe.read()
+    finally:
+        os.waitpid(child, 0)
     found: dict[str, dict[str, int | str]] = json.loads(text) if text else {}
     return known | {key: ascend.ScheduleAttr.of(values) for key, values in found.items()}
 
