@@ -11,8 +11,6 @@ costs more than the convolution. Here each piece of a slab goes
 
 from __future__ import annotations
 
-from xdsl.ir import SSAValue
-
 from .cube_problem import C0, UNIT, ceil_div
 from .kernel_builder import Index, KernelBuilder, Linear, Ref
 from .move_cast import convert
@@ -48,19 +46,10 @@ class CubeImage:
                 repeat = min(MAX_REPEAT, (size - start) // 256)
                 kb.op("vector_dup", "f16", buffer + start, value=0, repeat=repeat)
 
-    @property
-    def item_bytes(self) -> int:
-        """Bytes between pictures of a batch."""
-        return self.channels * self.plane * _F32
-
-    def load(
-        self, item: Linear, first: Index, positions: Index, most: int, target: Ref, exists: SSAValue | None
-    ) -> None:
-        """Positions [first, first + positions) of all channels → L1, if `exists`; `most` positions at most."""
+    def load(self, item: Linear, first: Index, positions: Index, most: int, target: Ref) -> None:
+        """Positions [first, first + positions) of all channels → L1; `most` positions at most."""
         kb = self.kb
         pieces: Index = ceil_div(most, PIECE) if isinstance(positions, int) else kb.ceil_div(positions, PIECE)
-        if exists is not None:
-            pieces = kb.select(exists, pieces, 0)
         most = min(most, PIECE)
         with kb.loop(pieces) as piece:
             done = kb.mul(piece, PIECE)

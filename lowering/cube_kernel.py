@@ -326,7 +326,7 @@ class CubeKernel:
         most_planes = most_planes or (planes if isinstance(planes, int) else p.k1)
         if self.image is not None:
             start = kb.mul(slab.first_row, p.width)
-            self.image.load(a, start, kb.mul(slab.in_rows, p.width), most_units, buffer, exists)
+            self.image.load(a, start, kb.mul(slab.in_rows, p.width), most_units, buffer)
             return
         if p.a_transposed:
             self._load_transposed(a, slab, plane0, planes, buffer, most_planes, exists)
