@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from xdsl.dialects import scf
 from xdsl.dialects.builtin import (
     I64,
     ArrayAttr,
@@ -337,6 +338,41 @@ class RingNextOp(IRDLOperation):
 
 
 @irdl_op_definition
+class InductionOp(IRDLOperation):
+    """`start + n · step` in the n-th iteration of the loop around it: a pointer that moves along.
+
+    `start` is computed before the loop, the register lives through all of it.  The `primary` induction of a loop shares
+    the machine's loop index, whose start and step it sets; any other costs an addition at the end of each iteration.
+    """
+
+    name = "davinci.induction"
+    start = operand_def(IndexType)
+    step = prop_def(IntegerAttr[I64])
+    primary = opt_prop_def(UnitAttr)
+    result = result_def(IndexType)
+    assembly_format = "(`primary` $primary^)? $start `step` $step attr-dict"
+
+    def __init__(self, start: SSAValue, step: int, *, primary: bool = False) -> None:
+        super().__init__(
+            operands=[start],
+            result_types=[index],
+            properties={"step": IntegerAttr(step, i64), "primary": UnitAttr() if primary else None},
+        )
+
+    def verify_(self) -> None:
+        loop = self.parent_op()
+        if not isinstance(loop, scf.ForOp):
+            raise VerifyException("an induction stands in the body of a loop")
+        owner = self.start.owner
+        home = owner if isinstance(owner, Block) else owner.parent
+        while home is not None:
+            if home is loop.body.block:
+                raise VerifyException("the start of an induction must be known before its loop")
+            around = home.parent_op()
+            home = around.parent if around is not None else None
+
+
+@irdl_op_definition
 class BreakIfOp(IRDLOperation):
     """Leaves the innermost loop when the condition is not 0."""
 
@@ -358,6 +394,7 @@ STRUCTURE_OPS = [
     OffsetOp,
     CounterOp,
     RingNextOp,
+    InductionOp,
     BreakIfOp,
 ]
 

@@ -131,7 +131,7 @@ class Epilogue:
             )
             self._copy(mnemonic, pair, load, None, sizes, bursts=tile.columns, length=tile.m, **gaps)
             return
-        with kb.loop(tile.columns) as column:
+        for column in kb.few(tile.columns):
             ub = buffer + (
                 kb.linear(0, (column, tile.m16 * UNIT))
                 if isinstance(tile.m16, int)
@@ -154,7 +154,7 @@ class Epilogue:
             limits = {"bursts": s.n * tile.rows}
             self._copy(mnemonic, pair, load, limits, None, bursts=bursts, length=p.out_width, **gap)
             return
-        with kb.loop(tile.columns) as column:
+        for column in kb.few(tile.columns):
             ub = buffer + kb.linear(0, (kb.mul(column, tile.m16), UNIT))
             plane = gm + kb.linear(0, (column, p.c_plane * UNIT))
             pair = (ub, plane) if load else (plane, ub)
@@ -227,7 +227,7 @@ class Epilogue:
         gap = s.pitch - p.out_width
         for part in range(0, gap, 8):
             low, high = self._row_mask(min(gap - part, 8))
-            with kb.loop(tile.columns) as column:
+            for column in kb.few(tile.columns):
                 start = kb.linear((p.out_width + part) * UNIT, (kb.mul(column, tile.m16), UNIT))
                 kb.op(
                     "vector_dup", "f16", buffer + start, value=0, repeat=tile.rows, dst_rep=s.pitch, mask_lo=low,

@@ -76,7 +76,7 @@ class CubeImage:
                 "vconv", "f322f16", self.rows, self.raw.now, repeat=self.channels * PIECE // _LANES, dst_rep=4, src_rep=8
             )  # fmt: skip
             return
-        with kb.loop(self.channels) as channel:
+        for channel in kb.few(self.channels):
             convert(
                 kb, "f322f16", self.rows + kb.linear(0, (channel, PIECE * _F16)),
                 self.raw.now + kb.linear(0, (channel, PIECE * _F32)), count, most, dst_size=_F16, src_size=_F32,
@@ -93,7 +93,7 @@ class CubeImage:
                 extents=(self.channels * PIECE * _F32, (self.channels - 1) * self.plane * _F32 + most * _F32),
             )  # fmt: skip
             return
-        with kb.loop(self.channels) as channel:
+        for channel in kb.few(self.channels):
             kb.op(
                 "copy_gm_to_ubuf", "", self.raw.now + kb.linear(0, (channel, PIECE * _F32)),
                 start + kb.linear(0, (channel, self.plane * _F32)), bursts=1, length=length, limits=limits,

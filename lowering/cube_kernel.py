@@ -505,7 +505,7 @@ class CubeKernel:
     ) -> None:
         kb, s, p, window = self.kb, self.s, self.p, self.p.window
         if p.a_transposed:
-            with kb.loop(kb.div(tile.m16, 16)) as row:
+            for row in kb.few(kb.div(tile.m16, 16)):
                 line = kb.add(kb.div(tile.m0, 16), row)
                 source = piece + self._scaled(line, k_total, FRACTAL) + kb.linear(0, (k0, FRACTAL))
                 kb.op(
@@ -524,7 +524,14 @@ class CubeKernel:
         if self.soc.core.supports("load3d", "f16"):
             if s.strip:
                 self._load_a_by_strips(
-                    a0, piece, slab, kb.mul(k, 16), kb.mul(k0, 16), common | {"channels": channels}, reach
+                    a0,
+                    piece,
+                    slab,
+                    tile,
+                    kb.mul(k, 16),
+                    kb.mul(k0, 16),
+                    common | {"channels": channels},
+                    reach,
                 )
                 return
             kb.op(
@@ -543,15 +550,25 @@ class CubeKernel:
         return max(0, (self.width - 1) * window.stride_w + reach - p.width - window.left)
 
     def _load_a_by_strips(
-        self, a0: Ref, piece: Ref, slab: Slab, k: Index, k0: Index, common: dict[str, Index], reach: int
+        self,
+        a0: Ref,
+        piece: Ref,
+        slab: Slab,
+        tile: Tile,
+        k: Index,
+        k0: Index,
+        common: dict[str, Index],
+        reach: int,
     ) -> None:
         """One img2col per strip of output rows; a last strip that is cut reads padding below the image."""
         kb, s = self.kb, self.s
         positions = s.strip * self.width
-        with kb.loop(kb.ceil_div(slab.rows, s.strip)) as strip:
+        whole = s.rows * self.width <= s.m * 16  # the tile is its slab
+        strips = kb.ceil_div(slab.rows, s.strip) if whole else kb.div(tile.m, positions)
+        for strip in kb.few(1 if s.m * 16 == positions else strips):
             kb.op(
                 "load3d", "f16", a0 + self._scaled(strip, k, positions * UNIT // 16), piece, m_extent=positions,
-                m_start=kb.mul(strip, positions), k_extent=k, k_start=k0, limits=None,
+                m_start=kb.add(tile.m0, kb.mul(strip, positions)), k_extent=k, k_start=k0, limits=None,
                 extents=(s.k * positions * UNIT, reach), **common,
             )  # fmt: skip
 
@@ -562,7 +579,7 @@ class CubeKernel:
         kb, s, window = self.kb, self.s, self.p.window
         c1, tap = kb.div(k0, window.taps), kb.rem(k0, window.taps)
         fetch_h, fetch_w = kb.div(tap, window.kw), kb.rem(tap, window.kw)
-        with kb.loop(kb.div(tile.m16, 16)) as row:
+        for row in kb.few(kb.div(tile.m16, 16)):
             position = kb.add(tile.m0, kb.mul(row, 16))
             if window.is_point:
                 left, up = position, 0
@@ -590,7 +607,7 @@ class CubeKernel:
             )
             return
         # NZ of [K, N] lies in L1 as [columns][k]: transpose 16×16 fractals while loading one k row at a time
-        with kb.loop(k) as row:
+        for row in kb.few(k):
             source = weights + kb.linear(0, (kb.add(inner, row), FRACTAL), (base, FRACTAL))
             kb.op(
                 "load2d", "f16", b0 + self._scaled(row, tile.columns, FRACTAL), source, repeat=tile.columns, src_stride=count,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from math import prod
 
 import numpy as np
@@ -141,7 +142,7 @@ def _bias_planes(p: CubeProblem, split: tuple[int, int, int]) -> int:
 
 def rank(problem: CubeProblem, soc: Soc, behind: Behind) -> list[tuple[float, CubeSchedule]]:
     """The schedules that fit, cheapest first, with their estimated cycles (the best few hundred of thousands)."""
-    from .cube_cost import CubeCost
+    from .cube_cost import CYCLES_PER_INSTRUCTION, CubeCost
 
     found = list(_candidates(problem, soc, behind))
     if not found:
@@ -151,8 +152,10 @@ def rank(problem: CubeProblem, soc: Soc, behind: Behind) -> list[tuple[float, Cu
     columns = dict(zip(names, table, strict=False))  # what is decided later has no column
     cost = CubeCost(problem, soc, behind)
     costs = cost(columns)
-    # two estimates that err in different ways take turns; stable: equal costs keep the order of enumeration
-    orders = [np.argsort(values, kind="stable")[:_RANKED] for values in (costs, cost(columns, filled=True))]
+    short = costs + CYCLES_PER_INSTRUCTION * cost.instructions()
+    # estimates that err in different ways take turns; stable: equal costs keep the order of enumeration
+    estimates = (costs, cost(columns, filled=True), short)
+    orders = [np.argsort(values, kind="stable")[:_RANKED] for values in estimates]
     order = dict.fromkeys(int(i) for pair in zip(*orders, strict=True) for i in pair)
     return [(float(costs[i]), CubeSchedule(*found[i])) for i in order]
 
@@ -239,6 +242,10 @@ def _row_tiles(p: CubeProblem, units: int, n: int) -> Iterator[tuple[int, int, i
     for pitch, strip in row_pitches(p):
         step = max(1, strip)
         yield from _row_strips(units, most, step, pitch or p.out_width, pitch)
+        if pitch == p.out_width and pitch % 16 == 0 and pitch // 16 <= most:
+            # rows of whole fractals: a slab may hold several tiles
+            for rows in sorted({ceil_div(units, parts) for parts in (1, 2, 4)} - {1}):
+                yield rows, pitch // 16, pitch, 1
     if ceil_div(p.out_width, 16) > min(12, most):
         for m in {most, *(ceil_div(ceil_div(p.out_width, 16), parts) for parts in (2, 3, 4, 6))}:
             if 1 <= m <= most:
@@ -291,19 +298,37 @@ def _placements(
             k_load = step * _divisor(k_piece // step, k_load // step, always=True)
             if p.k_steps % k_piece:
                 continue
-        piece, weights = slab_positions(p, rows) * planes * UNIT, k_load * n * FRACTAL
+        piece = slab_positions(p, rows) * planes * UNIT
         alone = planes == p.k1 and one_tile
         whole_k = (1,) if alone else (4, 3, 2, 1) if p.groups > 1 else (3, 2, 1)
-        for depth in whole_k if planes == p.k1 else (ids - 2, ids // 2, 3, 2):
+        pieces = ceil_div(p.k1, planes)
+        for depth in whole_k if planes == p.k1 else _come_round((ids - 2, ids // 2, 3, 2), pieces):
             if depth >= ids:
                 continue
-            if piece * depth + all_weights <= l1 and columns <= n * 64 and not alone:
-                yield (*split, rows, m, n, step, k_load, k_piece, RESIDENT, depth, 1)
-            ring = next(
-                (d for d in (6, 5, 4, 3, 2) if piece * depth + weights * d <= l1 and depth + d <= ids), 0
-            )
-            if ring:
-                yield (*split, rows, m, n, step, k_load, k_piece, STREAM, depth, ring)
+            for load in dict.fromkeys((k_load, k_piece if planes < p.k1 else k_load)):
+                weights = load * n * FRACTAL
+                if piece * depth + all_weights <= l1 and columns <= n * 64 and not alone:
+                    yield (*split, rows, m, n, step, load, k_piece, RESIDENT, depth, 1)
+                loads = ceil_div(k_piece, load)
+                ring = next(
+                    (
+                        d
+                        for d in _come_round((6, 5, 4, 3, 2), loads if loads > 1 else pieces)
+                        if piece * depth + weights * d <= l1 and depth + d <= ids
+                    ),
+                    0,
+                )
+                if ring:
+                    yield (*split, rows, m, n, step, load, k_piece, STREAM, depth, ring)
+
+
+@cache
+def _come_round(depths: tuple[int, ...], turns: int) -> list[int]:
+    """Slots of a ring that takes `turns` steps: fewer, if they then come round and need no counter (`davinci-tile-rings`)."""
+    best = ([d for d in range(depth, (depth - 1) // 2, -1) if d > 1 and turns % d == 0] for depth in depths)
+    return list(
+        dict.fromkeys(found[0] if found else depth for found, depth in zip(best, depths, strict=True))
+    )
 
 
 def _divisor(total: int, most: int, *, always: bool = False) -> int:

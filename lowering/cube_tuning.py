@@ -14,7 +14,7 @@ from xdsl.ir import SSAValue
 
 from ..dialects import ascend
 from ..runtime.soc import Soc
-from .cube_cost import activations_in_l2
+from .cube_cost import CYCLES_PER_INSTRUCTION, activations_in_l2
 from .cube_epilogue_ops import ub_tiles, vector_passes
 from .cube_kernel import CubeKernel
 from .cube_problem import CubeGroup, analyse
@@ -39,11 +39,12 @@ def _behind(found: CubeGroup, soc: Soc) -> Behind:
     return Behind(vector_passes(found), found.has_residual, ub_tiles(found, soc), found.bias is not None)
 
 
-def _timed(group: ascend.GroupOp, found: CubeGroup, schedule: CubeSchedule, soc: Soc) -> int:
-    """Cycles of the kernel with this schedule on the timing model: weights in DDR, activations in L2 if they fit."""
-    from ..passes.davinci_pipeline import lower_kernel
+def _timed(group: ascend.GroupOp, found: CubeGroup, schedule: CubeSchedule, soc: Soc) -> float:
+    """Cycles of the kernel with this schedule on the timing model, weights in DDR, activations in L2 if they fit, and what its
+    instructions count for."""
+    from ..passes.davinci_pipeline import lower_to_records
     from ..runtime.sim.gm_model import cold_l2
-    from ..runtime.sim.program import load_program
+    from ..runtime.sim.program import program_of
     from ..runtime.sim.timing import time_task
 
     kernel = CubeKernel(group, found, schedule, soc, "candidate").build()
@@ -56,7 +57,8 @@ def _timed(group: ascend.GroupOp, found: CubeGroup, schedule: CubeSchedule, soc:
         if warm and inner not in weights:
             l2.touch(address, ascend.bytes_of(value))
         address += -(-(ascend.bytes_of(value) + 32) // 512) * 512
-    return time_task(soc, load_program(lower_kernel(kernel, soc)), args, schedule.blocks, l2).cycles
+    timing = time_task(soc, program_of(lower_to_records(kernel, soc)), args, schedule.blocks, l2)
+    return timing.cycles + CYCLES_PER_INSTRUCTION * timing.instructions / schedule.blocks
 
 
 def schedule_of(group: ascend.GroupOp, soc: Soc) -> CubeSchedule:

@@ -21,15 +21,22 @@ from ..dialects.davinci import (
     BlockNumOp,
     BreakIfOp,
     CounterOp,
+    InductionOp,
     KernelOp,
     OffsetOp,
     RingNextOp,
     space_of,
 )
 from ..dialects.davinci_instruction import InstructionOp, Value
-from ..passes.davinci_allocate_registers import Registers, assign_registers, counts_up, source_of
+from ..passes.davinci_allocate_registers import (
+    Registers,
+    assign_registers,
+    has_primary,
+    inductions_of,
+    source_of,
+)
 from ..passes.davinci_operands import addresses_of, terms_of, values_of
-from ..passes.davinci_program import constant_of
+from ..passes.davinci_program import constant_of, counts_up
 from ..runtime.errors import AscendError
 from ..runtime.isa.encode import encode_image
 from ..runtime.isa.record import AddressOperand, Operand, Record, Reg
@@ -106,7 +113,7 @@ class _Coder:
                 case RingNextOp():
                     if op.counter in self.registers.of:
                         self._ring_next(op)
-                case AllocOp() | OffsetOp() | arith.ConstantOp() | scf.YieldOp():
+                case AllocOp() | OffsetOp() | InductionOp() | arith.ConstantOp() | scf.YieldOp():
                     pass
                 case _ if op in self.registers.live:
                     self._scalar(op)
@@ -114,12 +121,10 @@ class _Coder:
                     pass
 
     def _loop(self, op: scf.ForOp) -> None:
-        index = self._reg(op.body.block.args[0])
         if counts_up(op):
-            self._emit("loop", (index, self._operand(op.ub)))
-            self.block(op.body.block)
-            self._emit("end_loop")
+            self._counted(op)
             return
+        index = self._reg(op.body.block.args[0])
         low, high, step = (self._operand(value) for value in (op.lb, op.ub, op.step))
         counter = Reg(self.registers.hidden[op])
         trip: Operand
@@ -136,6 +141,26 @@ class _Coder:
         self._emit("mul", (index, counter, step))
         self._emit("add", (index, index, low))
         self.block(op.body.block)
+        self._emit("end_loop")
+
+    def _counted(self, op: scf.ForOp) -> None:
+        """A loop from 0 by 1; its primary induction is the machine's index, the others are added to at the end."""
+        inductions = [i for i in inductions_of(op) if i in self.registers.live]
+        scalars: _Scalars
+        if has_primary(op):
+            first = inductions.pop(0)
+            scalars = (
+                self._reg(first.result), self._operand(op.ub), self._operand(first.start), first.step.value.data,
+            )  # fmt: skip
+        else:
+            scalars = (self._reg(op.body.block.args[0]), self._operand(op.ub))
+        for induction in inductions:
+            self._emit("mov", (self._reg(induction.result), self._operand(induction.start)))
+        self._emit("loop", scalars)
+        self.block(op.body.block)
+        for induction in inductions:
+            register = self._reg(induction.result)
+            self._emit("add", (register, register, induction.step.value.data))
         self._emit("end_loop")
 
     def _if(self, op: scf.IfOp) -> None:

@@ -18,7 +18,7 @@ value at the top of the kernel, and declares the byte extents of operands whose 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -41,6 +41,8 @@ from ..dialects.davinci_isa import OP_BY_MNEMONIC
 from ..runtime.isa.extents import extents as table_extents
 from ..runtime.isa.table import TABLE
 from ..runtime.soc import Soc
+
+_UNROLLED = 4  # trips of a loop that is written out where its body is one instruction
 
 
 @dataclass(frozen=True)
@@ -165,12 +167,20 @@ class KernelBuilder:
         return found
 
     def _materialize(self, linear: Linear) -> SSAValue:
-        total: SSAValue | None = None
-        for term, scale in linear.terms:
+        total: Index | None = None
+        for term, scale in sorted(
+            linear.terms, key=lambda entry: entry[1] == -1
+        ):  # what is subtracted comes last
+            if scale == -1:
+                total = self._binary(arith.SubiOp, linear.constant if total is None else total, term)
+                continue
             part = term if scale == 1 else self._binary(arith.MuliOp, term, scale)
             total = part if total is None else self._binary(arith.AddiOp, total, part)
-        assert total is not None, "a linear form without terms is an int"
-        return total if linear.constant == 0 else self._binary(arith.AddiOp, total, linear.constant)
+        assert isinstance(total, SSAValue), "a linear form without terms is an int"
+        begun = linear.terms and all(
+            scale == -1 for _, scale in linear.terms
+        )  # the constant has been the minuend
+        return total if linear.constant == 0 or begun else self._binary(arith.AddiOp, total, linear.constant)
 
     @property
     def block_idx(self) -> Index:
@@ -291,6 +301,14 @@ class KernelBuilder:
         yield body.args[0]
         self._leave(outer)
         outer.add_op(scf.ForOp(zero, bound, one, [], Region(body)))
+
+    def few(self, trip: Index) -> Iterator[Index]:
+        """The indices of a loop; a short one is unrolled: numbers instead of addresses that move."""
+        if isinstance(trip, int) and trip <= _UNROLLED:
+            yield from range(trip)
+            return
+        with self.loop(trip) as i:
+            yield i
 
     @contextmanager
     def when(self, condition: SSAValue) -> Generator[None]:

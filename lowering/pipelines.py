@@ -59,7 +59,9 @@ KERNEL: Final = (
     "davinci-allocate-buffers",
     "davinci-insert-sync",
     "davinci-materialize-state",
+    "davinci-tile-rings",
     "davinci-lower-addresses",
+    "davinci-reduce-strength",
     "davinci-allocate-registers",
 )
 MEMORY: Final = ("plan-memory",)

@@ -30,6 +30,8 @@ PASSES: Final[dict[str, tuple[str, str]]] = {
     "davinci-insert-sync": ("davinci_insert_sync", "DavinciInsertSyncPass"),
     "davinci-materialize-state": ("davinci_materialize_state", "DavinciMaterializeStatePass"),
     "davinci-lower-addresses": ("davinci_lower_addresses", "DavinciLowerAddressesPass"),
+    "davinci-reduce-strength": ("davinci_reduce_strength", "DavinciReduceStrengthPass"),
+    "davinci-tile-rings": ("davinci_tile_rings", "DavinciTileRingsPass"),
     "davinci-sink-scalars": ("davinci_sink_scalars", "DavinciSinkScalarsPass"),
     "davinci-allocate-registers": ("davinci_allocate_registers", "DavinciAllocateRegistersPass"),
     "plan-memory": ("plan_memory", "PlanMemoryPass"),

@@ -24,12 +24,12 @@ from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, ModuleOp, i64
 from xdsl.ir import Block, BlockArgument, Operation, SSAValue
 from xdsl.passes import ModulePass
 
-from ..dialects.davinci import AllocOp, BreakIfOp, CounterOp, KernelOp, OffsetOp, space_of
+from ..dialects.davinci import AllocOp, BreakIfOp, CounterOp, InductionOp, KernelOp, OffsetOp, space_of
 from ..dialects.davinci_instruction import InstructionOp
 from ..runtime.errors import AscendError
 from ..runtime.isa.record import REGISTERS
 from .davinci_operands import addresses_of, dynamic_values_of
-from .davinci_program import constant_of, kernels
+from .davinci_program import counts_up, kernels
 
 _CASTS = (arith.IndexCastOp, arith.ExtUIOp, arith.ExtSIOp, arith.TruncIOp)
 
@@ -42,9 +42,15 @@ def source_of(value: SSAValue) -> SSAValue:
     return value
 
 
-def counts_up(loop: scf.ForOp) -> bool:
-    """Whether the loop variable is the machine's loop index: from 0 by 1."""
-    return constant_of(loop.lb) == 0 and constant_of(loop.step) == 1
+def inductions_of(loop: scf.ForOp) -> list[InductionOp]:
+    """The inductions of a loop, the primary one first: they stand at the start of its body."""
+    found = [op for op in loop.body.block.ops if isinstance(op, InductionOp)]
+    return sorted(found, key=lambda op: op.primary is None)
+
+
+def has_primary(loop: scf.ForOp) -> bool:
+    """Whether one of the inductions takes the place of the loop's index."""
+    return any(op.primary is not None for op in inductions_of(loop))
 
 
 def encoded_values(op: InstructionOp) -> list[SSAValue]:
@@ -128,16 +134,22 @@ class _Lifetimes:
             if isinstance(op, InstructionOp):
                 self._use(self._encoded[op], block)
             elif isinstance(op, scf.ForOp):
-                self._use([op.lb, op.ub, op.step], block)
+                inductions = [i for i in inductions_of(op) if i in self.live]
+                moving = [i.result for i in inductions if i.primary is None]
+                self._define(moving)  # written before the loop reads its trip count and where it starts
+                self._clock += 1
+                self._use([op.lb, op.ub, op.step, *(i.start for i in inductions)], block)
                 self._clock += 1  # the index must not share a register with the trip count
-                self._define(op.body.block.args)
+                primary = [i.result for i in inductions if i.primary is not None]
+                self._define(primary or op.body.block.args)
                 if not counts_up(op):
                     self.spans[op] = _Span(op, self._clock, self._clock)
                     self._use([op.lb, op.step], op.body.block)
                 self._walk(op.body.block)
                 self._clock += 2
                 self._loop_ends[op.body.block] = self._clock
-                for value in (op.body.block.args[0], *((op,) if not counts_up(op) else ())):
+                index = primary or op.body.block.args
+                for value in (*index, *moving, *((op,) if not counts_up(op) else ())):
                     self.spans[value].end = self._clock
             elif isinstance(op, scf.IfOp):
                 self._use([op.cond], block)
@@ -147,7 +159,7 @@ class _Lifetimes:
                         self._clock += 2
             elif isinstance(op, BreakIfOp):
                 self._use([op.condition], block)
-            elif op in self.live and not isinstance(op, (OffsetOp, *_CASTS)):
+            elif op in self.live and not isinstance(op, (OffsetOp, InductionOp, *_CASTS)):
                 if isinstance(op, arith.CeilDivSIOp | arith.CeilDivUIOp):
                     self._define(op.results)  # written before the operands are read for the last time
                     self._clock += 1

@@ -36,7 +36,7 @@ from ..dialects.davinci import AllocOp, BufferType, CounterOp, KernelOp, OffsetO
 from ..dialects.davinci_instruction import InstructionOp
 from ..runtime.soc import Soc
 from .davinci_operands import addresses_of, offset_op, set_addresses, terms_of
-from .davinci_program import kernels, target_soc
+from .davinci_program import is_inside, is_inside_block, kernels, target_soc
 
 
 def insert_at_start(op: Operation, block: Block) -> None:
@@ -145,27 +145,14 @@ class _Slots:
             owner = offset.owner
             constant, terms = terms_of(owner) if isinstance(owner, OffsetOp) else (0, [(offset, 1)])
             new = offset_op(constant, [*terms, (counter, slot)])
-            if isinstance(owner, Operation) and owner.parent is not None and _is_inside(owner, home):
+            if isinstance(owner, Operation) and owner.parent is not None and is_inside(owner, home):
                 owner.parent.insert_op_after(new, owner)
-            elif isinstance(owner, Block) and _is_inside_block(owner, home):
+            elif isinstance(owner, Block) and is_inside_block(owner, home):
                 insert_at_start(new, owner)
             else:
                 home.insert_op_before(new, alloc)
         self._made[key] = new.result
         return new.result
-
-
-def _is_inside(op: Operation, block: Block) -> bool:
-    return op.parent is not None and _is_inside_block(op.parent, block)
-
-
-def _is_inside_block(inner: Block | None, block: Block) -> bool:
-    while inner is not None:
-        if inner is block:
-            return True
-        parent = inner.parent_op()
-        inner = parent.parent if parent is not None else None
-    return False
 
 
 @dataclass(frozen=True)

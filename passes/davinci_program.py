@@ -67,6 +67,26 @@ def constant_of(value: SSAValue) -> int | None:
     return attribute.value.data if isinstance(attribute, IntegerAttr) else None
 
 
+def counts_up(loop: scf.ForOp) -> bool:
+    """Whether the loop variable goes from 0 by 1."""
+    return constant_of(loop.lb) == 0 and constant_of(loop.step) == 1
+
+
+def is_inside(op: Operation, block: Block) -> bool:
+    """Whether `op` stands in `block`, however deep."""
+    return is_inside_block(op.parent, block)
+
+
+def is_inside_block(inner: Block | None, block: Block) -> bool:
+    """Whether `inner` is `block` or stands in it."""
+    while inner is not None:
+        if inner is block:
+            return True
+        parent = inner.parent_op()
+        inner = parent.parent if parent is not None else None
+    return False
+
+
 @dataclass(eq=False, slots=True)
 class BlockNode:
     """One block: the kernel body, a loop body or an arm of an if."""

@@ -39,13 +39,21 @@ def instruction_text(record: Decoded) -> str:
     """Mnemonic and operands of one instruction."""
     name = f"{record.mnemonic}.{record.dtype}" if record.dtype else record.mnemonic
     operands = [_address_text(address) for address in record.addresses]
-    operands += [str(scalar) for scalar in record.scalars]
+    operands += [str(scalar) for scalar in _given(record)]
     operands += [
         f"{spec.name}={_field_text(spec, value)}"
         for spec, value in zip(record.row.fields, record.fields, strict=True)
         if value != spec.default
     ]
     return f"{name:16} {', '.join(operands)}".rstrip()
+
+
+def _given(record: Decoded) -> tuple[Operand, ...]:
+    """The scalars without those at the end that have their default."""
+    count = len(record.scalars)
+    while count and record.scalars[count - 1] == record.row.scalars[count - 1].default:
+        count -= 1
+    return record.scalars[:count]
 
 
 def _address_text(address: AddressOperand) -> str:

@@ -69,7 +69,8 @@ AddressLike: TypeAlias = AddressOperand | tuple[str, int, int | None, int | None
 
 @dataclass(frozen=True)
 class Record:
-    """One instruction to encode.  Fields with a default may be left out; `body_op` None = from no op."""
+    """One instruction to encode.  Fields with a default, and scalars at the end that have one, may be left out; `body_op`
+    None = from no op."""
 
     mnemonic: str
     dtype: str = ""
@@ -174,4 +175,9 @@ def resolve(record: Record) -> Decoded | str:
             return f"{row.mnemonic} needs the field {spec.name}"
         values.append(value)
     addresses = tuple(AddressOperand(*address) for address in record.addresses)
-    return Decoded(row, record.dtype, addresses, tuple(record.scalars), tuple(values), 0, record.body_op)
+    scalars = list(record.scalars)
+    for scalar in row.scalars[len(scalars) :]:
+        if scalar.default is None:
+            break  # `illegal` says how many there must be
+        scalars.append(scalar.default)
+    return Decoded(row, record.dtype, addresses, tuple(scalars), tuple(values), 0, record.body_op)

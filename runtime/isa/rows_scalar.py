@@ -1,7 +1,8 @@
 """Scalar unit, control flow, synchronisation and special registers (opcodes 0x00..0x3f).
 
 Control flow is structured (decision D3): LOOP/END, IF/ELSE/END, BREAK; there are no jumps.  Sixty-four 64-bit
-registers.  A `loop` with a trip count of 0 or less runs no iteration; its index register counts from 0.
+registers.  A `loop` with a trip count of 0 or less runs no iteration.  Its index register starts at `start` and grows by
+`step`, so that it can be an address that moves along: a chip does the same with the addition that counts.
 """
 
 from __future__ import annotations
@@ -80,7 +81,12 @@ SCALAR_ROWS: tuple[Instruction, ...] = (
         0x01,
         "loop",
         "repeats up to the matching end_loop",
-        (Scalar("index", "counts 0, 1, …", register="w"), Scalar("trip", "iterations")),
+        (
+            Scalar("index", "start + iteration · step, wraps", register="w"),
+            Scalar("trip", "iterations"),
+            Scalar("start", "index of the first iteration", default=0),
+            Scalar("step", "what each iteration adds", default=1),
+        ),
     ),
     _control(0x02, "end_loop", "closes the innermost loop"),
     _control(0x03, "break_if", "leaves the innermost loop when the value is not 0", (Scalar("condition"),)),

@@ -338,18 +338,19 @@ def _compile(soc: Soc, program: Program) -> _Kernels:
         return made[1]
     emitter = _Emitter(soc, program)
     parameters = "args, block_idx, block_num, fuel, check, memory, load"
-    Translator(emitter.emit, parameters=parameters).source(program)  # finds out which records touch memory
-    used = sorted(set(emitter.used))
-    prologue = [
-        f"F = [None] * {len(PIPES) ** 2 * EVENTS}",
-        f"W = [0] * {len(PIPES) ** 2 * EVENTS}; R = [0] * {len(PIPES) ** 2 * EVENTS}",
-        f"{' = '.join(f'n_{pipe}' for pipe in PIPES)} = 0",
-        f"{' = '.join(f'c_{pipe}' for pipe in PIPES)} = {_ZERO}",
-        *(f"I{n} = check.statics_table({n}).get; N{n} = partial(check.make, {n})" for n in used),
-    ]
-    translator = Translator(
-        emitter.emit, parameters=parameters, prologue=prologue, epilogue=["check.finish(F)"]
-    )
+
+    def frame() -> tuple[list[str], list[str]]:
+        used = sorted(set(emitter.used))  # records that touch memory
+        before = [
+            f"F = [None] * {len(PIPES) ** 2 * EVENTS}",
+            f"W = [0] * {len(PIPES) ** 2 * EVENTS}; R = [0] * {len(PIPES) ** 2 * EVENTS}",
+            f"{' = '.join(f'n_{pipe}' for pipe in PIPES)} = 0",
+            f"{' = '.join(f'c_{pipe}' for pipe in PIPES)} = {_ZERO}",
+            *(f"I{n} = check.statics_table({n}).get; N{n} = partial(check.make, {n})" for n in used),
+        ]
+        return before, ["check.finish(F)"]
+
+    translator = Translator(emitter.emit, parameters=parameters, frame=frame)
     run = translator.compile(program, {"partial": partial, "merge": merge})
     kernels = _Kernels(run, _compile_gm(program))
     _MADE[key] = (soc, kernels)

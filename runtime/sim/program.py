@@ -8,17 +8,18 @@ a `Loop` or an `If`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from ..isa.decode import Image, decode_image
-from ..isa.record import Decoded, Operand, Reg
+from ..isa.record import RECORD_BYTES, Decoded, Operand, Record, Reg, resolve
 
 
 @dataclass(frozen=True)
 class Loop:
-    """`trip` times `body`; register `index` counts from 0 and keeps its last value behind the loop."""
+    """`trip` times `body`; register `index` counts from `start` in steps of `step` and keeps its last value behind the
+    loop."""
 
     record: Decoded
     end: Decoded
@@ -33,6 +34,14 @@ class Loop:
     @property
     def trip(self) -> Operand:
         return self.record.scalars[1]
+
+    @property
+    def start(self) -> Operand:
+        return self.record.scalars[2]
+
+    @property
+    def step(self) -> Operand:
+        return self.record.scalars[3]
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ Node: TypeAlias = Decoded | Loop | If
 
 @dataclass(frozen=True)
 class Program:
-    """A validated kernel and its tree.  `digest` identifies the bytes: translations are cached by it."""
+    """A validated kernel and its tree.  `digest` identifies the bytes: translations are cached by it ("" = never)."""
 
     image: Image
     body: tuple[Node, ...]
@@ -75,6 +84,17 @@ def load_program(image: bytes) -> Program:
     body, last = _block(decoded.records, 0)
     assert last == len(decoded.records) - 1  # `end`, says the decoder
     return Program(decoded, body, hashlib.sha256(image).hexdigest())
+
+
+def program_of(records: Sequence[Record]) -> Program:
+    """The program of records that are not encoded: what the compiler times while it chooses."""
+    decoded: list[Decoded] = []
+    for number, record in enumerate(records):
+        made = resolve(record)
+        assert isinstance(made, Decoded), made
+        decoded.append(replace(made, address=number * RECORD_BYTES))
+    body, _ = _block(tuple(decoded), 0)
+    return Program(Image(tuple(decoded), 0, 0), body, "")
 
 
 def walk(body: tuple[Node, ...]) -> Iterator[Decoded]:

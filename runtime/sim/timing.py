@@ -380,28 +380,28 @@ def compile_timing(soc: Soc, program: Program, *, trace: bool = False) -> Timing
     emitter = _Emitter(costs_of(soc), program, trace)
     depth = soc.core.queue_depth
     parameters = "args, block_idx, block_num, fuel, ts, gm_read, gm_write, load, trace"
-    translator = Translator(emitter.emit, scalar=emitter.scalar, parameters=parameters)
-    translator.source(program)  # finds out which stalls and regions there are
-    names = list(emitter.stalls.values())
-    regions = [f"n{number}" for number in range(len(emitter.regions))]
-    prologue = [
-        f"F = [0] * {len(PIPES) ** 2 * EVENTS}",
-        "s = e = x = y = 0",
-        *(f"f_{pipe} = d_{pipe} = ts; b_{pipe} = 0" for pipe in QUEUED),
-        *(f"q_{pipe} = deque([0] * {depth}, {depth})" for pipe in QUEUED),
-        *([f"{' = '.join(names)} = 0"] if names else []),
-        *([f"{' = '.join(regions)} = 0"] if regions else []),
-        "yield ts",
-    ]
-    busy = ", ".join(f"b_{pipe}" for pipe in QUEUED)
-    ends = ", ".join(f"d_{pipe}" for pipe in QUEUED)
-    result = f"return max(ts, {ends}), ts, ({busy}), {tuple_text(names)}, {tuple_text(regions)}"
-    translator = Translator(
-        emitter.emit, scalar=emitter.scalar, parameters=parameters, prologue=prologue, epilogue=[result]
-    )
+
+    def frame() -> tuple[list[str], list[str]]:
+        names = list(emitter.stalls.values())
+        regions = [f"n{number}" for number in range(len(emitter.regions))]
+        before = [
+            f"F = [0] * {len(PIPES) ** 2 * EVENTS}",
+            "s = e = x = y = 0",
+            *(f"f_{pipe} = d_{pipe} = ts; b_{pipe} = 0" for pipe in QUEUED),
+            *(f"q_{pipe} = deque([0] * {depth}, {depth})" for pipe in QUEUED),
+            *([f"{' = '.join(names)} = 0"] if names else []),
+            *([f"{' = '.join(regions)} = 0"] if regions else []),
+            "yield ts",
+        ]
+        busy = ", ".join(f"b_{pipe}" for pipe in QUEUED)
+        ends = ", ".join(f"d_{pipe}" for pipe in QUEUED)
+        return before, [f"return max(ts, {ends}), ts, ({busy}), {tuple_text(names)}, {tuple_text(regions)}"]
+
+    translator = Translator(emitter.emit, scalar=emitter.scalar, parameters=parameters, frame=frame)
     run = translator.compile(program, emitter.namespace)
     kernel = TimingKernel(run, tuple(emitter.stalls), tuple(emitter.regions))
-    _KERNELS[key] = (soc, kernel)
+    if program.digest:
+        _KERNELS[key] = (soc, kernel)
     return kernel
 
 

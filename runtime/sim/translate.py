@@ -11,7 +11,7 @@ so an instruction captures its state at issue by naming them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import isqrt
 from typing import Any, TypeAlias
 
@@ -100,6 +100,21 @@ def operands_text(record: Decoded) -> str:
     return f"{addresses}, {scalars}, {fields}, {state_text(record.row)}"
 
 
+def loop_values(trip: int, start: int, step: int) -> Iterable[int]:
+    """The values of a loop's index register: `start`, `start + step`, …, as 64-bit numbers."""
+    last = start + max(0, trip - 1) * step
+    if step and -(1 << 63) <= last < 1 << 63:
+        return range(start, start + max(0, trip) * step, step)
+    return (wrap(start + i * step) for i in range(trip))
+
+
+def _counts(loop: Loop) -> str:
+    """The iterable of a loop, as text."""
+    if (loop.start, loop.step) == (0, 1):
+        return f"range({value_text(loop.trip)})"
+    return f"loop_values({value_text(loop.trip)}, {value_text(loop.start)}, {value_text(loop.step)})"
+
+
 def check_state(record: Decoded, values: tuple[int, ...]) -> tuple[int, ...]:
     """`values` for a special register when they are in range; registers may hold anything."""
     for spec, value in zip(STATE_GROUPS[_SETTERS[record.mnemonic]].fields, values, strict=True):
@@ -109,6 +124,7 @@ def check_state(record: Decoded, values: tuple[int, ...]) -> tuple[int, ...]:
 
 
 _NAMES: dict[str, Any] = {
+    "loop_values": loop_values,
     "wrap": wrap,
     "isqrt": isqrt,
     "MASK": (1 << 64) - 1,
@@ -127,8 +143,8 @@ class Translator:
     assign the register).  `scalar(record)` gives extra lines in front of each scalar or `set_*` instruction,
     and once per iteration of a loop and evaluation of an `if` or `break_if` (timing counts dispatch there).
     The function's parameters are `parameters`, of which `args` (signed 64-bit words), `block_idx`,
-    `block_num` and `fuel` are used.  Lines may hold `yield`.  It returns the fuel left, or what `epilogue`
-    returns.
+    `block_num` and `fuel` are used.  Lines may hold `yield`.  `frame()`, asked when all lines of the body are known, gives the
+    lines in front of and behind the body; without it the function returns the fuel left.
     """
 
     def __init__(
@@ -137,14 +153,12 @@ class Translator:
         *,
         scalar: Emit | None = None,
         parameters: str = "core, args, block_idx, block_num, fuel",
-        prologue: Sequence[str] = (),
-        epilogue: Sequence[str] = ("return fuel",),
+        frame: Callable[[], tuple[Sequence[str], Sequence[str]]] = lambda: ((), ("return fuel",)),
     ) -> None:
         self._emit = emit
         self._scalar = scalar
         self._parameters = parameters
-        self._prologue = prologue
-        self._epilogue = epilogue
+        self._frame = frame
         self._constants: dict[str, Any] = {}
 
     def source(self, program: Program, name: str = "kernel") -> str:
@@ -156,9 +170,11 @@ class Translator:
         for group in STATE_GROUPS.values():
             values = tuple_text([str(field.default) for field in group.fields])
             lines.append(f"    {STATE_NAMES[group.name]} = {values}")
-        lines += [f"    {line}" for line in self._prologue]
-        lines += [f"    {line}" for line in self._body(program.body)]
-        lines += [f"    {line}" for line in self._epilogue]
+        body = [f"    {line}" for line in self._body(program.body)]
+        before, behind = self._frame()
+        lines += [f"    {line}" for line in before]
+        lines += body
+        lines += [f"    {line}" for line in behind]
         return "\n".join(lines) + "\n"
 
     def compile(
@@ -184,7 +200,7 @@ class Translator:
 
     def _node(self, node: Node) -> Iterator[str]:
         if isinstance(node, Loop):
-            yield f"for r{node.index} in range({value_text(node.trip)}):"
+            yield f"for r{node.index} in {_counts(node)}:"
             yield f"    fuel -= {1 + len(node.body)}"
             yield "    if fuel < 0: raise OutOfFuelError()"
             for line in (*self._dispatch(node.record), *self._body(node.body)):

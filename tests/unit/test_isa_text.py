@@ -55,7 +55,7 @@ def records(draw: st.DrawFn) -> Record:
 @given(st.lists(records(), max_size=12))
 def test_round_trip(items: list[Record]) -> None:
     wrapped = [
-        Record("loop", scalars=[Reg(1), 3]),
+        Record("loop", scalars=[Reg(1), 3, Reg(2), -64]),
         Record("if", scalars=[Reg(2)]),
         *items,
         Record("else"),
@@ -73,6 +73,19 @@ def test_round_trip(items: list[Record]) -> None:
     assert encode_image([r.record() for r in decoded.records], 3, 12) == image
     assert assemble(disassemble(image)) == image
     assert image[HEADER_BYTES : HEADER_BYTES + RECORD_BYTES * len(wrapped)] == encode(wrapped)
+
+
+def test_scalars_with_a_default_may_be_left_out() -> None:
+    """At the end of the list, in records and in text."""
+    plain, moving = Record("loop", scalars=[Reg(1), 3]), Record("loop", scalars=[Reg(1), 3, 0, 512])
+    tail = [Record("end_loop"), Record("end")]
+    image = encode_image([plain, *tail], 0)
+    assert decode_image(image).records[0].scalars == (Reg(1), 3, 0, 1)
+    assert image == encode_image([Record("loop", scalars=[Reg(1), 3, 0, 1]), *tail], 0)
+    assert "loop             r1, 3\n" in disassemble(image)
+    assert "loop             r1, 3, 0, 512\n" in disassemble(encode_image([moving, *tail], 0))
+    with pytest.raises(AscendError, match="4 scalars"):
+        encode_image([Record("loop", scalars=[Reg(1)]), *tail], 0)
 
 
 def test_every_row_round_trips() -> None:

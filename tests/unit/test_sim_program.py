@@ -88,6 +88,36 @@ def test_loops_branches_and_breaks() -> None:
     assert words(text)[:3] == [700 + sum(range(7)), 7, 7]
 
 
+@pytest.mark.parametrize(
+    ("trip", "start", "step"),
+    [(3, 7, -5), (0, 9, 2), (-2, 9, 2), (4, 11, 0), (2, (1 << 63) - 2, 3), (3, -(1 << 63), -1), (1, (1 << 63) - 1, 1)],
+)  # fmt: skip
+def test_index_of_a_loop_starts_and_steps(trip: int, start: int, step: int) -> None:
+    """Immediates and registers, wrapping at 64 bits; the sum of iteration · index shows every value in order."""
+    total, last, number = 0, 5, 0
+    for number in range(max(0, trip)):
+        last = signed(start + number * step)
+        total = signed(total + signed((number + 1) * last))
+    for operands in (f"{trip}, {start}, {step}", "r4, r5, r6"):
+        text = f"""
+        mov r4, {trip}
+        mov r5, {start}
+        mov r6, {step}
+        mov r1, 5
+        mov r2, 0
+        loop r1, {operands}
+          mov r5, 77
+          mov r6, 78
+          add r2, r2, 1
+          mul r7, r2, r1
+          add r3, r3, r7
+        end_loop
+        store_scalar gm[0], r1, bytes=8
+        store_scalar gm[8], r3, bytes=8
+        """
+        assert words(text)[:2] == [last, total]
+
+
 def test_arguments_blocks_and_scalar_memory() -> None:
     text = """
     arg r1, number=0

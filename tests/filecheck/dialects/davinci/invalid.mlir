@@ -49,3 +49,21 @@ davinci.kernel @name(%x: !davinci.gm) blocks 1 {
   davinci.vrelu f16 %a, %a, repeats 1
 }
 // CHECK: davinci.vrelu has no operand repeats
+
+// -----
+
+davinci.kernel @moving(%x: !davinci.gm, %n: index) blocks 1 {
+  %p = davinci.induction %n step 64
+}
+// CHECK: an induction stands in the body of a loop
+
+// -----
+
+davinci.kernel @start(%x: !davinci.gm, %n: index) blocks 1 {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  scf.for %i = %c0 to %n step %c1 {
+    %p = davinci.induction %i step 64
+  }
+}
+// CHECK: the start of an induction must be known before its loop

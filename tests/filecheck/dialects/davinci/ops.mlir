@@ -34,6 +34,10 @@ davinci.kernel @add(%x: !davinci.gm, %y: !davinci.gm, %n: index) blocks 8 {
     davinci.pipe_barrier pipe ALL
     // CHECK-NEXT: davinci.copy_ubuf_to_gm %{{.*}}, [[a]], bursts 1, length 128
     davinci.copy_ubuf_to_gm %y, %a, bursts 1, length 128
+    // CHECK-NEXT: [[moving:%.*]] = davinci.induction primary [[counter]] step 512
+    %moving = davinci.induction primary %counter step 512
+    // CHECK-NEXT: davinci.induction [[counter]] step -1
+    %other = davinci.induction %counter step -1
     // CHECK-NEXT: davinci.break_if [[i]]
     davinci.break_if %i
     // CHECK-NEXT: davinci.ring_next [[counter]] depth 2
