@@ -28,7 +28,7 @@ from xdsl.dialects.builtin import IntegerAttr, ModuleOp
 from xdsl.ir import Block, Region, SSAValue
 from xdsl.passes import ModulePass
 
-from ..dialects.davinci import CounterOp, KernelOp, OffsetOp, RingNextOp, index
+from ..dialects.davinci import BreakIfOp, CounterOp, KernelOp, OffsetOp, RingNextOp, index
 from .davinci_double_buffer import insert_at_end, insert_at_start
 from .davinci_operands import offset_op, terms_of
 from .davinci_program import constant_of, counts_up, is_inside, kernels
@@ -48,7 +48,9 @@ class _Tiler:
     def tile(self, loop: scf.ForOp) -> None:
         """Makes a nest of `loop` if some of its rings come round."""
         trip, body = constant_of(loop.ub), loop.body.block
-        if trip is None or not counts_up(loop):
+        if trip is None or trip < 1 or not counts_up(loop):
+            return
+        if any(isinstance(op, BreakIfOp) for op in loop.walk()):  # it would leave the innermost loop only
             return
         rings = [op for op in body.ops if isinstance(op, RingNextOp) and _is_private(op, body)]
         depths = _chain({op.depth.value.data for op in rings}, trip)

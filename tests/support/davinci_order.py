@@ -93,8 +93,10 @@ class Judge:
                 case "loop":
                     end = self._match(records, at, ("loop",), ("end_loop",))
                     index = record.scalars[0]
-                    for i in range(max(0, self.value(record.scalars[1]))):
-                        self.registers[index.number] = i
+                    given = [self.value(scalar) for scalar in record.scalars[1:]]
+                    trip, start, step = (*given, 0, 1) if len(given) == 1 else given
+                    for i in range(max(0, trip)):
+                        self.registers[index.number] = start + i * step
                         if self._span(records, at + 1, end):
                             break
                     at = end

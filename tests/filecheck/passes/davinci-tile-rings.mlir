@@ -68,3 +68,30 @@ davinci.kernel @stays(%x: !davinci.gm, %n: index) blocks 1 {
     }
   }
 }
+
+// A loop that never runs, and one that is left early, stay as they are.
+// CHECK: davinci.kernel @odd
+davinci.kernel @odd(%x: !davinci.gm) blocks 1 {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c4 = arith.constant 4 : index
+  %a = davinci.alloc depth 2 at 0 {ring = 0 : i64, slot = 4096 : i64} : !davinci.buffer<l1, 8192>
+  // CHECK: [[never:%.*]] = davinci.counter 0
+  %never = davinci.counter 0 {ring = 0 : i64}
+  // CHECK-NEXT: [[left:%.*]] = davinci.counter 0
+  %left = davinci.counter 0 {ring = 1 : i64}
+  scf.for %i = %c0 to %c0 step %c1 {
+    %slot = davinci.offset 0 + %never * 4096
+    davinci.copy_gm_to_cbuf %a[%slot], %x, bursts 1, length 16
+    // CHECK: davinci.ring_next [[never]] depth 2
+    davinci.ring_next %never depth 2
+  }
+  scf.for %i = %c0 to %c4 step %c1 {
+    %slot = davinci.offset 0 + %left * 4096
+    davinci.copy_gm_to_cbuf %a[%slot], %x, bursts 1, length 16
+    // CHECK: davinci.break_if
+    davinci.break_if %i
+    // CHECK-NEXT: davinci.ring_next [[left]] depth 2
+    davinci.ring_next %left depth 2
+  }
+}
