@@ -81,6 +81,7 @@ class CubeKernel:
         if p.window.is_point and p.out_width % 16:
             self.positions = kb.min(self.positions, kb.sub(p.out_width, kb.mul(self.first_unit, 16)))
         first_item, items = kb.share(p.items * p.groups, part_items, s.split_items)
+        kb.note_granules(p.items * p.groups * units * p.n1)
         self.image = CubeImage(kb, self.a, p.image_channels, p.a_plane, p.width) if p.image_channels else None
         self.slabs = kb.ceil_div(self.unit_count, s.rows)
         self.first_item, self.items = first_item, items

@@ -276,7 +276,15 @@ class KernelBuilder:
 
     def partition(self, granules: Index) -> tuple[Index, Index]:
         """(first, count) of this block's granules: [b·G//B, (b+1)·G//B) (decision D6)."""
+        if isinstance(granules, int):
+            self.note_granules(granules)
         return self.share(granules, self.block_idx, self.blocks)
+
+    def note_granules(self, count: int) -> None:
+        """Says how many granules the kernel's work has (its largest part, if it has several): the attribute `granules`."""
+        known = self.kernel.attributes.get("granules")
+        most = max(count, known.value.data if isinstance(known, IntegerAttr) else 0)
+        self.kernel.attributes["granules"] = IntegerAttr(most, i64)
 
     def share(self, granules: Index, part: Index, parts: int) -> tuple[Index, Index]:
         """(first, count) of part `part` of `parts`; an even split has a constant count."""

@@ -7,7 +7,8 @@ order.
 *output*; the source may start at any byte.  A part ends exactly: after its whole blocks one DMA more copies
 its last 32 bytes (loaded from GM at that very byte, so nothing has to be shifted on the core).  Two runs
 that meet inside of a 32-byte piece must be written there by the same block: blocks share out every other
-run in reverse order, so the end of a run and the start of the next are always the same block's.
+run in reverse order, so the end of a run and the start of the next are always the same block's.  Runs that all
+begin at whole blocks never meet so: each is shared by as many blocks as it has whole pieces for.
 """
 
 from __future__ import annotations
@@ -147,14 +148,30 @@ def zero_lanes(kb: KernelBuilder, to: Ref, keep: int, size: int, blocks: int) ->
 # --------------------------------------------------------------------------------------------------- long
 # runs
 def long_run_blocks(boxes: Sequence[Box], size: int, soc: Soc) -> int:
-    """Blocks that can share the shortest run; 0 when it is too short even for one."""
-    return min(soc.cores, min(run_bytes(box, size) for box in boxes) // SHORTEST_PART)
+    """Blocks that can share the runs; 0 when one is too short even for one."""
+    return min(soc.cores, long_run_granules(boxes, size))
+
+
+def long_run_granules(boxes: Sequence[Box], size: int) -> int:
+    """Parts of `SHORTEST_PART` bytes or more of the run that counts: the longest if all begin at whole blocks, else the
+    shortest, which all blocks must share."""
+    parts = [run_bytes(box, size) // SHORTEST_PART for box in boxes]
+    return max(parts) if min(parts) and _begin_aligned(boxes, size) else min(parts)
+
+
+def _begin_aligned(boxes: Sequence[Box], size: int) -> bool:
+    """Whether every run begins at a whole 32-byte block of the output."""
+    return all(
+        step * size % BLOCK == 0 for box in boxes for step in (box.out_base, *(a.out for a in box.axes[:-1]))
+    )
 
 
 def emit_long_runs(
     kb: KernelBuilder, boxes: Sequence[Box], size: int, srcs: Sequence[Ref], dst: Ref, fill: Ref | None
 ) -> None:
     """All runs of all boxes; box k holds the runs k, k + K … of the output when there are K boxes."""
+    apart = _begin_aligned(boxes, size)
+    kb.note_granules(long_run_granules(boxes, size))
     for number, box in enumerate(boxes):
         axes = box.axes[:-1]
         with kb.loop(prod(a.extent for a in axes)) as o:
@@ -169,25 +186,37 @@ def emit_long_runs(
             for index, step in outs:
                 start = kb.add(start, kb.mul(index, step))
             of = None if box.source < 0 else srcs[box.source] + kb.linear(box.src_base * size, *ins)
-            odd = kb.rem(kb.add(kb.mul(o, len(boxes)), number), 2)
-            _share_run(kb, start, run_bytes(box, size), odd, dst, of, fill)
+            length, most = run_bytes(box, size), run_bytes(box, size) // SHORTEST_PART
+            if apart and kb.blocks > most:
+                with kb.when(kb.less(kb.block_idx, most)):
+                    _share_run(kb, start, length, 0, dst, of, fill, most)
+            else:
+                odd = 0 if apart else kb.rem(kb.add(kb.mul(o, len(boxes)), number), 2)
+                _share_run(kb, start, length, odd, dst, of, fill, kb.blocks)
 
 
 def _share_run(
-    kb: KernelBuilder, start: Index, length: int, odd: Index, dst: Ref, of: Ref | None, fill: Ref | None
+    kb: KernelBuilder,
+    start: Index,
+    length: int,
+    odd: Index,
+    dst: Ref,
+    of: Ref | None,
+    fill: Ref | None,
+    parts: int,
 ) -> None:
-    """This block's part of the run of `length` bytes at output byte `start`."""
+    """This block's part, of `parts`, of the run of `length` bytes at output byte `start`."""
     end = kb.add(start, length)
     first = kb.div(start, BLOCK)
     part = kb.block_idx
-    if kb.blocks > 1:
-        turned = kb.sub(kb.blocks - 1, part)
+    if parts > 1:
+        turned = kb.sub(parts - 1, part)
         part = (
             kb.add(part, kb.mul(kb.value(odd), kb.value(kb.sub(turned, part))))
             if not isinstance(odd, int)
             else (turned if odd else part)
         )
-    shift, count = kb.share(kb.sub(kb.ceil_div(end, BLOCK), first), part, kb.blocks)
+    shift, count = kb.share(kb.sub(kb.ceil_div(end, BLOCK), first), part, parts)
     low = kb.max(start, kb.mul(kb.add(first, shift), BLOCK))
     high = kb.min(end, kb.mul(kb.add(kb.add(first, shift), count), BLOCK))
     size = kb.sub(high, low)

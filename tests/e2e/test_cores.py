@@ -179,3 +179,20 @@ def test_same_input_same_bytes() -> None:
     first, second = (compile_model(model, CompileOptions(soc=CHIP)).bytes for _ in range(2))
     assert first == second
     assert onnx.load_from_string(model).graph.node[0].op_type == "Softmax"
+
+
+@pytest.mark.parametrize("soc", ["Ascend310P3", "Ascend910A"])
+@pytest.mark.parametrize(
+    ("sizes", "width"), [((3600, 600, 160, 60), 2), ((64, 32, 7), 16), ((1000, 3, 16), 16), ((16, 4421), 2)]
+)
+def test_runs_that_begin_at_whole_blocks_are_shared_each(sizes, width, soc) -> None:
+    """A short last run does not keep the cores from the long ones (the output of ultraface)."""
+    generator = np.random.default_rng(3)
+    inputs = {
+        f"x{i}": generator.standard_normal((1, n, width)).astype(np.float16) for i, n in enumerate(sizes)
+    }
+    model = build([helper.make_node("Concat", list(inputs), ["y"], axis=1)], inputs)
+    result, compiled, _ = run(model, inputs, soc)
+    np.testing.assert_array_equal(result, np.concatenate(list(inputs.values()), axis=1))
+    kernels = [op for op in compiled.module.walk() if isinstance(op, davinci.KernelOp)]
+    assert [op.blocks.value.data for op in kernels] in ([], [load_soc(soc).cores])

@@ -1,7 +1,7 @@
 // RUN: ascend-opt %s -p ascend-to-davinci --split-input-file | filecheck %s
 
 // 16 channels become the lanes of a block: rows of pixels are loaded, turned 16 x 16 at a time, stored as one run.
-// CHECK: davinci.kernel @trans_data_{{.*}} blocks 8 {
+// CHECK: davinci.kernel @trans_data_{{.*}} blocks 8 attributes {granules = {{[0-9]+}} : i64} {
 // CHECK: scf.for
 // CHECK: [[rows:%.*]] = davinci.alloc depth 2 : !davinci.buffer<ub, 49152>
 // CHECK: davinci.copy_gm_to_ubuf [[rows]]
@@ -20,7 +20,7 @@ builtin.module attributes {ascend.target = "Ascend310P3"} {
 
 // Rows of 225 numbers are no whole blocks, but 16 of them are: they are loaded and stored in 16 phases.
 // The last phase ends with blocks that hold the last 32 bytes of its rows, so that it spoils no other row.
-// CHECK: davinci.kernel @slice_{{.*}} blocks 4 {
+// CHECK: davinci.kernel @slice_{{.*}} blocks 4 attributes {granules = {{[0-9]+}} : i64} {
 // CHECK: scf.for
 // CHECK: davinci.copy_gm_to_ubuf {{.*}} length 15
 // CHECK: scf.for

@@ -18,7 +18,7 @@ builtin.module attributes {ascend.target = "Ascend310P3"} {
   }
 }
 
-// CHECK:      davinci.kernel @conv_add_relu_[[id:[0-9a-f]+]]([[x:%.*]]: !davinci.gm, [[w:%.*]]: !davinci.gm, [[b:%.*]]: !davinci.gm, [[r:%.*]]: !davinci.gm, [[y:%.*]]: !davinci.gm) blocks 8 {
+// CHECK:      davinci.kernel @conv_add_relu_[[id:[0-9a-f]+]]([[x:%.*]]: !davinci.gm, [[w:%.*]]: !davinci.gm, [[b:%.*]]: !davinci.gm, [[r:%.*]]: !davinci.gm, [[y:%.*]]: !davinci.gm) blocks 8 attributes {granules = {{[0-9]+}} : i64} {
 // CHECK:      davinci.block_idx
 // CHECK:      [[ones:%.*]] = davinci.alloc : !davinci.buffer<l0a, 3584>
 // CHECK-NEXT: davinci.set_2d f16 [[ones]], value 15360, repeat 7
