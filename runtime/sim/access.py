@@ -161,6 +161,11 @@ class Static:
         known = self._prints[values] = (prints, named, pieces)
         return known
 
+    def shapes(self, values: tuple[Any, ...]) -> tuple[tuple[Footprint, ...], Mapping[str, int]]:
+        """Footprint per operand (empty in GM) and all fields and state by name; `values` as `value_text` says."""
+        prints, named, _ = self._known(values)
+        return prints, named
+
     def pieces(self, values: tuple[Any, ...]) -> Pieces:
         """What the instruction touches in GM with these operands."""
         pieces = self._known(values)[2]
