@@ -19,20 +19,28 @@ from .sim.device import Device
 from .sim.gm_model import cold_l2
 from .sim.profile import csv_text
 from .sim.report import Report, TaskReport
+from .sim.segments import shortened
 from .sim.timing import TaskTiming, time_task
 from .sim.trace import TracedTask, write_trace
 
 ATTR_REASON = "_ascend_mlir_aicpu_reason"
 """Attribute of a graph operator: why the AI CPU computes it."""
 
+KEPT_SEGMENTS = 400_000
+"""Busy times of pipes that a report keeps one by one, about 100 bytes each; further tasks share as many again."""
+
 
 def report_of(device: Device, model: OmModel, *, detail: bool = False) -> Report:
     """Cycles of every task and what bounds it; with `detail` also what each instruction did."""
     report = Report(device.soc, model=model.name)
+    kept = 0
     for task, timing in zip(model.tasks, _timings(device, model, trace=detail), strict=True):
         found = None
         if timing is not None and detail:
             found = task_detail(device.soc, device.kernels[task.kernel].program, timing)
+            if kept > KEPT_SEGMENTS:
+                found.tracks = shortened(found.tracks, max(1, KEPT_SEGMENTS // len(model.tasks)))
+            kept += sum(len(segments) for segments in found.tracks.values())
             for block in timing.blocks:
                 block.events.clear()  # a model has hundreds of thousands; what matters is in the detail
         report.tasks.append(_task_report(model, task, timing, found))

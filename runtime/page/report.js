@@ -5,7 +5,7 @@
   const micros = (cycles) => cycles / data.clock;
   const spaces = Object.keys(data.sizes).filter((space) => data.tasks.some((task) => task.live && task.live[space]));
 
-  // Segments of a track as arrays of [start, end, busy, instruction], decoded when they are first drawn.
+  // Segments of a track as arrays of [start, end, busy, instruction, count], decoded when they are first drawn.
   const decoded = new Map();
   function segments(task, key) {
     const numbers = task.tracks && task.tracks[key];
@@ -16,10 +16,10 @@
     let last = 0;
     for (let i = 0; i < numbers.length; ) {
       const start = last + numbers[i];
-      const whole = numbers[i + 1] >= 0;
+      const one = numbers[i + 1] >= 0;
       const end = start + Math.abs(numbers[i + 1]);
-      rows.push([start, end, whole ? end - start : numbers[i + 3], numbers[i + 2]]);
-      i += whole ? 3 : 4;
+      rows.push([start, end, one ? end - start : numbers[i + 3], numbers[i + 2], one ? 1 : numbers[i + 4]]);
+      i += one ? 3 : 5;
       last = end;
     }
     decoded.set(numbers, rows);
@@ -250,11 +250,10 @@
       const near = 3 / scale();
       const found = segments(task, spot.row.key).find((one) => inside >= one[0] - near && inside < one[1] + near);
       if (!found) return head + "\ncore " + spot.row.core + " " + spot.row.pipe + ": idle";
-      const [start, end, cycles, used] = found;
-      const whole = cycles === end - start;
+      const [start, end, cycles, used, count] = found;
       const nodes = task.nodes[task.of[used]];
-      return (whole ? "" : "mostly ") + data.kernels[task.kernel][used] + "\ncore " + spot.row.core + " " + spot.row.pipe +
-        ", cycles " + start + " – " + end + " of the task" + (whole ? "" : ", busy " + cycles) + " = " + micros(end - start).toFixed(3) + " µs" +
+      return (count === 1 ? "" : count + " instructions, mostly ") + data.kernels[task.kernel][used] + "\ncore " + spot.row.core + " " + spot.row.pipe +
+        ", cycles " + start + " – " + end + " of the task" + (count === 1 ? "" : ", busy " + cycles) + " = " + micros(end - start).toFixed(3) + " µs" +
         (nodes.length ? "\n" + nodes.join(", ") : "") + "\n" + head;
     }
     if (spot.row.kind === "live" && task.live && task.live[spot.row.space]) {

@@ -1,22 +1,21 @@
 """The timeline of the page as compact JSON: what every pipe of every core did, task after task.
 
 A model executes hundreds of thousands of instructions, a page should stay a few megabytes. So the whole report has
-a budget of segments, which tasks share by what they need; a track that has more merges its nearest neighbours. A
+a budget of segments, which tracks share by what they need; a track that has more merges its nearest neighbours. A
 segment of one instruction is exact. A merged one keeps its first and last cycle, how much of that the pipe was
-busy, and the instruction with the most cycles in it.
+busy, how many instructions it stands for and the one with the most cycles in it.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from ..isa.disassembler import instruction_text
 from ..isa.model import PIPES
-from ..sim.detail import Span, TaskDetail
+from ..sim.detail import TaskDetail
 from ..sim.report import Report, TaskReport
+from ..sim.segments import Segment, Tracks, merged
 
 Json: TypeAlias = dict[str, Any]
 
@@ -30,43 +29,9 @@ STEPS: Final = 48
 """Points of a memory curve in one task."""
 
 
-class Segment(NamedTuple):
-    """[start, end) in cycles of the task, in `busy` of which the pipe worked, mostly on `record`."""
-
-    start: int
-    end: int
-    busy: int
-    record: int
-
-
-def merged(spans: Sequence[Span], limit: int) -> list[Segment]:
-    """At most `limit` segments: the narrowest gaps are closed first."""
-    if len(spans) <= limit:
-        return [Segment(start, end, end - start, record) for start, end, record in spans]
-    gaps = [later.start - earlier.end for earlier, later in pairwise(spans)]
-    widest = sorted(gaps)[len(spans) - limit - 1]
-    found: list[Segment] = []
-    group = [spans[0]]
-    for gap, span in zip(gaps, spans[1:], strict=True):
-        if gap > widest:
-            found.append(_joined(group))
-            group = []
-        group.append(span)
-    found.append(_joined(group))
-    return found
-
-
-def _joined(group: Sequence[Span]) -> Segment:
-    cycles: Counter[int] = Counter()
-    for start, end, record in group:
-        cycles[record] += end - start
-    most = max(cycles, key=lambda record: cycles[record])
-    return Segment(group[0].start, group[-1].end, cycles.total(), most)
-
-
 def timeline_data(report: Report) -> Json:
     """All tasks in order; see `_task` for one.  `exact` says whether nothing was merged."""
-    wanted = sum(len(spans) for task in report.tasks for spans in _tracks(task).values())
+    wanted = sum(len(segments) for task in report.tasks for segments in _tracks(task).values())
     share = min(1.0, SEGMENTS / wanted) if wanted else 1.0
     kernels: dict[tuple[str, ...], int] = {}
     tasks: list[Json] = []
@@ -81,21 +46,24 @@ def timeline_data(report: Report) -> Json:
         "pipes": list(PIPES),
         "cores": cores,
         "sizes": {space: buffer.size for space, buffer in report.soc.core.buffers.items()},
-        "exact": share == 1.0,
+        "exact": share == 1.0
+        and not any(
+            segment.times > 1 for task in report.tasks for row in _tracks(task).values() for segment in row
+        ),
         "kernels": [list(texts) for texts in kernels],
         "tasks": tasks,
     }
 
 
-def _tracks(task: TaskReport) -> dict[tuple[int, int], Sequence[Span]]:
-    return dict(task.detail.tracks) if task.detail is not None else {}
+def _tracks(task: TaskReport) -> Tracks:
+    return task.detail.tracks if task.detail is not None else {}
 
 
 def _task(
     report: Report, task: TaskReport, start: int, share: float, kernels: dict[tuple[str, ...], int]
 ) -> Json:
     """`tracks`: "core.pipe" → segments as numbers, gap to the last end, length, instruction; a merged one has
-    minus its length and the busy cycles behind."""
+    minus its length, and behind it its busy cycles and how many instructions it stands for."""
     bound, ratio = task.bound(report.soc)
     data: Json = {
         "name": task.name,
@@ -107,9 +75,7 @@ def _task(
     }
     if task.detail is None:
         return data
-    segments = {
-        track: merged(spans, max(LEAST, int(len(spans) * share))) for track, spans in _tracks(task).items()
-    }
+    segments = {track: merged(row, max(LEAST, int(len(row) * share))) for track, row in _tracks(task).items()}
     used = sorted({segment.record for row in segments.values() for segment in row})
     place = {record: number for number, record in enumerate(used)}
     names, nodes = _texts(task, task.detail, used)
@@ -149,10 +115,9 @@ def body_nodes(task: TaskReport, body_op: int | None) -> tuple[str, ...]:
 def _numbers(row: Sequence[Segment], place: dict[int, int]) -> list[int]:
     numbers: list[int] = []
     last = 0
-    for start, end, busy, record in row:
-        whole = busy == end - start
-        numbers += [start - last, end - start if whole else start - end, place[record]]
-        if not whole:
-            numbers.append(busy)
+    for start, end, busy, times, record in row:
+        numbers += [start - last, end - start if times == 1 else start - end, place[record]]
+        if times > 1:
+            numbers += [busy, times]
         last = end
     return numbers

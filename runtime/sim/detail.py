@@ -7,7 +7,7 @@ for it, and it needs nothing but the bytes of the `.om`:
 * operations: multiply-accumulates of the cube and lane operations of the vector unit, as executed, by type;
 * bytes read and written per on-chip memory, and the highest byte touched in each (`reach`);
 * how full each memory is over time, for one block (`occupancy.py`);
-* the intervals in which each pipe of each core was busy (`Track`).
+* the times in which each pipe of each core was busy (`segments.py`).
 
 The cycles of an instruction are those by which it extended the busy time of its pipe: work that overlaps with
 its predecessor's tail counts once, so the instructions of a pipe add up to the pipe's busy cycles.
@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from .costs import costs_of
 from .footprint import Footprint, active_lanes
 from .occupancy import Occupancy, Touch, occupancy
 from .program import Program
+from .segments import Segment, Tracks
 from .timing import BlockTiming, Event, TaskTiming
 
 _TWO_OPERATIONS = frozenset(("vmla", "vaxpy", "vmadd", "vmaddrelu"))  # a product and a sum per lane
@@ -38,18 +39,6 @@ _ARITHMETIC = frozenset(
     f"vector_{kind}" for kind in ("binary", "unary", "scalar", "conv", "select", "reduce", "compare")
 )
 """Families whose lanes count as operations; filling, transposing, gathering and sorting move data."""
-
-
-class Span(NamedTuple):
-    """A time in which a pipe was busy, in cycles from the launch of the task, and the record that was run."""
-
-    start: int
-    end: int
-    record: int
-
-
-Tracks: TypeAlias = Mapping[tuple[int, int], Sequence[Span]]
-"""(core, number of the pipe) → busy times in order, none overlapping."""
 
 
 @dataclass
@@ -77,7 +66,7 @@ class TaskDetail:
     traffic: Counter[tuple[str, str]] = field(default_factory=Counter["tuple[str, str]"])
     reach: dict[str, int] = field(default_factory=dict[str, int])
     occupancy: Occupancy | None = None
-    tracks: Tracks = field(default_factory=dict[tuple[int, int], Sequence[Span]])
+    tracks: Tracks = field(default_factory=dict[tuple[int, int], Sequence[Segment]])
 
     @property
     def operations(self) -> int:
@@ -118,7 +107,7 @@ class _Reader:
         self.shapes: dict[tuple[int, tuple[Any, ...]], _Shape] = {}
         self.times: Counter[tuple[int, tuple[Any, ...]]] = Counter()
         self.reach: dict[str, int] = {}
-        self.tracks: dict[tuple[int, int], list[Span]] = {}
+        self.tracks: dict[tuple[int, int], list[Segment]] = {}
 
     def block(self, block: BlockTiming) -> None:
         """Add what one block did."""
@@ -153,7 +142,7 @@ class _Reader:
             return
         done[pipe] = end
         self.costs[event.record].cycles += end - start
-        self.tracks.setdefault((core, pipe), []).append(Span(start, end, event.record))
+        self.tracks.setdefault((core, pipe), []).append(Segment(start, end, end - start, 1, event.record))
 
     def _shape(self, static: Static, values: tuple[Any, ...]) -> _Shape:
         key = (static.number, values)

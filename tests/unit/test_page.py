@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -16,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ascend_mlir.runtime import profiling
 from ascend_mlir.runtime.errors import AscendError
 from ascend_mlir.runtime.om.model import OmModel
 from ascend_mlir.runtime.om.writer import om_bytes, write_om
 from ascend_mlir.runtime.session import InferenceSession
-from ascend_mlir.runtime.sim.detail import Span, task_detail
+from ascend_mlir.runtime.sim.detail import task_detail
 from ascend_mlir.runtime.sim.report import Report, TaskReport
+from ascend_mlir.runtime.sim.segments import Segment, merged
 from ascend_mlir.runtime.sim.timing import time_task
 from ascend_mlir.runtime.soc import load_soc
 from hypothesis import given
@@ -33,7 +36,7 @@ pytest.importorskip("jinja2")
 from ascend_mlir.runtime.page import timeline
 from ascend_mlir.runtime.page.content import marks
 from ascend_mlir.runtime.page.render import page_text
-from ascend_mlir.runtime.page.timeline import merged, timeline_data
+from ascend_mlir.runtime.page.timeline import timeline_data
 
 P3 = load_soc("Ascend310P3")
 EVIL = "</script><img src=x onerror=alert(1)>\u2028\"'&"
@@ -177,19 +180,24 @@ def test_without_jinja2_the_message_says_what_to_install(
     assert done.value.code == 1 and "E40020" in capsys.readouterr().err
 
 
-def _decoded(numbers: list[int]) -> list[tuple[int, int, int, int]]:
-    """What report.js reads: (start, end, busy, instruction)."""
-    rows: list[tuple[int, int, int, int]] = []
+def _decoded(numbers: list[int]) -> list[Segment]:
+    """What report.js reads: `used` numbers in place of records."""
+    rows: list[Segment] = []
     at, i = 0, 0
     while i < len(numbers):
         start, length = at + numbers[i], numbers[i + 1]
         at = start + abs(length)
-        rows.append((start, at, length if length >= 0 else numbers[i + 3], numbers[i + 2]))
-        i += 3 if length >= 0 else 4
+        one = length >= 0
+        rows.append(
+            Segment(
+                start, at, length if one else numbers[i + 3], 1 if one else numbers[i + 4], numbers[i + 2]
+            )
+        )
+        i += 3 if one else 5
     return rows
 
 
-def _tracks(data: dict[str, Any]) -> dict[str, list[tuple[int, int, int, int]]]:
+def _tracks(data: dict[str, Any]) -> dict[str, list[Segment]]:
     return {key: _decoded(numbers) for key, numbers in data["tasks"][0]["tracks"].items()}
 
 
@@ -220,20 +228,39 @@ def test_timeline_keeps_to_its_budget(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (rows[0][0], rows[-1][1]) == (whole[key][0][0], whole[key][-1][1])
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9), st.integers(0, 3)), min_size=1),
-    st.integers(1, 20),
-)
-def test_merging_keeps_time_and_order(parts: list[tuple[int, int, int]], limit: int) -> None:
-    spans: list[Span] = []
+PARTS = st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9), st.integers(0, 3)), min_size=1)
+
+
+@given(PARTS, st.integers(1, 20), st.integers(1, 20))
+def test_merging_keeps_time_and_order(parts: list[tuple[int, int, int]], limit: int, again: int) -> None:
+    exact: list[Segment] = []
     at = 0
     for gap, length, record in parts:
-        spans.append(Span(at + gap, at + gap + length, record))
+        exact.append(Segment(at + gap, at + gap + length, length, 1, record))
         at += gap + length
-    found = merged(spans, limit)
-    assert 1 <= len(found) <= limit or len(spans) <= limit
-    assert sum(segment.busy for segment in found) == sum(length for _, length, _ in parts)
-    assert (found[0].start, found[-1].end) == (spans[0].start, spans[-1].end)
-    assert all(a.end <= b.start for a, b in pairwise(found))
-    if len(spans) <= limit:
-        assert [(s.start, s.end, s.record) for s in found] == [tuple(span) for span in spans]
+    once = merged(exact, limit)
+    for found, most in ((once, limit), (merged(once, again), again)):
+        assert len(found) <= most
+        assert sum(segment.busy for segment in found) == sum(length for _, length, _ in parts)
+        assert sum(segment.times for segment in found) == len(parts)
+        assert (found[0].start, found[-1].end) == (exact[0].start, exact[-1].end)
+        assert all(a.end <= b.start for a, b in pairwise(found))
+        assert all(segment.busy <= segment.end - segment.start for segment in found)
+    if len(exact) <= limit:
+        assert once == exact
+
+
+def test_reports_of_long_runs_keep_few_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept per task has a bound too: the first tasks are exact, the rest is merged."""
+    data = om_bytes(replace(_add_model(), tasks=_add_model().tasks * 5))
+    whole = InferenceSession(data).detailed_report
+    monkeypatch.setattr(profiling, "KEPT_SEGMENTS", 5)
+    short = InferenceSession(data).detailed_report
+
+    def lengths(report: Report) -> list[int]:
+        details = [task.detail for task in report.tasks]
+        return [sum(map(len, detail.tracks.values())) for detail in details if detail is not None]
+
+    assert lengths(whole) == [4] * 5 and lengths(short) == [4, 4, 3, 3, 3]
+    assert timeline_data(whole)["exact"] is True and timeline_data(short)["exact"] is False
+    assert short.cycles == whole.cycles

@@ -63,9 +63,9 @@ def test_instructions_add_up_to_their_pipes(text: str, blocks: int) -> None:
         assert cycles[pipe] == timing.busy.get(pipe, 0)
         assert waited[pipe] == stalls[pipe]
     assert 0 < cycles["S"] < timing.busy["S"]  # the rest is dispatching the other instructions
-    for (core, pipe), spans in detail.tracks.items():
-        assert all(a.end <= b.start for a, b in pairwise(spans)), (core, pipe)
-    busy = sum(end - start for spans in detail.tracks.values() for start, end, _ in spans)
+    for track, segments in detail.tracks.items():
+        assert all(a.end <= b.start for a, b in pairwise(segments)), track
+    busy = sum(segment.busy for segments in detail.tracks.values() for segment in segments)
     assert busy == sum(timing.busy[pipe] for pipe in timing.busy if pipe != "S")
 
 
