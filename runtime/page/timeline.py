@@ -48,7 +48,11 @@ def timeline_data(report: Report) -> Json:
         "sizes": {space: buffer.size for space, buffer in report.soc.core.buffers.items()},
         "exact": share == 1.0
         and not any(
-            segment.times > 1 for task in report.tasks for row in _tracks(task).values() for segment in row
+            segment.times > 1
+            for task in report.tasks
+            for (_, pipe), row in _tracks(task).items()
+            if PIPES[pipe] != "S"
+            for segment in row
         ),
         "kernels": [list(texts) for texts in kernels],
         "tasks": tasks,

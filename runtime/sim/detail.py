@@ -7,7 +7,7 @@ for it, and it needs nothing but the bytes of the `.om`:
 * operations: multiply-accumulates of the cube and lane operations of the vector unit, as executed, by type;
 * bytes read and written per on-chip memory, and the highest byte touched in each (`reach`);
 * how full each memory is over time, for one block (`occupancy.py`);
-* the times in which each pipe of each core was busy (`segments.py`).
+* the times in which each pipe of each core was busy (`segments.py`), the scalar unit as one segment per block.
 
 The cycles of an instruction are those by which it extended the busy time of its pipe: work that overlaps with
 its predecessor's tail counts once, so the instructions of a pipe add up to the pipe's busy cycles.
@@ -203,6 +203,15 @@ def _lanes(record: Decoded, values: Mapping[str, int]) -> int:
     return active * (2 if record.mnemonic in _TWO_OPERATIONS else 1)
 
 
+def _scalar_segment(block: BlockTiming, detail: TaskDetail) -> Segment:
+    """What the scalar unit did in a block, as one segment: it works between its waits, an instruction a cycle or
+    two, and takes part in all of them."""
+    own = [cost for cost in detail.instructions if cost.pipe == "S" and cost.cycles] or detail.instructions
+    most = max(own, key=lambda cost: cost.cycles)
+    times = block.counts.total()
+    return Segment(block.start, block.dispatched, block.busy.get("S", 0), times, most.number)
+
+
 def task_detail(soc: Soc, program: Program, timing: TaskTiming) -> TaskDetail:
     """The detail of a task that was timed with `trace=True`."""
     reader = _Reader(soc, program)
@@ -226,6 +235,8 @@ def task_detail(soc: Soc, program: Program, timing: TaskTiming) -> TaskDetail:
         for where, amount in shape.traffic:
             detail.traffic[where] += amount * count
     detail.reach = {space: reader.reach[space] for space in SPACES if space in reader.reach}
+    for block in timing.blocks:
+        reader.tracks.setdefault((block.core, PIPES.index("S")), []).append(_scalar_segment(block, detail))
     detail.tracks = dict(sorted(reader.tracks.items()))
     if timing.blocks:
         number = max(range(len(timing.blocks)), key=lambda n: len(timing.blocks[n].events))

@@ -69,6 +69,7 @@ class BlockTiming:
     core: int
     start: int
     end: int
+    dispatched: int  # when the scalar unit was through
     busy: dict[str, int]
     stalls: dict[tuple[str, str], int]
     counts: Counter[str]
@@ -504,5 +505,5 @@ def _block(kernel: TimingKernel, core: int, start: int, result: Any, events: lis
     for times, numbers in zip(regions, kernel.region_records, strict=False):
         executed.update(dict.fromkeys(numbers, times))
     return BlockTiming(
-        core, start, end, per_pipe, waits, counts, [Event(*event) for event in events], executed
+        core, start, end, dispatched, per_pipe, waits, counts, [Event(*event) for event in events], executed
     )

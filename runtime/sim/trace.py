@@ -6,7 +6,9 @@ rounded to nanoseconds.
 Instructions of one pipe overlap (the next one starts before the last one's result is there), but slices of one track
 must not: a slice begins where its predecessor ends, so the slices of a track add up to the pipe's busy time. When an
 instruction really started is in its arguments, in cycles. An arrow leads from each set_flag to the wait_flag that
-took the flag. Counters show how full the memories of one core are.
+took the flag. Scalar instructions are no slices: on its track the scalar unit has one per block, from the first
+dispatch to the last, with the flags and barriers it ran or waited at inside. Counters show how full the memories of
+one core are.
 """
 
 from __future__ import annotations
@@ -97,6 +99,12 @@ def _block_events(
 ) -> Iterator[Json]:
     """`free`: (core, pipe) → where its last slice ended."""
     open_flags: dict[int, tuple[int, int, int]] = {}
+    busy = block.busy.get("S", 0)
+    yield {
+        "ph": "X", "pid": block.core, "tid": PIPES.index("S"), "name": f"block {number}", "cat": "block",
+        **clock.slice(task.start + block.start, task.start + block.dispatched),
+        "args": {"instructions": block.counts.total(), "busy": busy, "cycles": block.dispatched - block.start},
+    }  # fmt: skip
     texts: dict[int, Json] = {}
     for place, event in enumerate(block.events):
         track = (block.core, event.pipe)

@@ -207,7 +207,7 @@ def test_timeline_holds_every_instruction() -> None:
     assert detail is not None
     data = timeline_data(report)
     tracks = _tracks(data)
-    assert len(tracks) == 8 * 3
+    assert len(tracks) == 8 * 4  # S, V, MTE2, MTE3
     for (core, pipe), spans in detail.tracks.items():
         assert [row[:2] for row in tracks[f"{core}.{pipe}"]] == [(s.start, s.end) for s in spans]
     texts = [data["kernels"][0][used] for *_, used in tracks["0.1"]]
@@ -261,6 +261,6 @@ def test_reports_of_long_runs_keep_few_segments(monkeypatch: pytest.MonkeyPatch)
         details = [task.detail for task in report.tasks]
         return [sum(map(len, detail.tracks.values())) for detail in details if detail is not None]
 
-    assert lengths(whole) == [4] * 5 and lengths(short) == [4, 4, 3, 3, 3]
+    assert lengths(whole) == [5] * 5 and lengths(short) == [5, 5, 4, 4, 4]
     assert timeline_data(whole)["exact"] is True and timeline_data(short)["exact"] is False
     assert short.cycles == whole.cycles
