@@ -18,9 +18,6 @@ from .timing import TaskTiming
 FRACTAL_SIDE: Final = 16
 """Rows and columns of the cube's product per cycle (davinci.md §1.4)."""
 
-MEMORIES: Final = {"DDR": "ddr_read_rate", "L2": "l2_read_rate"}
-"""Roof → the rate in `timing.gm`, bytes per cycle and core."""
-
 
 @dataclass(frozen=True)
 class Roofs:
@@ -57,8 +54,12 @@ def roofs_of(soc: Soc) -> Roofs:
         "cube int8": mac * cube["kstep_8"] * per_second,
         "vector f16": vector["vadd"]["f16"][0] / 2 * per_second,
     }
-    rates = {name: soc.timing["gm"][key] * per_second for name, key in MEMORIES.items()}
-    return Roofs(peaks, rates)
+    gm = soc.timing["gm"]
+    rates = {
+        "DDR": max(gm["ddr_read_rate"], gm["ddr_write_rate"]),  # one server for both directions
+        "L2": gm["l2_read_rate"] + gm["l2_write_rate"],  # a core loads and stores at the same time
+    }
+    return Roofs(peaks, {name: rate * per_second for name, rate in rates.items()})
 
 
 def position_of(soc: Soc, timing: TaskTiming, detail: TaskDetail) -> Position:

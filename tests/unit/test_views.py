@@ -19,6 +19,7 @@ from ascend_mlir.runtime.om.model import OmDesc, OmGraphOp, OmKernel, OmModel, O
 from ascend_mlir.runtime.om.writer import write_om
 from ascend_mlir.runtime.sim.detail import TaskDetail, task_detail
 from ascend_mlir.runtime.sim.footprint import solid
+from ascend_mlir.runtime.sim.gm_model import L2State
 from ascend_mlir.runtime.sim.occupancy import Touch, occupancy
 from ascend_mlir.runtime.sim.profile import COLUMNS, OF_THE_PROFILER, csv_text
 from ascend_mlir.runtime.sim.report import Report, TaskReport
@@ -148,6 +149,7 @@ def test_place_under_the_roofs() -> None:
     roofs = roofs_of(P3)
     assert roofs.peaks["cube f16"] == 2 * 4096 * 8 * 1.06e9  # davinci.md: 16 x 16 x 16 products per cycle
     assert roofs.bandwidths["DDR"] == 17 * 8 * 1.06e9
+    assert roofs.bandwidths["L2"] == (114 + 114) * 8 * 1.06e9  # loads and stores side by side
     assert position.unit == "vector f16"
     moved = timing.ddr_read + timing.ddr_write
     assert position.intensity["DDR"] == pytest.approx(detail.operations / moved)
@@ -157,6 +159,21 @@ def test_place_under_the_roofs() -> None:
     timing, detail = _detail("copy_gm_to_ubuf ub[0], gm[0], bursts=1, length=128")
     still = position_of(P3, timing, detail)
     assert (still.unit, still.achieved, still.ratio) == ("", 0, 0) and still.bytes_per_second["DDR"] > 0
+
+
+def test_nothing_is_above_its_roof() -> None:
+    """Loads and stores of cached data at the same time move more than either rate alone."""
+    text = "\n".join(
+        "copy_gm_to_ubuf ub[0], gm[0x1000], bursts=1, length=1024\n"
+        "copy_ubuf_to_gm gm[0x40000], ub[0x10000], bursts=1, length=1024"
+        for _ in range(20)
+    )
+    kernel = program(text + "\nvadd.f16 ub[0x20000], ub[0x20000], ub[0x20000], repeat=255")
+    timing = time_task(P3, kernel, ARGS, 8, L2State(P3.l2_bytes // 512, warm=True), trace=True)
+    position = position_of(P3, timing, task_detail(P3, kernel, timing))
+    read = timing.l2_read / (timing.cycles / 1.06e9)
+    assert position.bytes_per_second["L2"] > roofs_of(P3).bandwidths["L2"] / 2 > read
+    assert position.ratio <= 1
 
 
 def _report() -> Report:
