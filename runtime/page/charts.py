@@ -47,7 +47,7 @@ class Axis:
 
 def quantity(value: float, unit: str) -> str:
     """`12.3 Gop/s` of 12.3e9 and "op/s"."""
-    for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+    for factor, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= factor:
             return f"{value / factor:.3g} {prefix}{unit}"
     return f"{value:.3g} {unit}"
@@ -112,7 +112,7 @@ def _grid(x: Axis, y: Axis) -> Iterator[str]:
     for value in x.decades():
         at = x.at(value)
         yield f'<line class="grid" x1="{at}" y1="{_TOP}" x2="{at}" y2="{_BOTTOM}"/>'
-        yield f'<text class="tick" x="{at}" y="{_BOTTOM + 16}" text-anchor="middle">{value:g}</text>'
+        yield f'<text class="tick" x="{at}" y="{_BOTTOM + 16}" text-anchor="middle">{quantity(value, "")}</text>'
     for value in y.decades():
         at = y.at(value)
         yield f'<line class="grid" x1="{_LEFT}" y1="{at}" x2="{_RIGHT}" y2="{at}"/>'
@@ -122,13 +122,13 @@ def _grid(x: Axis, y: Axis) -> Iterator[str]:
 
 
 def _roof_lines(x: Axis, y: Axis, peaks: dict[str, float], bandwidths: dict[str, float]) -> Iterator[str]:
-    highest, fastest = max(peaks.values()), max(bandwidths.values())
+    lowest, highest, fastest = min(peaks.values()), max(peaks.values()), max(bandwidths.values())
     for memory, bandwidth in bandwidths.items():
         low = max(x.low, y.low / bandwidth)
         ridge = min(highest / bandwidth, x.high)
         points = f"{x.at(low)},{y.at(low * bandwidth)} {x.at(ridge)},{y.at(ridge * bandwidth)}"
         yield f'<polyline class="roof by-{memory.lower()}" points="{points}"/>'
-        middle = math.sqrt(low * ridge)
+        middle = math.sqrt(low * max(low, lowest / bandwidth))  # its label stays below the lowest peak
         slope = math.degrees(
             math.atan2(y.at(ridge * bandwidth) - y.at(low * bandwidth), x.at(ridge) - x.at(low))
         )
