@@ -192,11 +192,13 @@ def statics_of(program: Program) -> dict[int, Static]:
     made = _STATICS.get(program.digest)
     if made is None:
         setters = frozenset(record.mnemonic for record in program.records if record.row.family == "state")
-        made = _STATICS[program.digest] = {
+        made = {
             number: Static(number, record, setters)
             for number, record in enumerate(program.records)
             if record.addresses
         }
+        if program.digest:  # "" is any program that was never encoded
+            _STATICS[program.digest] = made
     return made
 
 
