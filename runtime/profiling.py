@@ -8,42 +8,58 @@ for.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from .om.model import OmModel, OmTask
+from .device_memory import device_memory
+from .om.model import ATTR_NARROWED, OmModel, OmTask
+from .page.render import page_text
+from .sim.detail import TaskDetail, task_detail
 from .sim.device import Device
 from .sim.gm_model import cold_l2
 from .sim.profile import csv_text
 from .sim.report import Report, TaskReport
+from .sim.segments import shortened
 from .sim.timing import TaskTiming, time_task
 from .sim.trace import TracedTask, write_trace
 
 ATTR_REASON = "_ascend_mlir_aicpu_reason"
 """Attribute of a graph operator: why the AI CPU computes it."""
 
+KEPT_SEGMENTS = 400_000
+"""Busy times of pipes that a report keeps one by one, about 100 bytes each; further tasks share as many again."""
 
-def report_of(device: Device, model: OmModel) -> Report:
-    """Cycles of every task and what bounds it."""
-    report = Report(device.soc)
-    for task, timing in zip(model.tasks, _timings(device, model, trace=False), strict=True):
-        report.tasks.append(_task_report(model, task, timing))
+
+def report_of(device: Device, model: OmModel, *, detail: bool = False) -> Report:
+    """Cycles of every task and what bounds it; with `detail` also what each instruction did."""
+    report = Report(device.soc, model=model.name)
+    kept = 0
+    for task, timing in zip(model.tasks, _timings(device, model, trace=detail), strict=True):
+        found = None
+        if timing is not None and detail:
+            found = task_detail(device.soc, device.kernels[task.kernel].program, timing)
+            if kept > KEPT_SEGMENTS:
+                found.tracks = shortened(found.tracks, max(1, KEPT_SEGMENTS // len(model.tasks)))
+            kept += sum(len(segments) for segments in found.tracks.values())
+            for block in timing.blocks:
+                block.events.clear()  # a model has hundreds of thousands; what matters is in the detail
+        report.tasks.append(_task_report(model, task, timing, found))
     return report
 
 
-def _timings(device: Device, model: OmModel, *, trace: bool) -> list[TaskTiming | None]:
+def _timings(device: Device, model: OmModel, *, trace: bool) -> Iterator[TaskTiming | None]:
     l2 = cold_l2(device.soc)
-    timings: list[TaskTiming | None] = []
     for task in model.tasks:
         if not task.is_ai_core:
-            timings.append(None)
+            yield None
             continue
         program = device.kernels[task.kernel].program
-        words = model.arg_words(task)
-        timings.append(time_task(device.soc, program, words, task.block_dim, l2, trace=trace))
-    return timings
+        yield time_task(device.soc, program, model.arg_words(task), task.block_dim, l2, trace=trace)
 
 
-def _task_report(model: OmModel, task: OmTask, timing: TaskTiming | None) -> TaskReport:
+def _task_report(
+    model: OmModel, task: OmTask, timing: TaskTiming | None, detail: TaskDetail | None
+) -> TaskReport:
     node = model.graph[task.op_index] if model.graph else None
     return TaskReport(
         name=node.name if node is not None else task.kernel,
@@ -53,6 +69,12 @@ def _task_report(model: OmModel, task: OmTask, timing: TaskTiming | None) -> Tas
         task_type="AI_CPU" if task.is_ai_cpu else "MEMCPY" if task.is_copy else "AI_CORE",
         nodes=tuple(dict.fromkeys(name for names in task.sources for name in names)),
         reason=str(node.attrs.get(ATTR_REASON, "")) if node is not None else "",
+        stream=task.stream,
+        inputs=node.input_descs if node is not None else (),
+        outputs=node.output_descs if node is not None else (),
+        workspace=sum(node.workspace_bytes) if node is not None else 0,
+        body=task.sources,
+        detail=detail,
     )
 
 
@@ -61,16 +83,52 @@ def write_profile(report: Report, path: Path) -> None:
     path.write_text(csv_text(report), encoding="utf-8")
 
 
+def write_page(report: Report, model: OmModel, path: Path, *, hazards_checked: bool) -> None:
+    """The HTML page of a report with details."""
+    text = page_text(report, device_memory(model), _notes(report, model, hazards_checked))
+    path.write_text(text, encoding="utf-8")
+
+
+def _notes(report: Report, model: OmModel, hazards_checked: bool) -> list[str]:
+    """What a reader of the figures should know about this run."""
+    kernels = len({task.kernel for task in model.tasks if task.is_ai_core})
+    notes = [
+        f"Hazards: {kernels} kernels were checked, every order that their flags and barriers allow gives the same bytes."
+        if hazards_checked
+        else "Hazards: not checked in this run (atc run --sanitize does)."
+    ]
+    for task in report.tasks:
+        if task.timing is None:
+            time = (
+                f"{report.soc.microseconds(task.cycles):.1f} µs"
+                if task.cycles
+                else "its time is not modelled"
+            )
+            reason = f": {task.reason}" if task.reason else ""
+            notes.append(f"{task.task_type} task {task.name}, {time}{reason}")
+    narrowed = model.attrs.get(ATTR_NARROWED, ())
+    if isinstance(narrowed, tuple) and narrowed:
+        notes.append(f"64-bit inputs of which the cores see 32 bits: {', '.join(map(str, narrowed))}")
+    return notes
+
+
 def write_model_trace(device: Device, model: OmModel, path: Path) -> None:
     """A trace of every instruction for https://ui.perfetto.dev."""
+    with path.open("w", encoding="utf-8") as stream:
+        write_trace(stream, device.soc, _traced(device, model))
+
+
+def _traced(device: Device, model: OmModel) -> Iterator[TracedTask]:
+    """Task after task: only one task's events are in memory at a time."""
     start = 0
-    traced: list[TracedTask] = []
     for task, timing in zip(model.tasks, _timings(device, model, trace=True), strict=True):
         if timing is None:
             continue
-        name = model.graph[task.op_index].name if model.graph else task.kernel
         program = device.kernels[task.kernel].program
-        traced.append(TracedTask(name, program, timing, start, dict(enumerate(task.sources))))
+        report = _task_report(model, task, timing, task_detail(device.soc, program, timing))
+        bound, share = report.bound(device.soc)
+        args = {"type": report.op_type, "bound": f"{bound} {share:.0%}", "nodes": list(report.nodes)}
+        occupancy = report.detail.occupancy if report.detail is not None else None
+        sources = dict(enumerate(task.sources))
+        yield TracedTask(report.name, program, timing, start, sources, args, occupancy)
         start += timing.cycles
-    with path.open("w", encoding="utf-8") as stream:
-        write_trace(stream, device.soc, traced)

@@ -109,10 +109,9 @@ class InferenceSession:
             )
         self._device = Device(soc, order_seed=order_seed)
         self._device.load(self._om)
+        self._sanitized = False
         if sanitize:
-            from .sanitizer import check_model
-
-            check_model(self._device)
+            self.check_hazards()
 
     @property
     def om(self) -> OmModel:
@@ -122,9 +121,18 @@ class InferenceSession:
     @cached_property
     def report(self) -> Report:
         """Cycles per task and in all, latency, what bounds each task. It needs no run."""
+        if "detailed_report" in self.__dict__:
+            return self.detailed_report  # the same figures
         from .profiling import report_of
 
         return report_of(self._device, self._om)
+
+    @cached_property
+    def detailed_report(self) -> Report:
+        """`report` with what each instruction did: a traced timing run, about three times as long."""
+        from .profiling import report_of
+
+        return report_of(self._device, self._om, detail=True)
 
     def write_trace(self, path: str | os.PathLike[str]) -> None:
         """A trace of every instruction for https://ui.perfetto.dev."""
@@ -136,7 +144,20 @@ class InferenceSession:
         """A CSV table, a row per task, with the columns that Ascend profilers print."""
         from .profiling import write_profile
 
-        write_profile(self.report, Path(path))
+        write_profile(self.detailed_report, Path(path))
+
+    def write_report(self, path: str | os.PathLike[str]) -> None:
+        """An HTML page: timeline, roofline, operators, memory, hot instructions. It needs the package jinja2."""
+        from .profiling import write_page
+
+        write_page(self.detailed_report, self._om, Path(path), hazards_checked=self._sanitized)
+
+    def check_hazards(self) -> None:
+        """Raise if a kernel depends on an order that its flags and barriers do not ensure."""
+        from .sanitizer import check_model
+
+        check_model(self._device)
+        self._sanitized = True
 
     @property
     def engine_counts(self) -> dict[str, int]:

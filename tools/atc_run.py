@@ -46,6 +46,7 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--output", help=".npz, or .npy or raw .bin when there is one output")
     parser.add_argument("--trace", help="Chrome/Perfetto trace (.json)")
     parser.add_argument("--profile", help="table of operators (.csv)")
+    parser.add_argument("--report", help="timeline, roofline, operators, memory as a page (.html)")
     parser.add_argument("--sanitize", action="store_true", help="check the run for hazards")
     parser.add_argument(
         "--order",
@@ -65,7 +66,7 @@ def run_command(words: Sequence[str]) -> int:
     model = Path(arguments.model)
     if not model.is_file():
         raise AscendError("E13000", f"--model={model} does not exist", expected="an offline model (.om)")
-    for path in (arguments.output, arguments.trace, arguments.profile):
+    for path in (arguments.output, arguments.trace, arguments.profile, arguments.report):
         _check_writable(path)
 
     from ..runtime.session import InferenceSession
@@ -78,6 +79,8 @@ def run_command(words: Sequence[str]) -> int:
         write_outputs(Path(arguments.output), session.om.outputs, outputs)
     if arguments.profile:
         session.write_profile(arguments.profile)
+    if arguments.report:
+        session.write_report(arguments.report)
     _summary(session, outputs, bool(arguments.input))
     return 0
 
@@ -180,9 +183,10 @@ def _table(session: InferenceSession) -> None:
 
     from ..runtime.sim.profile import table
 
-    # Fourteen columns: where nobody has said how wide the output is, they get the room they need.
-    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
-    console.print(table(session.report, SLOWEST))
+    # Fifteen columns: where nobody has said how wide the output is, they get the room they need.
+    terminal = sys.stdout.isatty()
+    console = Console() if terminal else Console(width=WIDTH, no_color=True, force_terminal=False)
+    console.print(table(session.report, SLOWEST, plain=not terminal))
 
 
 def _summary(session: InferenceSession, outputs: Sequence[Array], given: bool) -> None:

@@ -20,6 +20,7 @@ _FOLDERS: Final = (
     ("runtime/isa", "The instruction table and its machine code."),
     ("runtime/om", "The offline model and its container."),
     ("runtime/sim", "The simulator."),
+    ("runtime/page", "The HTML report of a run."),
     ("runtime/interp", "Reference semantics of the levels."),
 )
 

@@ -3,8 +3,8 @@
     python examples/digits/demo.py [FOLDER]
 
 compiles `digits.onnx` for Ascend310P3, reads every test image through the simulator and says how exact and
-how fast the chip would be. The files it writes (default folder: `demo`) are the `.om`, a trace for
-https://ui.perfetto.dev and a table with a row per operator.
+how fast the chip would be. The files it writes (default folder: `demo`) are the `.om`, a report to open in a
+browser, a trace for https://ui.perfetto.dev and a table with a row per operator.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "demo")
     folder.mkdir(parents=True, exist_ok=True)
     om, trace, table = folder / "digits.om", folder / "digits.trace.json", folder / "digits.operators.csv"
+    page = folder / "digits.report.html"
 
     test = np.load(HERE / "digits_test.npz")
     images, labels = test["images"], test["labels"]
@@ -67,9 +68,11 @@ def main() -> None:
 
     session.write_trace(trace)
     session.write_profile(table)
+    session.write_report(page)
     print()
     for path, what in (
         (om, "offline model"),
+        (page, "where the cycles went: open in a browser"),
         (trace, "open in https://ui.perfetto.dev"),
         (table, "a row per operator"),
     ):

@@ -161,6 +161,11 @@ class Static:
         known = self._prints[values] = (prints, named, pieces)
         return known
 
+    def shapes(self, values: tuple[Any, ...]) -> tuple[tuple[Footprint, ...], Mapping[str, int]]:
+        """Footprint per operand (empty in GM) and all fields and state by name; `values` as `value_text` says."""
+        prints, named, _ = self._known(values)
+        return prints, named
+
     def pieces(self, values: tuple[Any, ...]) -> Pieces:
         """What the instruction touches in GM with these operands."""
         pieces = self._known(values)[2]
@@ -187,11 +192,13 @@ def statics_of(program: Program) -> dict[int, Static]:
     made = _STATICS.get(program.digest)
     if made is None:
         setters = frozenset(record.mnemonic for record in program.records if record.row.family == "state")
-        made = _STATICS[program.digest] = {
+        made = {
             number: Static(number, record, setters)
             for number, record in enumerate(program.records)
             if record.addresses
         }
+        if program.digest:  # "" is any program that was never encoded
+            _STATICS[program.digest] = made
     return made
 
 

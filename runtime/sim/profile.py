@@ -6,99 +6,188 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable
 from io import StringIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from ..soc import Soc
+from .detail import TaskDetail
 from .report import Report, TaskReport
+from .roofline import position_of, roofs_of
+from .timing import TaskTiming
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-_PIPE_COLUMNS = {"M": "mac", "V": "vec", "S": "scalar", "MTE1": "mte1", "MTE2": "mte2", "MTE3": "mte3"}
+PIPE_COLUMNS: Final = {
+    "V": "vec",
+    "M": "mac",
+    "S": "scalar",
+    "MTE1": "mte1",
+    "MTE2": "mte2",
+    "MTE3": "mte3",
+}
+"""Pipe → what the profiler's columns call it, in the profiler's order."""
 
-COLUMNS = (
-    "Op Name", "OP Type", "Task Type", "Task Start Time(us)", "Task Duration(us)", "Block Dim",
-    "aicore_time(us)", "total_cycles",
-    *(f"{name}_{kind}" for name in _PIPE_COLUMNS.values() for kind in ("time(us)", "ratio")),
-    "main_mem_read_bw(GB/s)", "main_mem_write_bw(GB/s)", "l2_read_bw(GB/s)", "l2_write_bw(GB/s)",
-    "instructions", "bound", "roofline_ratio", "longest_wait", "unsourced timing", "Source Nodes", "Reason",
+_ON_CHIP: Final = ("ub", "l1", "l0a", "l0b", "l0c")
+_MEMORIES: Final = {"l2": ("l2_read", "l2_write"), "main_mem": ("ddr_read", "ddr_write")}
+_MAC_TYPES: Final = {"mac_fp16_ratio": ("f16",), "mac_int8_ratio": ("s8", "u8")}
+_VECTOR_TYPES: Final = {"vec_fp32_ratio": "f32", "vec_fp16_ratio": "f16", "vec_int32_ratio": "s32"}
+NOT_KNOWN: Final = "N/A"
+"""What the profiler writes where a counter says nothing: here what the model has no idea of."""
+
+OF_THE_PROFILER: Final = (
+    "Device_id", "Model Name", "Model ID", "Task ID", "Stream ID", "Infer ID", "Op Name", "OP Type", "OP State",
+    "Task Type", "Task Start Time(us)", "Task Duration(us)", "Task Wait Time(us)", "Block Dim", "Mix Block Dim",
+    "HF32 Eligible", "Input Shapes", "Input Data Types", "Input Formats", "Output Shapes", "Output Data Types",
+    "Output Formats", "Context ID", "aicore_time(us)", "total_cycles",
+    *(f"{name}_{kind}" for name in PIPE_COLUMNS.values() for kind in ("time(us)", "ratio")),
+    "icache_miss_rate", "memory_bound", *_MAC_TYPES, *_VECTOR_TYPES, "vec_misc_ratio",
+    *(f"{name}_{way}_bw(GB/s)" for name in (*_ON_CHIP[:2], *_MEMORIES, *_ON_CHIP[2:]) for way in ("read", "write")),
+    "cube_utilization(%)",
 )  # fmt: skip
+"""Columns of op_summary (atc-cli.md §5.5): the task, PipeUtilization, ArithmeticUtilization, Memory, MemoryL0."""
+
+OF_THE_SIMULATOR: Final = (
+    "instructions", "operations", "intensity(op/DDR byte)", "achieved(Gop/s)", "attainable(Gop/s)", "roofline_ratio",
+    "bound", "bound_ratio", *(f"{name}_high_water(bytes)" for name in _ON_CHIP), "workspace(bytes)", "longest_wait",
+    "unsourced timing", "Source Nodes", "Reason",
+)  # fmt: skip
+"""What no profiler knows."""
+
+COLUMNS: Final = (*OF_THE_PROFILER, *OF_THE_SIMULATOR)
 
 
 def rows(report: Report) -> Iterable[dict[str, str]]:
-    """One row per task, values as text."""
+    """One row per task, values as text.
+
+    Ratios are fractions of the time of the cores that worked; bandwidths are bytes over the task's duration. What
+    needs a traced run (arithmetic by type, on-chip bandwidths, roofline, high-water marks) is N/A without one.
+    """
     start = 0
-    for task in report.tasks:
-        yield _row(report, task, start)
+    for number, task in enumerate(report.tasks):
+        yield _task_columns(report, number, task, start) | _core_columns(report.soc, task)
         start += task.cycles
 
 
-def _row(report: Report, task: TaskReport, start: int) -> dict[str, str]:
+def _task_columns(report: Report, number: int, task: TaskReport, start: int) -> dict[str, str]:
     soc = report.soc
     row = {
+        "Device_id": "0",
+        "Model Name": report.model,
+        "Task ID": str(number),
+        "Stream ID": str(task.stream),
         "Op Name": task.name,
         "OP Type": task.op_type,
+        "OP State": "static",
         "Task Type": task.task_type,
         "Task Start Time(us)": f"{soc.microseconds(start):.3f}",
         "Task Duration(us)": f"{soc.microseconds(task.cycles):.3f}",
+        "Task Wait Time(us)": "0.000",  # the model starts a task when the last one ends
         "Block Dim": str(task.blocks),
+        "Mix Block Dim": "0",
+        "HF32 Eligible": "NO",
+        "workspace(bytes)": str(task.workspace),
         "Source Nodes": " ".join(task.nodes),
         "Reason": task.reason,
     }
+    for way, tensors in (("Input", task.inputs), ("Output", task.outputs)):
+        row[f"{way} Shapes"] = ";".join(",".join(map(str, tensor.storage_shape)) for tensor in tensors)
+        row[f"{way} Data Types"] = ";".join(_TYPE_NAMES.get(tensor.dtype, tensor.dtype) for tensor in tensors)
+        row[f"{way} Formats"] = ";".join(tensor.format for tensor in tensors)
+    return row
+
+
+_TYPE_NAMES: Final = {
+    "f16": "FLOAT16", "f32": "FLOAT", "f64": "DOUBLE", "bf16": "DT_BF16", "bool": "BOOL",
+    **{f"{kind}{bits}": f"{name}{bits}" for kind, name in (("i", "INT"), ("u", "UINT")) for bits in (8, 16, 32, 64)},
+}  # fmt: skip
+
+
+def _core_columns(soc: Soc, task: TaskReport) -> dict[str, str]:
     timing = task.timing
     if timing is None:
-        return row
+        return {}
     core_cycles = timing.cycles - timing.launch
     seconds = soc.microseconds(timing.cycles) * 1e-6
-    row["aicore_time(us)"] = f"{soc.microseconds(core_cycles):.3f}"
-    row["total_cycles"] = str(sum(block.end - block.start for block in timing.blocks))
-    for pipe, name in _PIPE_COLUMNS.items():
+    row = {
+        "aicore_time(us)": f"{soc.microseconds(core_cycles):.3f}",
+        "total_cycles": str(sum(block.end - block.start for block in timing.blocks)),
+    }
+    for pipe, name in PIPE_COLUMNS.items():
         ratio = task.pipe_ratio(pipe)
         row[f"{name}_ratio"] = f"{ratio:.3f}"
         row[f"{name}_time(us)"] = f"{soc.microseconds(core_cycles) * ratio:.3f}"
-    moved = {
-        "main_mem_read": timing.ddr_read,
-        "main_mem_write": timing.ddr_write,
-        "l2_read": timing.l2_read,
-        "l2_write": timing.l2_write,
-    }
-    row |= {f"{name}_bw(GB/s)": f"{amount / seconds / 1e9:.2f}" for name, amount in moved.items()}
+    computing = max(task.pipe_ratio("M"), task.pipe_ratio("V"))
+    if computing:
+        row["memory_bound"] = f"{task.pipe_ratio('MTE2') / computing:.3f}"
+    for name, counters in _MEMORIES.items():
+        for way, counter in zip(("read", "write"), counters, strict=True):
+            row[f"{name}_{way}_bw(GB/s)"] = f"{getattr(timing, counter) / seconds / 1e9:.2f}"
     bound, ratio = task.bound(soc)
     waiting, on, cycles = task.longest_wait()
     row["instructions"] = str(timing.instructions)
     row["bound"] = bound
-    row["roofline_ratio"] = f"{ratio:.3f}"
+    row["bound_ratio"] = f"{ratio:.3f}"
     row["longest_wait"] = f"{waiting} for {on}: {cycles}" if cycles else ""
     row["unsourced timing"] = " ".join(task.unsourced(soc))
+    if task.detail is not None:
+        row |= _detail_columns(soc, task, timing, task.detail, seconds)
+    return row
+
+
+def _detail_columns(
+    soc: Soc, task: TaskReport, timing: TaskTiming, detail: TaskDetail, seconds: float
+) -> dict[str, str]:
+    window = (timing.cycles - timing.launch) * task.active_cores or 1
+    cube, vector = detail.busy_by_type("M"), detail.busy_by_type("V")
+    row: dict[str, str] = {}
+    for column, kinds in _MAC_TYPES.items():
+        share = sum(cycles for dtype, cycles in cube.items() if any(kind in dtype for kind in kinds))
+        row[column] = f"{share / window:.3f}"
+    for column, kind in _VECTOR_TYPES.items():
+        row[column] = f"{vector[kind] / window:.3f}"
+    others = vector.total() - sum(vector[kind] for kind in _VECTOR_TYPES.values())
+    row["vec_misc_ratio"] = f"{others / window:.3f}"
+    for space in _ON_CHIP:
+        row[f"{space}_read_bw(GB/s)"] = f"{detail.traffic[space, 'r'] / seconds / 1e9:.2f}"
+        row[f"{space}_write_bw(GB/s)"] = f"{detail.traffic[space, 'w'] / seconds / 1e9:.2f}"
+        row[f"{space}_high_water(bytes)"] = str(detail.reach.get(space, 0))
+    position = position_of(soc, timing, detail)
+    row["operations"] = str(position.operations)
+    row["achieved(Gop/s)"] = f"{position.achieved / 1e9:.2f}"
+    if position.operations:
+        row["attainable(Gop/s)"] = f"{position.attainable / 1e9:.2f}"
+        row["roofline_ratio"] = f"{position.ratio:.3f}"
+        intensity = position.intensity["DDR"]
+        row["intensity(op/DDR byte)"] = NOT_KNOWN if intensity is None else f"{intensity:.3f}"
+    if detail.macs:
+        peak = roofs_of(soc).peaks["cube int8" if "int8" in position.unit else "cube f16"]
+        row["cube_utilization(%)"] = f"{200 * detail.macs.total() / seconds / peak:.2f}"
     return row
 
 
 def csv_text(report: Report) -> str:
     """The summary as CSV."""
     out = StringIO()
-    writer = csv.DictWriter(out, COLUMNS, restval="", lineterminator="\n")
+    writer = csv.DictWriter(out, COLUMNS, restval=NOT_KNOWN, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows(report))
     return out.getvalue()
 
 
-def table(report: Report, count: int | None = None) -> Table:
+def table(report: Report, count: int | None = None, *, plain: bool = False) -> Table:
     """The summary for a terminal: the `count` slowest tasks (all when None), what bounds them, and the
-    total."""
+    total.  `plain` has no frame: for a pipe or a file."""
+    from rich import box
     from rich.table import Table
 
     title = (
         f"{report.soc.name}: {report.latency_us:.1f} us, {report.cycles} cycles, {len(report.tasks)} tasks"
     )
-    view = Table(title=title)
-    for name, justify in (
-        ("op", "left"),
-        ("type", "left"),
-        ("us", "right"),
-        ("share", "right"),
-        ("cores", "right"),
-    ):
-        view.add_column(name, justify="right" if justify == "right" else "left", overflow="fold")
-    for name in ("cube", "vector", "MTE1", "MTE2", "MTE3", "scalar"):
+    frame = None if plain else box.HEAVY_HEAD
+    view = Table(title=title, title_justify="left", box=frame, pad_edge=not plain)
+    view.add_column("op", overflow="fold")
+    view.add_column("type", overflow="fold")
+    for name in ("us", "share", "cores", "cube", "vector", "MTE1", "MTE2", "MTE3", "scalar", "DDR GB/s"):
         view.add_column(name, justify="right")
     view.add_column("bound")
     view.add_column("waits")
@@ -111,9 +200,12 @@ def _cells(report: Report, task: TaskReport) -> list[str]:
     soc = report.soc
     share = task.cycles / report.cycles if report.cycles else 0.0
     head = [task.name, task.op_type, f"{soc.microseconds(task.cycles):.1f}", f"{share:.0%}", str(task.blocks)]
-    if task.timing is None:
-        return [*head, *([""] * 6), task.task_type, task.reason]
+    timing = task.timing
+    if timing is None:
+        return [*head, *([""] * 7), task.task_type, task.reason]
     pipes = [f"{task.pipe_ratio(pipe):.0%}" for pipe in ("M", "V", "MTE1", "MTE2", "MTE3", "S")]
+    speed = (timing.ddr_read + timing.ddr_write) / (soc.microseconds(timing.cycles) * 1e3)
     bound, ratio = task.bound(soc)
     waiting, on, cycles = task.longest_wait()
-    return [*head, *pipes, f"{bound} {ratio:.0%}", f"{waiting} for {on}" if cycles else ""]
+    waits = f"{waiting} for {on}" if cycles else ""
+    return [*head, *pipes, f"{speed:.0f}", f"{bound} {ratio:.0%}", waits]

@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 
 from ..isa.model import PIPES
 from ..isa.table import TABLE
+from ..om.model import OmDesc
 from ..soc import Soc
+from .detail import TaskDetail
+from .roofline import Position, position_of
 from .timing import TaskTiming
 
 RESOURCES = {
@@ -30,7 +33,7 @@ RESOURCES = {
 @dataclass(frozen=True)
 class TaskReport:
     """One task.  `nodes` are names of source nodes; `op_type` what kind of group it is; `reason` why not on
-    the core."""
+    the core.  `detail` is there if the timing run was traced."""
 
     name: str
     op_type: str
@@ -40,6 +43,12 @@ class TaskReport:
     nodes: tuple[str, ...] = ()
     reason: str = ""
     other_cycles: int = 0  # a task that is not timed by instruction (AI CPU)
+    stream: int = 0
+    inputs: tuple[OmDesc, ...] = ()
+    outputs: tuple[OmDesc, ...] = ()
+    workspace: int = 0  # bytes of GM that only this task uses
+    body: tuple[tuple[str, ...], ...] = ()  # source nodes of each op of the kernel's body
+    detail: TaskDetail | None = None
 
     @property
     def cycles(self) -> int:
@@ -77,6 +86,12 @@ class TaskReport:
         name = max(shares, key=lambda key: shares[key])
         return name, shares[name]
 
+    def position(self, soc: Soc) -> Position | None:
+        """The place under the chip's roofs; None without a traced timing."""
+        if self.timing is None or self.detail is None:
+            return None
+        return position_of(soc, self.timing, self.detail)
+
     def unsourced(self, soc: Soc) -> dict[str, str]:
         """Instructions of the task whose cycles no source gives → what stands for them."""
         known: dict[str, str] = soc.timing["unsourced"]
@@ -103,6 +118,7 @@ class Report:
 
     soc: Soc
     tasks: list[TaskReport] = field(default_factory=list[TaskReport])
+    model: str = ""
 
     @property
     def cycles(self) -> int:

@@ -31,6 +31,7 @@ from ..isa.model import PIPES, StateField
 from ..isa.record import Decoded, Operand, Reg
 from ..isa.table import STATE_GROUPS
 from ..soc import Soc
+from .access import statics_of
 from .costs import Costs, Duration, Transfer, cost_operands, costs_of, moves_gm
 from .gm_model import GmModel, L2State, cold_l2
 from .program import If, Loop, Node, Program
@@ -43,26 +44,37 @@ Run: TypeAlias = "Iterator[int]"
 
 
 class Event(NamedTuple):
-    """One entry of a trace: record number, pipe, start and end; `flag` ≥ 0 links a set with its wait."""
+    """One entry of a trace: record number, pipe, start and end; `flag` ≥ 0 links a set with its wait.
+
+    `operands` are the values that vary, as `Static.key_text` (`access.py`) orders them; only memory
+    instructions have any.
+    """
 
     record: int
     pipe: int
     start: int
     end: int
     flag: int
+    operands: tuple[Any, ...] = ()
 
 
 @dataclass
 class BlockTiming:
-    """One block: which core ran it and when, per-pipe busy cycles, stalls (waiting pipe, pipe waited for)."""
+    """One block: which core ran it and when, per-pipe busy cycles, stalls (waiting pipe, pipe waited for).
+
+    With a trace also `events`, and in `executed` how often each record ran (number → times, control flow left
+    out).
+    """
 
     core: int
     start: int
     end: int
+    dispatched: int  # when the scalar unit was through
     busy: dict[str, int]
     stalls: dict[tuple[str, str], int]
     counts: Counter[str]
     events: list[Event] = field(default_factory=list[Event])
+    executed: Counter[int] = field(default_factory=Counter[int])
 
 
 @dataclass
@@ -114,6 +126,7 @@ class TimingKernel:
     run: Callable[..., Run]
     stall_pairs: tuple[tuple[str, str], ...]
     regions: tuple[Counter[str], ...]
+    region_records: tuple[tuple[int, ...], ...]  # the same instructions by number; empty without a trace
 
 
 class _Emitter:
@@ -122,11 +135,13 @@ class _Emitter:
     def __init__(self, costs: Costs, program: Program, trace: bool) -> None:
         self.costs = costs
         self.trace = trace
+        self.statics = statics_of(program) if trace else {}
         self.namespace: dict[str, Any] = {"deque": deque}
         self.stalls: dict[tuple[str, str], str] = {}
         self.numbers = {record.address: number for number, record in enumerate(program.records)}
         self.leaders: dict[int, int] = {}
         self.regions: list[Counter[str]] = []
+        self.region_records: list[list[int]] = []
         self._collect(program.body)
 
     # -- which instructions run equally often -------------------------------------------------------------
@@ -135,6 +150,7 @@ class _Emitter:
         """Give every run of instructions a counter at its first one; True if `body` may leave its loop
         early."""
         region: Counter[str] | None = None
+        numbers: list[int] = []
         leaves = False
         for node in body:
             if isinstance(node, Loop):
@@ -152,7 +168,10 @@ class _Emitter:
                 region = Counter()
                 self.leaders[node.address] = len(self.regions)
                 self.regions.append(region)
+                numbers = []
+                self.region_records.append(numbers)
             region[node.mnemonic] += 1
+            numbers.append(self.numbers[node.address])
         return leaves
 
     def _count(self, record: Decoded) -> list[str]:
@@ -191,7 +210,10 @@ class _Emitter:
     def _event(self, record: Decoded, pipe: str, start: str, end: str, flag: str = "-1") -> list[str]:
         if not self.trace:
             return []
-        return [f"trace(({self.numbers[record.address]}, {PIPES.index(pipe)}, {start}, {end}, {flag}))"]
+        number = self.numbers[record.address]
+        static = self.statics.get(number)
+        operands = f", {tuple_text(static.key_text())}" if static is not None else ""
+        return [f"trace(({number}, {PIPES.index(pipe)}, {start}, {end}, {flag}{operands}))"]
 
     def _cost(self, record: Decoded, solve: Callable[[Mapping[str, int]], Cost]) -> Cost | str:
         """The cost when all its operands are constants, else the text of a cached look-up."""
@@ -234,10 +256,10 @@ class _Emitter:
                 return head + (self._gm(record) if moves_gm(row) else self._work(record))
 
     def _scalar_memory(self, record: Decoded) -> list[str]:
-        lines = [f"s = ts; ts += {self.costs.scalar(record.row)}"]
-        if record.mnemonic == "load_scalar":
+        lines = [f"s = ts; ts += {self.costs.scalar(record.row)}", *self._event(record, "S", "s", "ts")]
+        if record.mnemonic == "load_scalar":  # behind the event: it may overwrite its own address
             lines.append(f"{value_text(record.scalars[0])} = load()")
-        return lines + self._event(record, "S", "s", "ts")
+        return lines
 
     def _work(self, record: Decoded) -> list[str]:
         row, pipe = record.row, record.row.pipe
@@ -312,10 +334,10 @@ class _Emitter:
         stall = self.stall(dst, src)
         if dst == "S":
             lines = [
-                f"ts += {self.costs.dispatch}; x = F[{index}]",
+                f"ts += {self.costs.dispatch}; x = F[{index}]; y = ts",
                 f"if x > ts: {stall} += x - ts; ts = x",
             ]
-            return lines + self._event(record, "S", "ts", "ts", index)
+            return lines + self._event(record, "S", "y", "ts", index)
         lines = [
             *self._dispatch(dst, keep=False),
             f"x = F[{index}]; y = s",
@@ -331,17 +353,20 @@ class _Emitter:
                 "E43101", f"pipe_barrier at {record.address:04x} takes its pipe from a register"
             )
         if place == len(PIPES):
-            lines = [f"ts += {self.costs.dispatch}"]
+            lines = [f"ts += {self.costs.dispatch}; y = ts"]
             for pipe in QUEUED:
                 lines.append(f"if d_{pipe} > ts: {self.stall('S', pipe)} += d_{pipe} - ts; ts = d_{pipe}")
-            return [*lines, *(f"if ts > f_{pipe}: f_{pipe} = ts" for pipe in QUEUED)]
+            lines += [f"if ts > f_{pipe}: f_{pipe} = ts" for pipe in QUEUED]
+            return lines + self._event(record, "S", "y", "ts")
         pipe = PIPES[place]
         if pipe == "S":
             return [f"ts += {self.costs.dispatch}"]
         return [
             *self._dispatch(pipe),
-            f"if d_{pipe} > s: {self.stall(pipe, pipe)} += d_{pipe} - s; s = d_{pipe}",
+            f"y = s; x = d_{pipe}",
+            f"if x > s: {self.stall(pipe, pipe)} += x - s; s = x",
             f"f_{pipe} = s + {self.costs.barrier}",
+            *self._event(record, pipe, "y", f"f_{pipe}"),
         ]
 
 
@@ -399,7 +424,8 @@ def compile_timing(soc: Soc, program: Program, *, trace: bool = False) -> Timing
 
     translator = Translator(emitter.emit, scalar=emitter.scalar, parameters=parameters, frame=frame)
     run = translator.compile(program, emitter.namespace)
-    kernel = TimingKernel(run, tuple(emitter.stalls), tuple(emitter.regions))
+    records = tuple(tuple(numbers) for numbers in emitter.region_records) if trace else ()
+    kernel = TimingKernel(run, tuple(emitter.stalls), tuple(emitter.regions), records)
     if program.digest:
         _KERNELS[key] = (soc, kernel)
     return kernel
@@ -475,4 +501,9 @@ def _block(kernel: TimingKernel, core: int, start: int, result: Any, events: lis
     per_pipe = {pipe: cycles for pipe, cycles in zip(QUEUED, busy, strict=True) if cycles}
     # The scalar unit works whenever it does not wait: for a full queue, a flag or a barrier.
     per_pipe["S"] = dispatched - start - sum(cycles for (pipe, _), cycles in waits.items() if pipe == "S")
-    return BlockTiming(core, start, end, per_pipe, waits, counts, [Event(*event) for event in events])
+    executed: Counter[int] = Counter()
+    for times, numbers in zip(regions, kernel.region_records, strict=False):
+        executed.update(dict.fromkeys(numbers, times))
+    return BlockTiming(
+        core, start, end, dispatched, per_pipe, waits, counts, [Event(*event) for event in events], executed
+    )

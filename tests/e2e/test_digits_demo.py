@@ -22,4 +22,8 @@ def test_demo(tmp_path: Path) -> None:
     assert difference is not None and float(difference[1]) < 0.1
     assert (tmp_path / "digits.om").read_bytes()[:4] == b"IMOD"
     assert json.loads((tmp_path / "digits.trace.json").read_text())["traceEvents"]
-    assert (tmp_path / "digits.operators.csv").read_text().count("\n") > 3
+    operators = (tmp_path / "digits.operators.csv").read_text().count("\n") - 1
+    assert operators > 2
+    page = (tmp_path / "digits.report.html").read_text()
+    assert page.count('<tr class="task"') == operators
+    assert f"{tmp_path / 'digits.report.html'}  (where the cycles went: open in a browser)" in shown
