@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ascend_mlir.runtime.isa.model import PIPES
+from ascend_mlir.runtime.isa.model import PIPES, barrier_pipes
 from ascend_mlir.runtime.isa.record import Decoded
 from ascend_mlir.runtime.isa.table import state_fields
 from ascend_mlir.runtime.sim.footprint import footprints
@@ -102,7 +102,7 @@ class _Builder:
                 self._wait(event)
             case "pipe_barrier":
                 (pipe,) = event.fields
-                chosen = range(len(PIPES)) if pipe == len(PIPES) else (pipe,)
+                chosen = barrier_pipes(pipe)
                 known = 0
                 for p in chosen:
                     known |= self.gate[p] | self.given[p]

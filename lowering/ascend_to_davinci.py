@@ -28,7 +28,7 @@ from xdsl.passes import ModulePass
 
 from ..dialects import ascend, davinci
 from ..passes.provenance import node_names
-from ..runtime.soc import Soc, load_soc
+from ..runtime.soc import Soc, compile_target
 from .refusals import Refusals
 
 Compute: TypeAlias = ascend.GroupOp | ascend.TransDataOp
@@ -155,7 +155,7 @@ def target_of(module: Operation, given: str = "") -> Soc:
     """The SoC a module is compiled for: the option, else the module's attribute `ascend.target`."""
     attribute = module.attributes.get("ascend.target")
     name = given or (attribute.data if isinstance(attribute, StringAttr) else "Ascend310P3")
-    return load_soc(name)
+    return compile_target(name)
 
 
 @dataclass(frozen=True)

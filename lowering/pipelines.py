@@ -22,7 +22,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.passes import ModulePass, PassPipeline
 
 from ..runtime.errors import AscendError
-from ..runtime.soc import Soc, load_soc
+from ..runtime.soc import Soc, compile_target
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -210,7 +210,7 @@ def compile_model(
     """Compiles an ONNX model to an offline model; what the user can change raises AscendError."""
     from .onnx_importer import import_onnx
 
-    soc = load_soc(options.soc)
+    soc = compile_target(options.soc)
     clock = _Clock()
     name = options.name or (Path(str(source)).stem if isinstance(source, str | Path) else "model")
     with _rare_collections():

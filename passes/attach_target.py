@@ -8,7 +8,7 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.passes import ModulePass
 
-from ..runtime.soc import load_soc
+from ..runtime.soc import compile_target
 
 
 @dataclass(frozen=True)
@@ -25,4 +25,4 @@ class AttachTargetPass(ModulePass):
     """SoC name as `--soc_version` takes it."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        op.attributes["ascend.target"] = StringAttr(load_soc(self.soc).name)
+        op.attributes["ascend.target"] = StringAttr(compile_target(self.soc).name)

@@ -29,7 +29,7 @@ from xdsl.passes import ModulePass
 from ..dialects.davinci import KernelOp, index
 from ..dialects.davinci_instruction import InstructionOp
 from ..dialects.davinci_isa import PipeBarrierOp, SetFlagOp, WaitFlagOp
-from ..runtime.isa.model import PIPES
+from ..runtime.isa.model import BARRIER_SCOPES, PIPES
 from ..runtime.soc import Soc
 from .davinci_dependences import Dependences
 from .davinci_double_buffer import Rings, insert_at_start
@@ -38,11 +38,11 @@ from .davinci_program import Program, kernels, target_soc
 from .davinci_sync_flags import Flags
 from .davinci_sync_order import Anchor, Edge
 
-_PIPE_NUMBER = {name: number for number, name in enumerate((*PIPES, "ALL"))}
+_SCOPE_CODE = {name: code for code, name in enumerate(BARRIER_SCOPES)}
 
 
 def _flag_op(kind: type[InstructionOp], edge: Edge, event: int | SSAValue) -> InstructionOp:
-    return plain_instruction(kind, {"src": _PIPE_NUMBER[edge.p], "dst": _PIPE_NUMBER[edge.q], "event": event})
+    return plain_instruction(kind, {"src": PIPES.index(edge.p), "dst": PIPES.index(edge.q), "event": event})
 
 
 class _Emitter:
@@ -62,7 +62,7 @@ class _Emitter:
         for edge in edges:
             if not edge.is_flag:
                 self._placed.append(
-                    (edge.wait_at, edge.w, plain_instruction(PipeBarrierOp, {"pipe": _PIPE_NUMBER[edge.p]}))
+                    (edge.wait_at, edge.w, plain_instruction(PipeBarrierOp, {"pipe": _SCOPE_CODE[edge.p]}))
                 )
                 continue
             for kind, place, time in ((SetFlagOp, edge.set_at, edge.s), (WaitFlagOp, edge.wait_at, edge.w)):

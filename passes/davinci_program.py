@@ -35,7 +35,7 @@ from ..dialects.davinci import (
 from ..dialects.davinci_instruction import InstructionOp, value_specs
 from ..runtime.errors import AscendError
 from ..runtime.isa.extents import operand_types, type_size
-from ..runtime.soc import Soc, load_soc
+from ..runtime.soc import Soc, compile_target
 from .davinci_operands import addresses_of, dynamic_values_of, extents_of, terms_of, values_of
 
 UNBOUNDED = 1 << 62
@@ -50,7 +50,7 @@ Terms = tuple[tuple["Variable", int], ...]
 def target_soc(module: ModuleOp, name: str = "") -> Soc:
     """The SoC that a pass option names, else the one of the module's `ascend.target`, else the default."""
     target = module.attributes.get("ascend.target")
-    return load_soc(name or (target.data if isinstance(target, StringAttr) else DEFAULT_SOC))
+    return compile_target(name or (target.data if isinstance(target, StringAttr) else DEFAULT_SOC))
 
 
 def kernels(module: ModuleOp) -> Iterator[KernelOp]:

@@ -15,7 +15,7 @@ from xdsl.passes import ModulePass
 
 from ..dialects import nn
 from ..dialects.blobs import Blob
-from ..runtime.soc import load_soc
+from ..runtime.soc import compile_target
 from .canonicalization.nn_composites import PRECISE
 from .provenance import node_names
 from .rewriting import constant_of, main_block, remove_dead, simplify_blob, users
@@ -76,7 +76,7 @@ def f32_support(module: ModuleOp, forced: bool | None) -> Callable[[Operation], 
     target = module.attributes.get("ascend.target")
     if forced is not None or not isinstance(target, StringAttr):
         return lambda op: forced is not False
-    core = load_soc(target.data).core
+    core = compile_target(target.data).core
 
     def supported(op: Operation) -> bool:
         names = _F32_INSTRUCTIONS.get(type(op), ("vadd",))

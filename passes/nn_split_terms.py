@@ -13,7 +13,7 @@ from xdsl.passes import ModulePass
 from ..dialects import nn
 from ..dialects.blobs import Blob
 from ..dialects.layouts import ceil_div
-from ..runtime.soc import Soc, load_soc
+from ..runtime.soc import Soc, compile_target
 from .rewriting import constant_of, main_block, only_use, remove_dead, simplify_blob, users
 
 C0 = 16
@@ -59,7 +59,7 @@ class NNSplitTermsPass(ModulePass):
         if not isinstance(target, StringAttr):
             return
         block = main_block(op)
-        found = _Candidates(block, _Budget(load_soc(target.data), self.latencies))
+        found = _Candidates(block, _Budget(compile_target(target.data), self.latencies))
         found.settle()
         if found.readers() < self.depth:
             return

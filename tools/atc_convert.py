@@ -89,7 +89,7 @@ def _check_supported(flags: ParsedFlags) -> None:
 
 
 def _check_required(flags: ParsedFlags) -> Path:
-    from ..runtime.soc import load_soc
+    from ..runtime.soc import compile_target
 
     if "framework" not in flags:
         raise AscendError("E10007", "--framework is required", expected="--framework=5 (ONNX)")
@@ -108,7 +108,7 @@ def _check_required(flags: ParsedFlags) -> Path:
             expected="5 (ONNX)",
             hint="export the model to ONNX",
         )
-    load_soc(flags.get("soc_version"))
+    compile_target(flags.get("soc_version"))
     return model_path(flags.get("model"))
 
 

@@ -7,6 +7,9 @@
     end_loop
     end
 
+A program for a split chip names its core type, `.kernel args=3 core=aic`; two of them, `core=aic` and then
+`core=aiv vectors=2`, are a mixed kernel with so many vector cores beside each cube core.
+
 Address and pipe in front of a mnemonic are ignored, so is everything behind `;` or `#` except `op N`.
 Numbers are decimal or 0x hexadecimal; a field that names choices (`pipe=V`, `condition=lt`) takes the
 name or the number. Errors name the line.
@@ -15,11 +18,15 @@ name or the number. Errors name the line.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 
 from ..errors import AscendError
-from .encode import encode_image
+from .decode import Mixed
+from .encode import encode_image, encode_mixed
+from .model import CORE_TYPES
 from .record import (
     MAX_ARGUMENTS,
+    MAX_VECTORS,
     NO_BODY_OP,
     AddressOperand,
     Operand,
@@ -30,8 +37,8 @@ from .record import (
 )
 from .table import TABLE
 
-_PREFIX = re.compile(r"[0-9a-fA-F]{4,}\s+(?:S|V|M|MTE1|MTE2|MTE3)\s+(?=\S)")
-_HEAD = re.compile(r"\.kernel\s+args=([0-9]+)(?:\s+body_ops=([0-9]+))?")
+_PREFIX = re.compile(r"[0-9a-fA-F]{4,}\s+(?:S|V|M|MTE1|MTE2|MTE3|FIX)\s+(?=\S)")
+_HEAD = re.compile(r"\.kernel\s+args=([0-9]+)(?:\s+body_ops=([0-9]+))?(?:\s+core=(\w+))?(?:\s+vectors=([0-9]+))?")
 _BODY_OP = re.compile(r"\bop\s+([0-9]+)\b")
 _ADDRESS = re.compile(r"(\w+)\[([^\]]*)\]")
 _NUMBER = re.compile(r"-?(?:0[xX][0-9a-fA-F]+|[0-9]+)")
@@ -43,10 +50,23 @@ class _Bad(Exception):
     pass
 
 
+@dataclass
+class _Part:
+    """One program: what its `.kernel` line says, and its instructions."""
+
+    args: int = 0
+    body_ops: int | None = None
+    core: str = CORE_TYPES[0]
+    vectors: int | None = None
+    records: list[Record] = field(default_factory=list[Record])
+
+    def image(self) -> bytes:
+        return encode_image(self.records, self.args, self.body_ops, self.core)
+
+
 def assemble(text: str) -> bytes:
     """The kernel image that `text` describes, or an `AscendError` naming the line."""
-    records: list[Record] = []
-    head: tuple[int, int | None] = (0, None)
+    parts = [_Part()]
     for number, line in enumerate(text.splitlines(), 1):
         code, _, comment = line.replace("#", ";").partition(";")
         code = code.strip()
@@ -55,23 +75,44 @@ def assemble(text: str) -> bytes:
         try:
             match = _HEAD.fullmatch(code)
             if match:
-                head = _head(match[1], match[2])
+                part = _head(match)
+                if parts[-1].records:
+                    parts.append(part)
+                else:
+                    parts[-1] = part
                 continue
-            records.append(
+            parts[-1].records.append(
                 _instruction(_PREFIX.sub("", code, count=1) if _PREFIX.match(code) else code, comment)
             )
         except _Bad as bad:
             raise AscendError("E42002", f"assembly line {number}: {bad}", hint=code) from None
-    return encode_image(records, head[0], head[1])
+    if len(parts) == 1 and parts[0].vectors is None:
+        return parts[0].image()
+    return _mixed(parts)
 
 
-def _head(args: str, body_ops: str | None) -> tuple[int, int | None]:
-    count, body = _integer(args), _integer(body_ops) if body_ops else None
+def _mixed(parts: list[_Part]) -> bytes:
+    if [part.core for part in parts] != ["aic", "aiv"] or parts[0].vectors is not None:
+        found = ", ".join(f"core={part.core}" for part in parts)
+        raise AscendError(
+            "E42002",
+            f"the text holds programs for {found}",
+            expected="one program, or core=aic and then core=aiv with `vectors`",
+        )
+    vectors = MAX_VECTORS if parts[1].vectors is None else parts[1].vectors
+    return encode_mixed(Mixed(parts[0].image(), parts[1].image(), vectors))
+
+
+def _head(match: re.Match[str]) -> _Part:
+    count, body = _integer(match[1]), _integer(match[2]) if match[2] else None
     if count > MAX_ARGUMENTS:
         raise _Bad(f"{count} arguments; at most {MAX_ARGUMENTS} are allowed")
     if body is not None and body > NO_BODY_OP:
         raise _Bad(f"{body} body ops; at most {NO_BODY_OP} are allowed")
-    return count, body
+    core = match[3] or CORE_TYPES[0]
+    if core not in CORE_TYPES:
+        raise _Bad(f"no core type is called {core}: {', '.join(CORE_TYPES)}")
+    return _Part(count, body, core, _integer(match[4]) if match[4] else None)
 
 
 def _instruction(code: str, comment: str) -> Record:

@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass
 
 from ..errors import AscendError
-from .model import SPACES, Instruction
+from .model import CORE_TYPES, SPACES, Instruction
 from .record import (
     FIELD_BIT,
     FIRST_SLOT,
@@ -21,6 +21,8 @@ from .record import (
     MAX_ARGUMENTS,
     MAX_DEPTH,
     MAX_RECORDS,
+    MAX_VECTORS,
+    MIXED,
     NO_BODY_OP,
     NO_TYPE,
     RECORD_BYTES,
@@ -37,11 +39,47 @@ from .table import BY_OPCODE
 
 @dataclass(frozen=True)
 class Image:
-    """A validated kernel: instructions in order (the last is `end`), numbers of arguments and body ops."""
+    """A validated program: instructions in order (the last is `end`), numbers of arguments and body ops, and
+    the type of core it is made for."""
 
     records: tuple[Decoded, ...]
     n_args: int
     n_body_ops: int
+    core: str = CORE_TYPES[0]
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """The two images of a mixed kernel, and how many vector cores work beside each cube core."""
+
+    cube: bytes
+    vector: bytes
+    vectors: int
+
+
+def split_mixed(data: bytes) -> Mixed | None:
+    """The parts of a mixed kernel image (each still to be decoded), None for any other image."""
+    if len(data) < HEADER_BYTES:
+        return None
+    magic, version, count, n_args, n_body, core, size, vectors = struct.unpack_from("<4s7I", data)
+    if magic != MAGIC or version != VERSION or core != MIXED:
+        return None
+    if count or n_body:
+        raise _error(0, f"{count} records and {n_body} body ops; a mixed image has those of its parts only")
+    if not 1 <= vectors <= MAX_VECTORS:
+        raise _error(0, f"{vectors} vector cores beside a cube core; 1 to {MAX_VECTORS} are possible")
+    if not HEADER_BYTES <= size <= len(data) - 2 * HEADER_BYTES:
+        raise _error(0, f"the first part has {size} of {len(data)} bytes")
+    mixed = Mixed(data[HEADER_BYTES : HEADER_BYTES + size], data[HEADER_BYTES + size :], vectors)
+    most = 0
+    for part, wanted in ((mixed.cube, "aic"), (mixed.vector, "aiv")):
+        (args, kind) = struct.unpack_from("<I4xI", part, 12)
+        if kind != CORE_TYPES.index(wanted):
+            raise _error(0, f"a part is of core type {kind}, expected {CORE_TYPES.index(wanted)} ({wanted})")
+        most = max(most, args)
+    if n_args != most:
+        raise _error(0, f"{n_args} arguments, the parts take {most}")
+    return mixed
 
 
 class _Bad(Exception):
@@ -52,8 +90,8 @@ def decode_image(data: bytes) -> Image:
     """The kernel image `data`, or an `AscendError` saying at which byte it is wrong and why."""
     if len(data) < HEADER_BYTES:
         raise _error(0, f"{len(data)} bytes are too few for the {HEADER_BYTES}-byte header")
-    magic, version, count, n_args, n_body = struct.unpack_from("<4sIIII", data)
-    if reason := _magic_reason(magic, version) or _size_reason(data, count, n_args, n_body):
+    magic, version, count, n_args, n_body, core = struct.unpack_from("<4sIIIII", data)
+    if reason := _magic_reason(magic, version) or _core_reason(core) or _size_reason(data, count, n_args, n_body):
         raise _error(0, reason)
     table_at = HEADER_BYTES + count * RECORD_BYTES
     body_ops = struct.unpack_from(f"<{count}H", data, table_at)
@@ -74,7 +112,7 @@ def decode_image(data: bytes) -> Image:
         records.append(record)
     _check_arguments(records, n_args)
     _check_nesting(records)
-    return Image(tuple(records), n_args, n_body)
+    return Image(tuple(records), n_args, n_body, CORE_TYPES[core])
 
 
 def _error(offset: int, reason: str) -> AscendError:
@@ -91,6 +129,14 @@ def _magic_reason(magic: bytes, version: int) -> str:
     return ""
 
 
+def _core_reason(core: int) -> str:
+    if core == MIXED:
+        return "it is a mixed kernel, expected a program for one core type"
+    if core >= len(CORE_TYPES):
+        return f"core type {core}; there are 0 to {MIXED}"
+    return ""
+
+
 def _size_reason(data: bytes, count: int, n_args: int, n_body: int) -> str:
     if not 1 <= count <= MAX_RECORDS:
         return f"{count} records; 1 to {MAX_RECORDS} are allowed"
@@ -98,7 +144,7 @@ def _size_reason(data: bytes, count: int, n_args: int, n_body: int) -> str:
         return f"{n_args} arguments; at most {MAX_ARGUMENTS} are allowed"
     if n_body > NO_BODY_OP:
         return f"{n_body} body ops; at most {NO_BODY_OP} are allowed"
-    if any(data[20:HEADER_BYTES]):
+    if any(data[24:HEADER_BYTES]):
         return "reserved bytes are not zero"
     expected = HEADER_BYTES + count * (RECORD_BYTES + 2)
     return "" if len(data) == expected else f"{len(data)} bytes, {count} records need {expected}"

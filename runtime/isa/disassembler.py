@@ -2,7 +2,7 @@
 
 One line per instruction: address, pipe, mnemonic with type, addresses, scalars, fields that differ from
 their default, and behind `;` the number of the kernel's body op it came from. Loop and if bodies are
-indented.
+indented. A mixed kernel is the program of the cube core, then that of its vector cores.
 
     .kernel args=3 body_ops=2
     0000  S     arg              r1, number=0
@@ -11,19 +11,24 @@ indented.
 
 from __future__ import annotations
 
-from .decode import Image, decode_image
+from .decode import Image, decode_image, split_mixed
 from .model import Field
 from .record import AddressOperand, Decoded, Operand, Reg
 
 
 def disassemble(image: bytes) -> str:
     """The text of a whole kernel image."""
-    return listing(decode_image(image))
+    mixed = split_mixed(image)
+    if mixed is None:
+        return listing(decode_image(image))
+    return listing(decode_image(mixed.cube)) + listing(decode_image(mixed.vector), mixed.vectors)
 
 
-def listing(image: Image) -> str:
-    """The text of a decoded kernel image."""
-    lines = [f".kernel args={image.n_args} body_ops={image.n_body_ops}"]
+def listing(image: Image, vectors: int = 0) -> str:
+    """The text of a decoded program; `vectors` when it is the second part of a mixed kernel."""
+    core = "" if image.core == "coupled" else f" core={image.core}"
+    beside = f" vectors={vectors}" if vectors else ""
+    lines = [f".kernel args={image.n_args} body_ops={image.n_body_ops}{core}{beside}"]
     depth = 0
     for record in image.records:
         if record.mnemonic in ("end_loop", "end_if", "else"):

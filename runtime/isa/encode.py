@@ -6,13 +6,14 @@ import struct
 from collections.abc import Iterable
 
 from ..errors import AscendError
-from .decode import decode_image
-from .model import SPACES
+from .decode import Mixed, decode_image, split_mixed
+from .model import CORE_TYPES, SPACES
 from .record import (
     FIELD_BIT,
     FIRST_SLOT,
     HEADER_BYTES,
     MAGIC,
+    MIXED,
     NO_BODY_OP,
     NO_TYPE,
     RECORD_BYTES,
@@ -63,16 +64,31 @@ def encode(records: Iterable[Record | Decoded]) -> bytes:
     return b"".join(encode_decoded(_legal(number, record)) for number, record in enumerate(records))
 
 
-def encode_image(records: Iterable[Record | Decoded], n_args: int, n_body_ops: int | None = None) -> bytes:
+def encode_image(
+    records: Iterable[Record | Decoded],
+    n_args: int,
+    n_body_ops: int | None = None,
+    core: str = CORE_TYPES[0],
+) -> bytes:
     """A whole kernel image.  `n_body_ops` defaults to one more than the highest body-op number used."""
     items = [_legal(number, record) for number, record in enumerate(records)]
     body = [NO_BODY_OP if item.body_op is None else item.body_op for item in items]
     used = max((number + 1 for number in body if number != NO_BODY_OP), default=0)
     count = used if n_body_ops is None else n_body_ops
-    header = struct.pack("<4sIIII12x", MAGIC, VERSION, len(items), n_args, count)
+    kind = CORE_TYPES.index(core)
+    header = struct.pack("<4sIIIII8x", MAGIC, VERSION, len(items), n_args, count, kind)
     assert len(header) == HEADER_BYTES
     image = header + b"".join(map(encode_decoded, items)) + struct.pack(f"<{len(body)}H", *body)
     decode_image(image)  # the checks of the whole (nesting, counts) hold here too
+    return image
+
+
+def encode_mixed(mixed: Mixed) -> bytes:
+    """The image of a mixed kernel from those of its parts."""
+    n_args = max(struct.unpack_from("<I", part, 12)[0] for part in (mixed.cube, mixed.vector))
+    head = struct.pack("<4s7I", MAGIC, VERSION, 0, n_args, 0, MIXED, len(mixed.cube), mixed.vectors)
+    image = head + mixed.cube + mixed.vector
+    split_mixed(image)  # its checks hold here too
     return image
 
 

@@ -3,7 +3,7 @@
 A DaVinci core fetches one scalar stream; the scalar unit runs scalar instructions itself and pushes every
 other instruction into the in-order queue of its pipe (davinci.md §2.2).  An instruction names
 
-* *addresses*: bytes in one of the memories (gm, l1, l0a, l0b, l0c, ub), read, written or both;
+* *addresses*: bytes in one of the memories (gm, l1, l0a, l0b, l0c, ub, bt, fb), read, written or both;
 * *scalars*: 64-bit values (an fp16 factor, a mask half, a loop bound);
 * *fields*: small integers with a range and a unit (repeat counts, strides, burst counts);
 * *state*: special registers that it reads.  In the `davinci` dialect state values are operands of the
@@ -14,8 +14,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-SPACES = ("gm", "l1", "l0a", "l0b", "l0c", "ub")
-PIPES = ("S", "V", "M", "MTE1", "MTE2", "MTE3")
+SPACES = ("gm", "l1", "l0a", "l0b", "l0c", "ub", "bt", "fb")
+"""Memories; the position is the code in machine code. bt (bias table) and fb (parameters of the fixpipe) are
+in the cube core of split chips only."""
+
+PIPES = ("S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX")
+"""Pipes; the position is the code in set_flag and wait_flag. FIX is in the cube core of split chips only."""
+
+BARRIER_SCOPES = (*PIPES[:6], "ALL", *PIPES[6:])
+"""What a pipe_barrier may name, by code. ALL was 6 before there was FIX, and old images must not change."""
+
+CORE_TYPES = ("coupled", "aic", "aiv")
+"""Kinds of cores; the position is the code in the header of a kernel image (decision 0012)."""
+
+
+def barrier_pipes(code: int) -> tuple[int, ...]:
+    """Positions in `PIPES` of the pipes that a pipe_barrier with this code orders."""
+    scope = BARRIER_SCOPES[code]
+    return tuple(range(len(PIPES))) if scope == "ALL" else (PIPES.index(scope),)
 
 
 @dataclass(frozen=True)

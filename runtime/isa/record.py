@@ -11,9 +11,14 @@
     …  zeros up to 64
 
 The address is immediate + base register + index register. A kernel image is a 32-byte header (magic
-"DVKI", u32 version, u32 record count, u32 argument count, u32 body-op count, 12 zero bytes), the records,
-then one u16 body-op number per record (65535 = none): which op of the kernel's group an instruction came
-from (D18). Every bit that has no meaning is zero, so that equal programs are equal bytes.
+"DVKI", u32 version, u32 record count, u32 argument count, u32 body-op count, u32 core type, 8 zero bytes),
+the records, then one u16 body-op number per record (65535 = none): which op of the kernel's group an
+instruction came from (D18). Every bit that has no meaning is zero, so that equal programs are equal bytes.
+
+Core types are 0 coupled, 1 AIC (cube core of a split chip), 2 AIV (vector core), 3 mixed (decision 0012). A
+mixed image is a header with no records, the highest argument count of its parts, u32 bytes of the first
+part and u32 vector cores beside each cube core instead of the zero bytes, then two whole images: the
+program of the cube core and that of its vector cores.
 
 `Record` is the same in Python: what `encode.py` takes, `decode.py` returns and the assembler text shows.
 """
@@ -30,6 +35,10 @@ from .table import TABLE
 RECORD_BYTES = 64
 VERSION = 1
 MAGIC = b"DVKI"
+MIXED = 3
+"""Core type in the header of an image that holds a program for the cube core and one for its vector cores."""
+
+MAX_VECTORS = 2  # vector cores beside a cube core
 HEADER_BYTES = 32
 REGISTERS = 64
 NO_TYPE = 255

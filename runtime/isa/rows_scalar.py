@@ -7,7 +7,7 @@ registers.  A `loop` with a trip count of 0 or less runs no iteration.  Its inde
 
 from __future__ import annotations
 
-from .model import PIPES, Address, Field, Instruction, Scalar
+from .model import BARRIER_SCOPES, PIPES, Address, Field, Instruction, Scalar
 
 _DST = Scalar("dst", "destination register", register="w")
 _ISSUE = "scalar"
@@ -70,9 +70,9 @@ def _state(
     )
 
 
-_PIPE = Field("pipe", 0, 6, choices=(*PIPES, "ALL"), doc="pipe")
-_SRC = Field("src", 0, 5, choices=PIPES, doc="pipe that sets")
-_TO = Field("dst", 0, 5, choices=PIPES, doc="pipe that waits")
+_PIPE = Field("pipe", 0, 7, choices=BARRIER_SCOPES, doc="pipe; the core must have it")
+_SRC = Field("src", 0, 6, choices=PIPES, doc="pipe that sets; the core must have it")
+_TO = Field("dst", 0, 6, choices=PIPES, doc="pipe that waits; the core must have it")
 _EVENT = Field("event", 0, 15, doc="event id; how many are usable is in the SoC file")
 
 SCALAR_ROWS: tuple[Instruction, ...] = (

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ascend_mlir.runtime.isa.extents import extents
-from ascend_mlir.runtime.isa.model import PIPES
+from ascend_mlir.runtime.isa.model import PIPES, barrier_pipes
 from ascend_mlir.runtime.isa.record import Record, Reg
 from ascend_mlir.runtime.isa.table import STATE_GROUPS, TABLE
 
@@ -145,7 +145,7 @@ class Judge:
 
     def _sync(self, name: str, fields: dict[str, int]) -> None:
         if name == "pipe_barrier":
-            pipes = PIPES if fields["pipe"] == 6 else (PIPES[fields["pipe"]],)
+            pipes = [PIPES[p] for p in barrier_pipes(fields["pipe"])]
             for p in pipes:
                 for q in pipes:
                     self.clock[p][q] = self.count[q]
