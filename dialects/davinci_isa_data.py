@@ -175,3 +175,131 @@ class MadOp(InstructionOp):
 
     name = "davinci.mad"
     MNEMONIC: ClassVar[str] = "mad"
+
+
+@irdl_op_definition
+class FftsCrossCoreSyncOp(InstructionOp):
+    """Pipe S. queued on a pipe: this core's set of a flag for other cores, when all earlier work of the pipe is complete: mode all: cores of this type in all blocks set, each of them gets one; vectors: the vector cores of the block; group: the cube core sets, its vector cores get one each; or all its vector cores set, the cube core gets one"""  # noqa: E501
+
+    name = "davinci.ffts_cross_core_sync"
+    MNEMONIC: ClassVar[str] = "ffts_cross_core_sync"
+
+
+@irdl_op_definition
+class WaitFlagDevOp(InstructionOp):
+    """Pipe S. stops the scalar unit until another core's flag is set, then takes one off its counter: counter[flag] -= 1 as soon as it is not 0"""  # noqa: E501
+
+    name = "davinci.wait_flag_dev"
+    MNEMONIC: ClassVar[str] = "wait_flag_dev"
+
+
+@irdl_op_definition
+class SetQuantPreOp(InstructionOp):
+    """Pipe S. parameter of the fixpipe for all columns: bits 31:13 fp32 factor (1-8-10), 35:32 shift - 1 and 36 whether to shift first, 45:37 signed offset, 46 signed result"""  # noqa: E501
+
+    name = "davinci.set_quant_pre"
+    MNEMONIC: ClassVar[str] = "set_quant_pre"
+
+
+@irdl_op_definition
+class SetNdParaOp(InstructionOp):
+    """Pipe S. matrices per fixpipe instruction with nz2nd"""  # noqa: E501
+
+    name = "davinci.set_nd_para"
+    MNEMONIC: ClassVar[str] = "set_nd_para"
+
+
+@irdl_op_definition
+class SetMovPadValOp(InstructionOp):
+    """Pipe S. value of the elements that copy_gm_to_ubuf_align adds"""  # noqa: E501
+
+    name = "davinci.set_mov_pad_val"
+    MNEMONIC: ClassVar[str] = "set_mov_pad_val"
+
+
+@irdl_op_definition
+class CopyGmToUbufAlignOp(InstructionOp):
+    """Pipe MTE2. bursts of any number of bytes GM → UB, padded to whole blocks: for i < bursts: block row = left·pad, src[i·(length + src_gap) … + length], right·pad, then undefined bytes up to the end of its last block; rows lie dst_gap blocks apart"""  # noqa: E501
+
+    name = "davinci.copy_gm_to_ubuf_align"
+    MNEMONIC: ClassVar[str] = "copy_gm_to_ubuf_align"
+
+
+@irdl_op_definition
+class CopyUbufToGmAlignOp(InstructionOp):
+    """Pipe MTE3. bursts of any number of bytes UB → GM: for i < bursts: dst[i·(length + dst_gap) … + length] = the first `length` bytes of a block row of src; rows lie src_gap blocks apart"""  # noqa: E501
+
+    name = "davinci.copy_ubuf_to_gm_align"
+    MNEMONIC: ClassVar[str] = "copy_ubuf_to_gm_align"
+
+
+@irdl_op_definition
+class CopyGmToCbufMultiNd2nzOp(InstructionOp):
+    """Pipe MTE2. matrices of rows GM → fractal columns in L1: for i < nd_num, n < n_value, d < d_value: dst[i·dst_nd_stride + d%C0 elements + (n·dst_n_stride + d//C0·dst_c0_stride)·32 B] = src[i·src_nd_stride + n·src_d + d]; the last d//C0 is filled up with zeros"""  # noqa: E501
+
+    name = "davinci.copy_gm_to_cbuf_multi_nd2nz"
+    MNEMONIC: ClassVar[str] = "copy_gm_to_cbuf_multi_nd2nz"
+
+
+@irdl_op_definition
+class CopyCbufToGmOp(InstructionOp):
+    """Pipe MTE3. burst copy l1 → gm: for i < bursts: dst[i·(length+dst_gap)·32 …] = src[i·(length+src_gap)·32 … +length·32]"""  # noqa: E501
+
+    name = "davinci.copy_cbuf_to_gm"
+    MNEMONIC: ClassVar[str] = "copy_cbuf_to_gm"
+
+
+@irdl_op_definition
+class CopyCbufToBtOp(InstructionOp):
+    """Pipe MTE1. L1 → bias table, to fp32 where the type says so: dst[i] = convert?(src[i]), i < 64 B · length of the source"""  # noqa: E501
+
+    name = "davinci.copy_cbuf_to_bt"
+    MNEMONIC: ClassVar[str] = "copy_cbuf_to_bt"
+
+
+@irdl_op_definition
+class CopyCbufToFbufOp(InstructionOp):
+    """Pipe FIX. L1 → fixpipe buffer: dst[i] = convert?(src[i]), i < 128 B · length of the source"""  # noqa: E501
+
+    name = "davinci.copy_cbuf_to_fbuf"
+    MNEMONIC: ClassVar[str] = "copy_cbuf_to_fbuf"
+
+
+@irdl_op_definition
+class Load2dTransposeOp(InstructionOp):
+    """Pipe MTE1. transposed squares L1 → L0A or L0B: 16×16 of 16- and 32-bit types, 32×32 of 8-bit types: for i < repeat: square = src[S·(base ± i·src_stride) …], S = its bytes; its transpose as fractals: fractal g to dst[512·(i·(dst_gap + 1) + g·(frac_gap + 1)) …]; in memory a square of 8-bit types is two fractals one below the other, of 32-bit types two side by side"""  # noqa: E501
+
+    name = "davinci.load2d_transpose"
+    MNEMONIC: ClassVar[str] = "load2d_transpose"
+
+
+@irdl_op_definition
+class SetL12dOp(InstructionOp):
+    """Pipe MTE2. fills blocks of L1 with one 16-bit value: for i < repeat: dst[32·i·(blocks + dst_gap) … + 32·blocks] = value"""  # noqa: E501
+
+    name = "davinci.set_l1_2d"
+    MNEMONIC: ClassVar[str] = "set_l1_2d"
+
+
+@irdl_op_definition
+class CopyMatrixCcToGmOp(InstructionOp):
+    """Pipe FIX. accumulators L0C → gm, converted and rearranged: element (i, j) = relu?(convert(src[((j//16)·src_stride + i)·16 + j%16])); to dst[(i·dst_stride + j)] with nz2nd, else to dst[j//C0 · 32·dst_stride bytes + i·C0 + j%C0], C0 = 32 B of the result (16 for unsplit 32-bit results)"""  # noqa: E501
+
+    name = "davinci.copy_matrix_cc_to_gm"
+    MNEMONIC: ClassVar[str] = "copy_matrix_cc_to_gm"
+
+
+@irdl_op_definition
+class CopyMatrixCcToCbufOp(InstructionOp):
+    """Pipe FIX. accumulators L0C → l1, converted and rearranged: element (i, j) = relu?(convert(src[((j//16)·src_stride + i)·16 + j%16])); to dst[(i·dst_stride + j)] with nz2nd, else to dst[j//C0 · 32·dst_stride bytes + i·C0 + j%C0], C0 = 32 B of the result (16 for unsplit 32-bit results)"""  # noqa: E501
+
+    name = "davinci.copy_matrix_cc_to_cbuf"
+    MNEMONIC: ClassVar[str] = "copy_matrix_cc_to_cbuf"
+
+
+@irdl_op_definition
+class MadBiasOp(InstructionOp):
+    """Pipe M. matrix multiply-accumulate that starts at the biases in bt: C[i, j] = bias[j] + Σk A[i, k]·B[k, j]; layouts as mad"""  # noqa: E501
+
+    name = "davinci.mad_bias"
+    MNEMONIC: ClassVar[str] = "mad_bias"

@@ -535,3 +535,51 @@ class VextractOp(InstructionOp):
 
     name = "davinci.vextract"
     MNEMONIC: ClassVar[str] = "vextract"
+
+
+@irdl_op_definition
+class VbrcbOp(InstructionOp):
+    """Pipe V. fills a block with each of 8 elements per repeat; the mask is ignored: block j of repeat r of dst = src[8·r + j] in all its elements, j < 8"""  # noqa: E501
+
+    name = "davinci.vbrcb"
+    MNEMONIC: ClassVar[str] = "vbrcb"
+
+
+@irdl_op_definition
+class VcopyOp(InstructionOp):
+    """Pipe V. strided copy of active lanes: dst = src"""  # noqa: E501
+
+    name = "davinci.vcopy"
+    MNEMONIC: ClassVar[str] = "vcopy"
+
+
+@irdl_op_definition
+class VgatherbOp(InstructionOp):
+    """Pipe V. gathers blocks by byte offset; the mask is ignored: block j of repeat r of dst = 32 bytes at src + offset[8·r + j], j < 8"""  # noqa: E501
+
+    name = "davinci.vgatherb"
+    MNEMONIC: ClassVar[str] = "vgatherb"
+
+
+@irdl_op_definition
+class Vbitsort32Op(InstructionOp):
+    """Pipe V. sorts each 32 scores by falling value, stable, and makes records of them: dst record i of repeat r = (score, index) of the element with rank i among src[32·r … 32·r+31]"""  # noqa: E501
+
+    name = "davinci.vbitsort32"
+    MNEMONIC: ClassVar[str] = "vbitsort32"
+
+
+@irdl_op_definition
+class Vmrgsort4v2Op(InstructionOp):
+    """Pipe V. merges 2 to 4 sorted lists of records: dst = all records of the valid lists in falling order of the score; with `suspend`, up to the moment when a list is exhausted; repeat r takes the lists 4·r·length behind the first ones"""  # noqa: E501
+
+    name = "davinci.vmrgsort4v2"
+    MNEMONIC: ClassVar[str] = "vmrgsort4v2"
+
+
+@irdl_op_definition
+class Vreducev2Op(InstructionOp):
+    """Pipe V. compresses: keeps lanes by a bit tensor (pattern 0), 1 even, 2 odd, 3..6 one of every four, 7 all; packed output: dst = packed active lanes of src with pattern bit"""  # noqa: E501
+
+    name = "davinci.vreducev2"
+    MNEMONIC: ClassVar[str] = "vreducev2"

@@ -140,7 +140,7 @@ def _core_type(name: str, table: Mapping[str, Any]) -> CoreType:
         table["mad_overlap_fractals"],
         table["has_counter_mode"],
         tuple(str(table["pipes"]).split()),
-        frozenset(table["atomics"]),
+        frozenset(str(table["atomics"]).split()),
         table.get("cross_core_flags", 0),
         table.get("cross_core_count", 0),
     )

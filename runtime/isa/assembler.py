@@ -38,7 +38,9 @@ from .record import (
 from .table import TABLE
 
 _PREFIX = re.compile(r"[0-9a-fA-F]{4,}\s+(?:S|V|M|MTE1|MTE2|MTE3|FIX)\s+(?=\S)")
-_HEAD = re.compile(r"\.kernel\s+args=([0-9]+)(?:\s+body_ops=([0-9]+))?(?:\s+core=(\w+))?(?:\s+vectors=([0-9]+))?")
+_HEAD = re.compile(
+    r"\.kernel\s+args=([0-9]+)(?:\s+body_ops=([0-9]+))?(?:\s+core=(\w+))?(?:\s+vectors=([0-9]+))?"
+)
 _BODY_OP = re.compile(r"\bop\s+([0-9]+)\b")
 _ADDRESS = re.compile(r"(\w+)\[([^\]]*)\]")
 _NUMBER = re.compile(r"-?(?:0[xX][0-9a-fA-F]+|[0-9]+)")
@@ -58,6 +60,7 @@ class _Part:
     body_ops: int | None = None
     core: str = CORE_TYPES[0]
     vectors: int | None = None
+    line: int = 0
     records: list[Record] = field(default_factory=list[Record])
 
     def image(self) -> bytes:
@@ -75,7 +78,7 @@ def assemble(text: str) -> bytes:
         try:
             match = _HEAD.fullmatch(code)
             if match:
-                part = _head(match)
+                part = _head(match, number)
                 if parts[-1].records:
                     parts.append(part)
                 else:
@@ -96,14 +99,14 @@ def _mixed(parts: list[_Part]) -> bytes:
         found = ", ".join(f"core={part.core}" for part in parts)
         raise AscendError(
             "E42002",
-            f"the text holds programs for {found}",
+            f"assembly line {parts[-1].line}: the text holds programs for {found}",
             expected="one program, or core=aic and then core=aiv with `vectors`",
         )
     vectors = MAX_VECTORS if parts[1].vectors is None else parts[1].vectors
     return encode_mixed(Mixed(parts[0].image(), parts[1].image(), vectors))
 
 
-def _head(match: re.Match[str]) -> _Part:
+def _head(match: re.Match[str], line: int) -> _Part:
     count, body = _integer(match[1]), _integer(match[2]) if match[2] else None
     if count > MAX_ARGUMENTS:
         raise _Bad(f"{count} arguments; at most {MAX_ARGUMENTS} are allowed")
@@ -112,7 +115,7 @@ def _head(match: re.Match[str]) -> _Part:
     core = match[3] or CORE_TYPES[0]
     if core not in CORE_TYPES:
         raise _Bad(f"no core type is called {core}: {', '.join(CORE_TYPES)}")
-    return _Part(count, body, core, _integer(match[4]) if match[4] else None)
+    return _Part(count, body, core, _integer(match[4]) if match[4] else None, line)
 
 
 def _instruction(code: str, comment: str) -> Record:

@@ -91,7 +91,11 @@ def decode_image(data: bytes) -> Image:
     if len(data) < HEADER_BYTES:
         raise _error(0, f"{len(data)} bytes are too few for the {HEADER_BYTES}-byte header")
     magic, version, count, n_args, n_body, core = struct.unpack_from("<4sIIIII", data)
-    if reason := _magic_reason(magic, version) or _core_reason(core) or _size_reason(data, count, n_args, n_body):
+    if (
+        reason := _magic_reason(magic, version)
+        or _core_reason(core)
+        or _size_reason(data, count, n_args, n_body)
+    ):
         raise _error(0, reason)
     table_at = HEADER_BYTES + count * RECORD_BYTES
     body_ops = struct.unpack_from(f"<{count}H", data, table_at)

@@ -26,15 +26,37 @@ _RESULT_AND_SOURCES = {
 
 def type_size(name: str) -> int:
     """Bytes of one element of a simple type such as "f16"."""
-    return {"f16": 2, "s16": 2, "u16": 2, "f32": 4, "s32": 4, "u32": 4, "s8": 1, "u8": 1}[name]
+    return _SIZES[name]
+
+
+def cube_types(dtype: str) -> tuple[str, str, str]:
+    """Accumulator type and the types of A and B of a mad; h32 is fp32 that the cube rounds to HF32."""
+    return _CUBE_TYPES[dtype]
+
+
+_SIZES = {
+    "f16": 2, "bf16": 2, "s16": 2, "u16": 2, "f32": 4, "h32": 4, "s32": 4, "u32": 4, "s8": 1, "u8": 1, "s64": 8,
+}  # fmt: skip
+_CUBE_TYPES = {
+    "f32f16f16": ("f32", "f16", "f16"),
+    "f16f16f16": ("f16", "f16", "f16"),
+    "s32s8s8": ("s32", "s8", "s8"),
+    "s32u8s8": ("s32", "u8", "s8"),
+    "s32u8u8": ("s32", "u8", "u8"),
+    "u32u8u8": ("u32", "u8", "u8"),
+    "f32bf16bf16": ("f32", "bf16", "bf16"),
+    "f32f32f32": ("f32", "f32", "f32"),
+    "h322f32": ("f32", "h32", "h32"),
+}
+_SIMPLE = ("bf16", "f16", "f32", "s64", "s16", "u16", "s32", "u32", "s8", "u8")
 
 
 def split_conversion(dtype: str) -> tuple[str, str]:
     """("f16", "s32") of "f162s32r": source and result type without the rounding suffix."""
-    for head in ("f16", "f32", "s16", "u16", "s32", "u32", "s8", "u8"):
+    for head in _SIMPLE:
         if dtype.startswith(head + "2"):
             tail = dtype[len(head) + 1 :]
-            for to in ("f16", "f32", "s16", "u16", "s32", "u32", "s8", "u8"):
+            for to in _SIMPLE:
                 if tail.startswith(to):
                     return head, to
     raise ValueError(f"not a conversion: {dtype}")
@@ -48,7 +70,7 @@ def operand_types(row: Instruction, dtype: str) -> tuple[str, ...]:
     """
     if dtype == "deq":
         return ("f16", "s32")
-    converts = row.family in ("vector_conv", "l0c") or row.mnemonic.endswith("reluconv")
+    converts = row.family in ("vector_conv", "l0c", "fixpipe", "table") or row.mnemonic.endswith("reluconv")
     if converts and "2" in dtype and dtype not in ("f32", "s32", "u32"):
         src, dst = split_conversion(dtype)
         return (dst,) + (src,) * (len(row.addresses) - 1)
@@ -195,12 +217,13 @@ def _load(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
 def _mad(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
     m, k, n = v["m"], v["k"], v["n"]
     if 0 in (m, k, n):
-        return (0, 0, 0)
-    size = 1 if "8" in dtype else 2
-    out = 2 if dtype == "f16f16f16" else 4
+        return (0,) * len(row.addresses)
+    accumulator, operand, _ = cube_types(dtype)
+    out, size = type_size(accumulator), type_size(operand)
     k0 = BLOCK // size
     m16, n16, kk = -(-m // 16) * 16, -(-n // 16) * 16, -(-k // k0) * k0
-    return (m16 * n16 * out, kk * size if m == 1 else m16 * kk * size, kk * n16 * size)
+    bias = (n16 * out,) if row.mnemonic == "mad_bias" else ()
+    return (m16 * n16 * out, kk * size if m == 1 else m16 * kk * size, kk * n16 * size, *bias)
 
 
 def _transpose(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
@@ -248,6 +271,103 @@ def _scalar(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
     return tuple(v["bytes"] for _ in row.addresses)
 
 
+def _nd2nz(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
+    number, rows, columns, size = v["nd_num"], v["n_value"], v["d_value"], type_size(dtype)
+    if 0 in (number, rows, columns):
+        return (0, 0)
+    c0 = BLOCK // size
+    last = (rows - 1) * v["dst_n_stride"] + (-(-columns // c0) - 1) * v["dst_c0_stride"]
+    src = ((number - 1) * v["src_nd_stride"] + (rows - 1) * v["src_d"] + columns) * size
+    return ((number - 1) * v["dst_nd_stride"] * size + (last + 1) * BLOCK, src)
+
+
+def align_row(row: Instruction, dtype: str, v: Values) -> int:
+    """Bytes in UB of one burst of a padded copy, up to the end of its last block."""
+    pads = (v.get("left", 0) + v.get("right", 0)) * type_size(dtype)
+    return -(-(v["length"] + pads) // BLOCK) * BLOCK
+
+
+def _align(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
+    bursts, length = v["bursts"], v["length"]
+    if not bursts or not length:
+        return (0, 0)
+    inward = row.pipe == "MTE2"
+    gaps = (v["dst_gap"], v["src_gap"]) if inward else (v["src_gap"], v["dst_gap"])
+    block_row = align_row(row, dtype, v)
+    ub = (bursts - 1) * (block_row + gaps[0] * BLOCK) + block_row
+    gm = (bursts - 1) * (length + gaps[1]) + length
+    return (ub, gm) if inward else (gm, ub)
+
+
+def result_c0(size: int, split: int) -> int:
+    """Columns of a fractal column that the fixpipe writes: 32 bytes, but 16 columns of 32-bit results."""
+    return 8 if split else max(16, BLOCK // size)
+
+
+def _fixpipe(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
+    m, n = v["m"], v["n"]
+    rows_out = v.get("nz2nd", 0)
+    number = v.get("nd_num", 1) if rows_out else 1
+    if 0 in (m, n, number):
+        return (0, 0, 0)
+    to, source = (type_size(name) for name in operand_types(row, dtype)[:2])
+    l0c = (((n - 1) // 16 * v["src_stride"] + m - 1) * 16 + min(n, 16)) * source
+    l0c += (number - 1) * v.get("src_nd_stride", 0) * 256 * source
+    if rows_out:
+        dst = ((number - 1) * v["dst_nd_stride"] + (m - 1) * v["dst_stride"] + n) * to
+    else:
+        c0 = result_c0(to, v.get("split", 0))
+        columns = -(-n // c0)
+        dst = (columns - 1) * v["dst_stride"] * BLOCK + ((m - 1) * c0 + min(n, c0)) * to
+    return (dst, l0c, 8 * n if v["quant"] else 0)
+
+
+def _table(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
+    size = v["length"] * (64 if row.mnemonic == "copy_cbuf_to_bt" else 128)
+    return (2 * size if dtype.endswith("162f32") else size, size)
+
+
+def square_bytes(dtype: str) -> int:
+    """Bytes of a square that load2d_transpose turns: 16×16 elements, 32×32 of 8-bit types."""
+    size = type_size(dtype)
+    return 1024 if size == 1 else 256 * size
+
+
+def _squares(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
+    repeat = v["repeat"]
+    if repeat == 0:
+        return (0, 0)
+    unit = square_bytes(dtype)
+    reach = 0 if v["decrement"] else (repeat - 1) * v["src_stride"]
+    last = (unit // FRACTAL - 1) * (v["frac_gap"] + 1)
+    return (((repeat - 1) * (v["dst_gap"] + 1) + last + 1) * FRACTAL, (v["base"] + reach + 1) * unit)
+
+
+def _fill(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
+    repeat, blocks = v["repeat"], v["blocks"]
+    return (((repeat - 1) * (blocks + v["dst_gap"]) + blocks) * BLOCK if repeat and blocks else 0,)
+
+
+def _split_vector(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
+    size, repeat = type_size(dtype), v["repeat"]
+    match row.mnemonic:
+        case "vbrcb" | "vgatherb":
+            dst = ((repeat - 1) * v["dst_rep"] + 7 * v["dst_blk"] + 1) * BLOCK if repeat else 0
+            return (dst, 8 * repeat * size) if row.mnemonic == "vbrcb" else (dst, 32 * repeat, 0)
+        case "vbitsort32":
+            return (256 * repeat, 32 * repeat * size, 128 * repeat)
+        case "vmrgsort4v2":
+            lengths = [v[f"length{i}"] * (v["valid"] >> i & 1) * 8 for i in range(4)]
+            reach = (repeat - 1) * sum(lengths) if repeat else 0
+            return (repeat * sum(lengths), *(reach + n if n and repeat else 0 for n in lengths))
+        case _:
+            lanes = 256 // size
+            repeats, _ = repeats_of(v, lanes)
+            src = ((repeats - 1) * v["src_rep"] + 7 * v["src_blk"] + 1) * BLOCK if repeats else 0
+            bits = ((repeats - 1) * v["bits_rep"] * BLOCK + lanes // 8) if repeats and not v["pattern"] else 0
+            return (repeats * 256, src, bits)
+
+
 _BY_FAMILY: dict[str, Callable[[Instruction, str, Values], tuple[int, ...]]] = {
     "dma": _dma,
     "l0c": _l0c,
@@ -265,6 +385,13 @@ _BY_FAMILY: dict[str, Callable[[Instruction, str, Values], tuple[int, ...]]] = {
     "vector_gather": _gather,
     "vector_sort": _sort,
     "scalar": _scalar,
+    "nd2nz": _nd2nz,
+    "align": _align,
+    "fixpipe": _fixpipe,
+    "table": _table,
+    "squares": _squares,
+    "fill": _fill,
+    "vector_split": _split_vector,
 }
 
 

@@ -2,6 +2,7 @@
 
 A lies in L0A as Zz [M1][K1][16][k0], B in L0B as Zn [K1][N1][16][k0], C in L0C as Nz [N1][M1][16][16].
 Sizes need not be multiples of 16: the outer counts are the rounded-up ones and bytes outside m, k, n are not used.
+In `h322f32` A and B are fp32 that the cube rounds to HF32 (10 bits of fraction, nearest even) first [ASC SetHF32Mode].
 `m` = 1 switches to GEMV: A is then a plain vector of k elements.  One mad is fp32(C + exact sum), rounded once (D22).
 """
 
@@ -23,7 +24,17 @@ CUBE_ROWS: tuple[Instruction, ...] = (
             Field("n", 0, 4095),
             Field("init", 0, 1, "", "1: C starts at 0; 0: accumulates", default=0),
         ),
-        types=("f32f16f16", "f16f16f16", "s32s8s8", "s32u8s8", "s32u8u8", "u32u8u8"),
+        types=(
+            "f32f16f16",
+            "f16f16f16",
+            "s32s8s8",
+            "s32u8s8",
+            "s32u8u8",
+            "u32u8u8",
+            "f32bf16bf16",
+            "f32f32f32",
+            "h322f32",
+        ),
         intrinsic="mmad",
         timing="mad",
         family="cube",

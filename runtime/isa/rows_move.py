@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .model import Address, Field, Instruction, Scalar
 
-_WORDS = ("f16", "f32", "s8", "u8", "s16", "u16", "s32", "u32")
+_WORDS = ("f16", "f32", "s8", "u8", "s16", "u16", "s32", "u32", "bf16")
 
 
 def _burst(unit: str = "32 B", gap: str = "32 B") -> tuple[Field, ...]:

@@ -254,5 +254,5 @@ SCALAR_ROWS: tuple[Instruction, ...] = (
         fields=(Field("pad_value", 0, 65535),),
     ),
     _state(0x34, "set_deqscale", "scale of dequantising L0C copies", (Scalar("deqscale"),)),
-    _state(0x35, "set_atomic", "UB→GM copies accumulate", fields=(Field("atomic", 0, 3),)),
+    _state(0x35, "set_atomic", "UB→GM copies accumulate", fields=(Field("atomic", 0, 18),)),
 )

@@ -11,6 +11,7 @@ Every instruction computes in fp32 (integers exactly) and rounds once to its res
 from __future__ import annotations
 
 from .model import Address, Field, Instruction, Scalar
+from .rows_split_vector import SPLIT_VCONV_TYPES
 
 _DST = Address("dst", "w", ("ub",))
 _ACC = Address("dst", "rw", ("ub",))
@@ -74,6 +75,7 @@ VCONV_TYPES = (
     "u82f16",
     "s322f16",
     "s322f32",
+    *SPLIT_VCONV_TYPES,
 )
 
 
@@ -314,7 +316,7 @@ VECTOR_ROWS: tuple[Instruction, ...] = (
             Field("src0_rep", 0, 255, "32 B", default=8),
             Field("src1_rep", 0, 255, "32 B", default=8),
         ),
-        types=_FLOAT,
+        types=(*_FLOAT, "s32"),
         intrinsic="vcmpv_eq",
         timing="vcmp",
         family="vector_compare",
@@ -334,7 +336,7 @@ VECTOR_ROWS: tuple[Instruction, ...] = (
             Field("src_blk", 0, 65535, "32 B", default=1),
             Field("src_rep", 0, 255, "32 B", default=8),
         ),
-        types=_FLOAT,
+        types=(*_FLOAT, "s32"),
         intrinsic="vcmpvs_eq",
         timing="vcmps",
         family="vector_compare",

@@ -10,13 +10,23 @@ Units: a block is 32 bytes, a fractal 512 bytes (16 rows of 32 bytes), or 1024 b
 from __future__ import annotations
 
 from .model import Instruction, StateField, StateGroup
+from .rows_cross import CROSS_ROWS
 from .rows_cube import CUBE_ROWS
 from .rows_move import MOVE_ROWS
 from .rows_scalar import SCALAR_ROWS
 from .rows_sort import SORT_ROWS
+from .rows_split import ALIGN_ROWS, SPLIT_ROWS, SPLIT_STATE_ROWS
+from .rows_split_vector import SPLIT_VECTOR_ROWS
 from .rows_vector import VECTOR_ROWS
 
 _ALL_ONES = -1
+
+ATOMIC_NAMES: tuple[str, ...] = (
+    "none",
+    *(f"add_{kind}" for kind in ("f32", "f16", "s16", "s32", "s8", "bf16")),
+    *(f"{op}_{kind}" for op in ("max", "min") for kind in ("f32", "f16", "s16", "s32", "s8", "bf16")),
+)
+"""What stores to device memory do, by the code in the register `atomic`; which of them a core has is data."""
 
 STATE_GROUPS: dict[str, StateGroup] = {
     group.name: group
@@ -59,11 +69,38 @@ STATE_GROUPS: dict[str, StateGroup] = {
         StateGroup(
             "padding", "set_padding", (StateField("pad_value", 0, 65535, 0, "raw 16-bit fill value"),)
         ),
+        StateGroup(
+            "quant_pre",
+            "set_quant_pre",
+            (StateField("quant_pre", -(1 << 63), (1 << 63) - 1, 0, "as DEQSCALE for 8-bit results"),),
+        ),
+        StateGroup(
+            "nd_para",
+            "set_nd_para",
+            (
+                StateField("nd_num", 0, 65535, 1, "matrices per fixpipe instruction with nz2nd"),
+                StateField("src_nd_stride", 0, 512, 0, "fractals"),
+                StateField("dst_nd_stride", 0, 65535, 0, "elements"),
+            ),
+        ),
+        StateGroup(
+            "mov_pad",
+            "set_mov_pad_val",
+            (StateField("mov_pad", -(1 << 63), (1 << 63) - 1, 0, "raw bits of the type"),),
+        ),
         StateGroup("deqscale", "set_deqscale", (StateField("deqscale", -(1 << 63), (1 << 63) - 1, 0),)),
         StateGroup(
             "atomic",
             "set_atomic",
-            (StateField("atomic", 0, 3, 0, "0 none, 1 add f32, 2 add f16, 3 add s16"),),
+            (
+                StateField(
+                    "atomic",
+                    0,
+                    len(ATOMIC_NAMES) - 1,
+                    0,
+                    ", ".join(f"{code} {name.replace('_', ' ')}" for code, name in enumerate(ATOMIC_NAMES)),
+                ),
+            ),
         ),
     )
 }
@@ -74,6 +111,11 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
     *CUBE_ROWS,
     *VECTOR_ROWS,
     *SORT_ROWS,
+    *CROSS_ROWS,
+    *SPLIT_STATE_ROWS,
+    *ALIGN_ROWS,
+    *SPLIT_ROWS,
+    *SPLIT_VECTOR_ROWS,
 )
 TABLE: dict[str, Instruction] = {row.mnemonic: row for row in INSTRUCTIONS}
 BY_OPCODE: dict[int, Instruction] = {row.opcode: row for row in INSTRUCTIONS}

@@ -28,6 +28,7 @@ from .translate import STATE_NAMES, address_text, value_text
 
 _PAGE_BITS = 12
 _UNKNOWN = (-1, -1)  # no overlap is known yet
+_SIZED_BY_SCALARS = frozenset(("align", "fixpipe"))  # whose scalars say which bytes are touched
 _SCALAR_PIPE = PIPES.index("S")
 
 
@@ -115,9 +116,11 @@ class Static:
         self.gm_operand = gm[0] if gm else None
         self.gm_writes = bool(gm) and record.row.addresses[gm[0]].writes
         self.chip = tuple(i for i, space in enumerate(self.spaces) if space != "gm")
-        names = [spec.name for spec in record.row.fields]
-        self.fixed = {n: v for n, v in zip(names, record.fields, strict=True) if isinstance(v, int)}
-        self.varying = [(n, v) for n, v in zip(names, record.fields, strict=True) if isinstance(v, Reg)]
+        named = [(spec.name, v) for spec, v in zip(record.row.fields, record.fields, strict=True)]
+        if record.row.family in _SIZED_BY_SCALARS:
+            named += [(spec.name, v) for spec, v in zip(record.row.scalars, record.scalars, strict=True)]
+        self.fixed = {name: v for name, v in named if isinstance(v, int)}
+        self.varying = [(name, v) for name, v in named if isinstance(v, Reg)]
         self.states = [name for name in record.row.state if STATE_GROUPS[name].setter in self.setters]
         for name in record.row.state:
             if name not in self.states:
@@ -146,11 +149,13 @@ class Static:
         pieces = None
         local = named
         if self.gm_operand is not None:
-            pieces = gm_pieces(row, named)
+            pieces = gm_pieces(row, self.record.dtype, named)
             # The footprint of the GM side is its pieces; here its gaps would only make a huge hull.
             flat = (
                 ("base", "src_stride")
                 if row.family == "load"
+                else ()
+                if row.family != "dma"
                 else ("dst_gap",)
                 if self.gm_writes
                 else ("src_gap",)

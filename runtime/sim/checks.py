@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
+from ..isa.model import BARRIER_SCOPES, PIPES, Field
 from ..isa.record import Decoded
 from ..soc import Soc
 from .fault import SimulatorFault
@@ -58,15 +59,53 @@ class Rules:
             )
 
 
+def absent_operand(record: Decoded, soc: Soc) -> str:
+    """The first operand in a memory that the core does not have, "" when there is none."""
+    for address, place in zip(record.row.addresses, record.addresses, strict=True):
+        if place.space != "gm" and place.space not in soc.core.buffers:
+            return address.name
+    return ""
+
+
 def chip_reason(record: Decoded, soc: Soc) -> str:
     """Why this chip does not have the instruction, "" when it does; asked once per kernel, before it runs."""
-    core = soc.core
-    row = record.row
+    core, row = soc.core, record.row
+    which = f"{soc.name}'s {core.name.upper()} core" if soc.is_split else soc.name
+    if soc.is_split and absent_operand(record, soc):  # the path says more than the name of the instruction
+        spaces = " → ".join(dict.fromkeys(place.space for place in reversed(record.addresses)))
+        return f"{which} has no path {spaces}: its memories are gm, {', '.join(core.buffers)}"
+    if row.family == "cross" and not core.cross_core_flags:
+        return f"{which} has no flags between cores"
     if not core.supports(row.intrinsic, record.dtype):
-        return f"{soc.name} does not have {row.mnemonic}{' for ' + record.dtype if record.dtype else ''}"
+        return f"{which} does not have {row.mnemonic}{' for ' + record.dtype if record.dtype else ''}"
+    if absent_operand(record, soc):
+        return f"{which} has no such memory: it has gm, {', '.join(core.buffers)}"
+    if row.pipe != "S" and row.pipe not in core.pipes:
+        return f"{which} has no pipe {row.pipe}: its pipes are S, {', '.join(core.pipes)}"
     if record.mnemonic == "set_mask_count" and not core.has_counter_mode:
-        return f"{soc.name} has no counter mode"
+        return f"{which} has no counter mode"
     for spec, value in zip(row.fields, record.fields, strict=True):
-        if spec.name == "event" and isinstance(value, int) and value >= core.event_ids:
+        if not isinstance(value, int):
+            continue
+        if spec.name == "event" and value >= core.event_ids:
             return f"event {value}: {soc.name} has {core.event_ids} ids per pair of pipes"
+        if is_pipe(spec) and (reason := pipe_reason(record, value, soc)):
+            return f"{spec.name}: {reason}"
     return ""
+
+
+def is_pipe(spec: Field) -> bool:
+    """Whether a field names a pipe."""
+    return spec.choices in (PIPES, BARRIER_SCOPES)
+
+
+def pipe_reason(record: Decoded, value: int, soc: Soc) -> str:
+    """Why the core cannot do what the instruction asks of pipe number `value` of its field."""
+    choices = BARRIER_SCOPES if record.mnemonic == "pipe_barrier" else PIPES
+    pipe = choices[value]
+    if record.row.family == "cross" and pipe == "S":
+        return "a flag for other cores is set behind work of a pipe, not of S"
+    if pipe in ("S", "ALL", *soc.core.pipes):
+        return ""
+    which = f"{soc.name}'s {soc.core.name.upper()} core" if soc.is_split else soc.name
+    return f"{which} has no pipe {pipe}: its pipes are S, {', '.join(soc.core.pipes)}"

@@ -13,9 +13,19 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-from ..isa.extents import BLOCK, FRACTAL, PROPOSAL, lanes_of, operand_types, type_size
+from ..isa.extents import (
+    BLOCK,
+    FRACTAL,
+    PROPOSAL,
+    cube_types,
+    lanes_of,
+    operand_types,
+    square_bytes,
+    type_size,
+)
 from ..isa.model import Instruction
 from ..soc import Soc
+from .split_costs import RECORD, SPLIT_OPERANDS, split_duration, split_operands, split_transfer
 
 Values = Mapping[str, int]
 
@@ -39,6 +49,8 @@ class Transfer(NamedTuple):
     bursts: int
     length: int  # bytes of a burst
     pitch: int  # bytes from burst to burst, head to head
+    sheets: int = 1  # the bursts again so often, and the bytes from one time to the next
+    sheet_pitch: int = 0
 
 
 def _ceil(a: int, b: int) -> int:
@@ -47,14 +59,14 @@ def _ceil(a: int, b: int) -> int:
 
 def moves_gm(row: Instruction) -> bool:
     """Whether a DMA of this row crosses the border between core and global memory."""
-    return row.pipe in ("MTE2", "MTE3") and any(address.spaces == ("gm",) for address in row.addresses)
+    return row.pipe in ("MTE2", "MTE3", "FIX") and any(address.spaces == ("gm",) for address in row.addresses)
 
 
 @cache
 def cost_operands(row: Instruction) -> tuple[str, ...]:
     """Names of the fields and state values that the cost of `row` depends on."""
     names = [field.name for field in row.fields]
-    if row.mnemonic == "vmrgsort4":
+    if row.mnemonic in ("vmrgsort4", "vmrgsort4v2"):
         return ("repeat", "valid", *(name for name in names if name.startswith("length")))
     if row.family.startswith(_VECTOR_FAMILIES):
         wanted = [name for name in names if name == "repeat"]
@@ -79,7 +91,7 @@ def cost_operands(row: Instruction) -> tuple[str, ...]:
         return ("m", "k", "n")
     if row.family in ("dma", "l0c"):
         return ("bursts", "length", "src_gap", "dst_gap")
-    return ()
+    return split_operands(row) if row.family in SPLIT_OPERANDS else ()
 
 
 class Costs:
@@ -91,6 +103,7 @@ class Costs:
         self.flag: int = table["flag_cycles"]
         self.barrier: int = table["barrier_cycles"]
         self.launch: int = table["launch_cycles"]
+        self.cross: int = table.get("cross_core_cycles", 0)  # from a set to the other cores
         self.queue_depth = soc.core.queue_depth
         self._scalar = {
             "scalar": table["scalar_cycles"],
@@ -122,11 +135,19 @@ class Costs:
                 return self._l0c(row, dtype, values)
             case "load":
                 return self._load(row, dtype, values, space)
+            case "squares":
+                cycles = _ceil(values["repeat"] * square_bytes(dtype), self._l0[f"{space}_rate"])
+                gap = self._l0["gap_cycles"]
+                return Duration(cycles + gap, max(0, self._l0["load2d_fixed"] - gap))
+            case "table" | "fill" | "fixpipe":
+                return Duration(*split_duration(self._path[row.timing], row, dtype, values))
             case _:
                 raise ValueError(f"{row.mnemonic} has no duration of its own")
 
-    def transfer(self, row: Instruction, values: Values, space: str) -> Transfer:
+    def transfer(self, row: Instruction, dtype: str, values: Values, space: str) -> Transfer:
         """Cost of a DMA between GM and the core; `space` is the memory on the core's side."""
+        if row.family in SPLIT_OPERANDS:
+            return Transfer(*split_transfer(self._gm, self._path[row.timing]["rate"], row, dtype, values))
         if row.family == "load":
             repeat, stride = values["repeat"], values["src_stride"]
             bursts, length = (1, repeat * FRACTAL) if stride == 1 else (repeat, FRACTAL)
@@ -135,7 +156,7 @@ class Costs:
             writes = False
         else:
             bursts, length = values["bursts"], values["length"] * BLOCK
-            writes = row.timing == "ub_to_gm"
+            writes = row.addresses[0].spaces == ("gm",)
             gaps = (values["dst_gap"], values["src_gap"])
             gm_gap, core_gap = (gap * BLOCK for gap in (gaps if writes else gaps[::-1]))
             rate = self._path[row.timing]["rate"]
@@ -157,10 +178,13 @@ class Costs:
         per_cycle, factor, fixed = entry
         count = values.get("count", -1)
         repeat = values.get("repeat", 1) if count < 0 else _ceil(count, lanes_of(types))
+        if row.mnemonic == "vmrgsort4v2":  # by the bytes of all records
+            number = sum(values[f"length{i}"] * (values["valid"] >> i & 1) for i in range(4))
+            return Duration(max(1, _ceil(repeat * number * RECORD, per_cycle) * factor), fixed)
         if row.family == "vector_sort":  # by the bytes of all proposals
             proposal = PROPOSAL * type_size(dtype)
             number = 16
-            if row.mnemonic == "vmrgsort4":
+            if row.mnemonic in ("vmrgsort4", "vmrgsort4v2"):
                 number = sum(values[f"length{i}"] * (values["valid"] >> i & 1) for i in range(4))
             return Duration(max(1, _ceil(repeat * number * proposal, per_cycle) * factor), fixed)
         return Duration(max(1, _ceil(repeat * _REPEAT_BYTES, per_cycle) * factor), fixed)
@@ -169,8 +193,9 @@ class Costs:
         m, k, n = values["m"], values["k"], values["n"]
         if 0 in (m, k, n):
             return Duration(self._cube["noop"], 0)
-        kstep = self._cube["kstep_8" if "8" in dtype else "kstep_16"]
-        steps = _ceil(m, 16) * _ceil(n, 16) * _ceil(k, kstep)
+        operand = cube_types(dtype)[1]
+        name = {"s8": "8", "u8": "8", "f32": "f32", "h32": "hf32"}.get(operand, "16")
+        steps = _ceil(m, 16) * _ceil(n, 16) * _ceil(k, self._cube[f"kstep_{name}"])
         # The overhead delays the next mad, the fixed part the result of this one; they run side by side.
         overhead = self._cube["overhead"]
         return Duration(steps + overhead, max(0, self._cube["fixed"] - overhead))

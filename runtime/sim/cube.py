@@ -8,7 +8,8 @@ or type.
 
 Numbers (decision D22): products and their sum are exact in fp64 for all ordinary fp16 values, so one mad
 is fp32(C + exact sum), rounded once, whatever the BLAS library. int8 needs no fp64: sums of up to `_EXACT`
-products stay below 2^24, so fp32 holds them exactly; longer ones are added as integers.
+products stay below 2^24, so fp32 holds them exactly; longer ones are added as integers. Operands of bf16, fp32
+and HF32 (split chips) have so wide a range that fp64 sums depend on their order: they are added in the order of k.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..isa.extents import cube_types
 from ..isa.record import Decoded
 from ..soc import Soc
 from .checks import Executor, Ints, Rules, State
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
     from .memory import Core, L1Memory
 
 FRACTAL = 512
-_K0 = {"f16": 16, "s8": 32, "u8": 32}
+_K0 = {"f16": 16, "s8": 32, "u8": 32, "bf16": 16, "f32": 8, "h32": 8}
+_IN_ORDER = frozenset(("bf16", "f32", "h32"))  # operands whose sums are not exact in fp64 whatever the order
 NUMBERS = {"f16": np.float64, "s8": np.float32, "u8": np.float32}  # what L0 keeps: see module docstring
 
 
@@ -277,6 +280,21 @@ class AccumulatorMemory:
         self._settle(low, high)
         self._data[low:high].view(DTYPES[kind]).reshape(-1, 16, 16)[index] = values
 
+    def elements(self, low: int, m: int, n: int, stride: int, kind: str) -> Array:
+        """(m, n) values from byte `low` on; columns of 16 are `stride` rows of 16 elements apart."""
+        size = DTYPES[kind].itemsize
+        columns = -(-n // 16)
+        high = low + (((columns - 1) * stride + m - 1) * 16 + min(n, 16)) * size
+        self._settle(low, high)
+        end = min(len(self._data), high + 16 * size)
+        found = np.empty((m, columns * 16), DTYPES[kind])
+        for column in range(columns):
+            at = low + column * stride * 16 * size
+            width = min(16, n - column * 16)
+            rows = np.ndarray((m, width), DTYPES[kind], self._data[:end], at, (16 * size, size))
+            found[:, column * 16 : column * 16 + width] = rows
+        return found[:, :n]
+
     def _inside(self, low: int, index: Array, kind: str) -> tuple[Array, slice | Array, slice | Array] | None:
         """(view, no, mo) when one tile of `kind` holds all the fractals."""
         unit = fractal_bytes(kind)
@@ -306,50 +324,35 @@ class AccumulatorMemory:
         self._tiles = kept
 
 
-_ACCUMULATOR = {
-    "f32f16f16": "f32",
-    "f16f16f16": "f16",
-    "s32s8s8": "s32",
-    "s32u8s8": "s32",
-    "s32u8u8": "s32",
-    "u32u8u8": "u32",
-}
-_OPERANDS = {
-    "f32f16f16": ("f16", "f16"),
-    "f16f16f16": ("f16", "f16"),
-    "s32s8s8": ("s8", "s8"),
-    "s32u8s8": ("u8", "s8"),
-    "s32u8u8": ("u8", "u8"),
-    "u32u8u8": ("u8", "u8"),
-}
-
-
 _EXACT = {"s32s8s8": 1024, "s32u8s8": 512, "s32u8u8": 256, "u32u8u8": 256}  # k whose sums stay within 2^24
 
 
 def make_mad(record: Decoded, soc: Soc) -> Executor:
     """C[m, n] (+)= A[m, k] · B[k, n]."""
     rules = Rules(record, soc)
-    kind = _ACCUMULATOR[record.dtype]
-    a_kind, b_kind = _OPERANDS[record.dtype]
+    kind, a_kind, b_kind = cube_types(record.dtype)
     k0 = _K0[a_kind]
+    in_order = a_kind in _IN_ORDER
+    with_bias = record.mnemonic == "mad_bias"
     exact = _EXACT.get(record.dtype, 0)
     checked: set[tuple[Ints, Ints]] = set()
     scratch: dict[tuple[int, int], Array] = {}
 
     def check(addresses: Ints, fields: Ints) -> None:
         rules.check_fields(fields)
-        m, k, n, _ = fields
+        m, k, n = fields[:3]
         m1, k1, n1 = -(-m // 16), -(-k // k0), -(-n // 16)
         rules.check_range(0, addresses[0], m1 * n1 * fractal_bytes(kind), fractal_bytes(kind))
         rules.check_range(1, addresses[1], -(-k1 // 16) * FRACTAL if m == 1 else m1 * k1 * FRACTAL, FRACTAL)
         rules.check_range(2, addresses[2], k1 * n1 * FRACTAL, FRACTAL)
+        if with_bias:
+            rules.check_range(3, addresses[3], n1 * 16 * DTYPES[kind].itemsize, 64)
         checked.add((addresses, fields))
 
     def mad(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
         if (addresses, fields) not in checked:
             check(addresses, fields)
-        m, k, n, init = fields
+        m, k, n = fields[:3]
         if not (m and k and n):
             return
         m1, k1, n1 = m + 15 >> 4, -(-k // k0), n + 15 >> 4
@@ -366,13 +369,29 @@ def make_mad(record: Decoded, soc: Soc) -> Executor:
             total = scratch[m, n] = np.empty((m, n))
         if m & 15 or n & 15 or k % k0:
             a, b, c = a[:m, :k], b[:n, :k], c[:m, :n]
+        if with_bias:
+            size = n * DTYPES[kind].itemsize
+            c[...] = core.bt[addresses[3] : addresses[3] + size].view(DTYPES[kind])
+            init = 0
+        else:
+            init = fields[3]
         if exact:
             _add_bytes(a, b, c, exact, init)
             return
-        np.matmul(a, b.T, out=total)
+        if in_order:
+            _sum_in_order(a, b, total)
+        else:
+            np.matmul(a, b.T, out=total)
         _accumulate(c, total, kind, init)
 
     return mad
+
+
+def _sum_in_order(a: Array, b: Array, total: Array) -> None:
+    """Σk a[m, k] · b[n, k] in fp64: products are exact, sums are taken in the order of k, so no library decides."""
+    total[...] = 0.0
+    for k in range(a.shape[1]):
+        total += a[:, k, None] * b[:, k]
 
 
 def _add_bytes(a: Array, b: Array, c: Array, exact: int, init: int) -> None:

@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..isa.extents import BLOCK, FRACTAL, operand_types, type_size
+from ..isa.extents import BLOCK, FRACTAL, cube_types, operand_types, type_size
 from ..isa.model import Instruction
 from ..soc import Soc
 from .footprint import (
@@ -117,8 +117,8 @@ class OnChip:
 @cache
 def mad_masks(dtype: str, m: int, k: int, n: int) -> tuple[Bools | None, Bools | None, Bools | None]:
     """Bytes of c, a and b that lie inside m, k, n; None = all of them."""
-    size = 1 if "8" in dtype else 2
-    out = 2 if dtype == "f16f16f16" else 4
+    accumulator, operand, _ = cube_types(dtype)
+    out, size = type_size(accumulator), type_size(operand)
     k0 = BLOCK // size
     m_in, n_in, k_in = _inside(m, 16), _inside(n, 16), _inside(k, k0)
     c = (n_in[:, None, None, :] & m_in[None, :, :, None])[..., None].repeat(out, -1)
@@ -163,8 +163,14 @@ def _mad(memory: OnChip, step: Step) -> tuple[list[Undefined], bool]:
         return [], True
     masks = mad_masks(step.dtype, m, k, n)
     problems: list[Undefined] = []
+    bias = step.row.mnemonic == "mad_bias"
+    if bias:  # only the n sums that exist need a bias
+        out = type_size(cube_types(step.dtype)[0])
+        found = memory.first_undefined("bt", at[3], prints[3], np.arange(prints[3].count * BLOCK) < n * out)
+        if found >= 0:
+            problems.append(Undefined(3, "bt", found))
     for number, space in enumerate(("l0c", "l0a", "l0b")):
-        if number == 0 and values["init"]:
+        if number == 0 and (bias or values["init"]):
             continue
         found = memory.first_undefined(space, at[number], prints[number], masks[number])
         if found >= 0:

@@ -26,6 +26,7 @@ from .executors import FunctionKernel, function_kernel
 from .fault import SimulatorFault
 from .floats import Array
 from .gm_ranges import task_ranges
+from .launch import run_launch
 from .memory import Core, GlobalMemory, Region
 from .program import Program
 from .translate import DEFAULT_FUEL, wrap
@@ -66,9 +67,23 @@ def run_kernel(
     """Runs all blocks of a kernel on `gm` in place.  `allocations` (start, size) narrow what it may touch."""
     data = np.frombuffer(gm, np.uint8) if isinstance(gm, bytearray) else gm.reshape(-1).view(np.uint8)
     kernel = function_kernel(image, soc)
-    core = Core(soc, GlobalMemory([Region(0, data)], allocations))
+    memory = GlobalMemory([Region(0, data)], allocations)
     with np.errstate(all="ignore"):
+        if kernel.program.runs_together:
+            words = checked_words(kernel.program, args, name)
+            run_launch(kernel, soc, memory, words, blocks, name=name, fuel=fuel)
+            return
+        core = Core(soc.seen_by(kernel.program.core), memory)
         run_blocks(kernel, core, args, range(blocks), blocks, name=name, fuel=fuel)
+
+
+def checked_words(program: Program, args: Sequence[int], name: str) -> tuple[int, ...]:
+    """The argument words as signed numbers, or an error when they are too few."""
+    if len(args) < program.n_args:
+        raise AscendError(
+            "E43002", f"kernel {name} takes {program.n_args} arguments, the task passes {len(args)}"
+        )
+    return tuple(wrap(arg) for arg in args)
 
 
 def run_blocks(
@@ -82,10 +97,7 @@ def run_blocks(
     fuel: int = DEFAULT_FUEL,
 ) -> None:
     """Runs some blocks of a launch one after the other on one simulated core."""
-    needed = kernel.program.image.n_args
-    if len(args) < needed:
-        raise AscendError("E43002", f"kernel {name} takes {needed} arguments, the task passes {len(args)}")
-    words = tuple(wrap(arg) for arg in args)
+    words = checked_words(kernel.program, args, name)
     for block in which:
         try:
             kernel.run(core, words, block, blocks, fuel)
@@ -127,7 +139,8 @@ class Device:
     order_seed: int | None = None
     _views: list[GlobalMemory] = field(default_factory=list[GlobalMemory])
     _pool: BlockPool | None = None
-    _core: tuple[int, Core] | None = None  # and the process it belongs to
+    _cores: dict[str, tuple[int, Core]] = field(default_factory=dict[str, "tuple[int, Core]"])
+    """By core type: the core that runs blocks, and the process it belongs to."""
     _alone: set[int] = field(default_factory=set[int])  # tasks too short to spread, or not allowed to
     _rng: random.Random | None = None  # draws orders when `order_seed` is given
 
@@ -137,7 +150,7 @@ class Device:
         if model.soc != self.soc.name:
             self.soc = load_soc(model.soc)
         self.model = model
-        self._core = None
+        self._cores = {}
         self.kernels = {}
         self._rng = None if self.order_seed is None else random.Random(self.order_seed)
         for kernel in model.kernels:
@@ -150,10 +163,15 @@ class Device:
         self._alone = {
             number
             for number, task in enumerate(model.tasks)
-            if not task.is_ai_core or task.block_dim < 2 or self.kernels[task.kernel].accumulates
+            if not task.is_ai_core or task.block_dim < 2 or self._must_stay(self.kernels[task.kernel])
         }
         self.memory = _reserve(model)
         self._views = [self._view(model, task) for task in model.tasks]
+
+    @staticmethod
+    def _must_stay(kernel: FunctionKernel) -> bool:
+        """Whether all blocks of a launch must run in one process."""
+        return kernel.accumulates or kernel.program.runs_together
 
     def _kernel(self, code: bytes) -> FunctionKernel:
         if self._rng is None:
@@ -204,7 +222,7 @@ class Device:
         elif task.is_ai_cpu:
             assert self.ai_cpu is not None  # load checked it
             self.ai_cpu(task, self.memory, model.arg_words(task))
-        elif self._rng is None:
+        elif self._rng is None or self.kernels[task.kernel].program.runs_together:
             self._run_blocks(number, range(task.block_dim))
         else:
             blocks = list(range(task.block_dim))
@@ -251,13 +269,27 @@ class Device:
     def _run_blocks(self, number: int, blocks: range) -> None:
         model = self._loaded()
         task = model.tasks[number]
-        process = os.getpid()
-        if self._core is None or self._core[0] != process:
-            self._core = (process, Core(self.soc, self.memory))
-        self._core[1].gm = self._views[number]
         kernel = self.kernels[task.kernel]
+        words = model.arg_words(task)
         with np.errstate(all="ignore"):
-            run_blocks(kernel, self._core[1], model.arg_words(task), blocks, task.block_dim, name=task.kernel)
+            if kernel.program.runs_together:
+                signed = checked_words(kernel.program, words, task.kernel)
+                view = self._views[number]
+                run_launch(
+                    kernel, self.soc, view, signed, task.block_dim, name=task.kernel, fuel=DEFAULT_FUEL
+                )
+                return
+            core = self._core_of(kernel.program.core)
+            core.gm = self._views[number]
+            run_blocks(kernel, core, words, blocks, task.block_dim, name=task.kernel)
+
+    def _core_of(self, core_type: str) -> Core:
+        """The core of that type that this process keeps."""
+        process = os.getpid()
+        known = self._cores.get(core_type)
+        if known is None or known[0] != process:
+            known = self._cores[core_type] = (process, Core(self.soc.seen_by(core_type), self.memory))
+        return known[1]
 
     def _loaded(self) -> OmModel:
         if self.model is None:

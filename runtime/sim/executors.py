@@ -13,14 +13,27 @@ from typing import Any
 
 from ..isa.record import Decoded, Reg
 from ..soc import Soc
-from .checks import Executor, Ints, Rules, State, chip_reason
+from .checks import (
+    Executor,
+    Ints,
+    Rules,
+    State,
+    absent_operand,
+    chip_reason,
+    is_pipe,
+    pipe_reason,
+)
+from .cross import make_cross
 from .cube import make_mad
 from .fault import SimulatorFault
+from .fixpipe import make_fixpipe
 from .img2col import make_load3d, make_load3dv1
 from .memory import Core
 from .move import make_copy, make_l0c_copy, make_load2d, make_load_scalar, make_set_2d, make_store_scalar
 from .program import Program, load_program
 from .sort import make_sort
+from .split_move import make_align, make_fill, make_nd2nz, make_squares, make_table
+from .split_vector import make_split_vector
 from .translate import Translator, operands_text, value_text
 from .vector import make_elementwise
 from .vector_more import make_compare, make_gather, make_ramp, make_reduce, make_select, make_transpose
@@ -42,6 +55,14 @@ _BY_FAMILY: dict[str, Maker] = {
     "vector_transpose": make_transpose,
     "vector_gather": make_gather,
     "vector_sort": make_sort,
+    "cross": make_cross,
+    "nd2nz": make_nd2nz,
+    "align": make_align,
+    "table": make_table,
+    "squares": make_squares,
+    "fill": make_fill,
+    "fixpipe": make_fixpipe,
+    "vector_split": make_split_vector,
 }
 _BY_NAME: dict[str, Maker] = {
     "load2d": make_load2d,
@@ -67,6 +88,9 @@ def _make_event_check(record: Decoded, soc: Soc) -> Executor:
 
     def check(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
         rules.check_fields(fields)
+        for spec, value in zip(record.row.fields, fields, strict=True):
+            if is_pipe(spec) and (reason := pipe_reason(record, value, soc)):
+                rules.fault(spec.name, reason)
         if len(fields) == 3 and fields[2] >= soc.core.event_ids:
             rules.fault("event", f"{fields[2]}: {soc.name} has {soc.core.event_ids} ids per pair of pipes")
 
@@ -75,11 +99,16 @@ def _make_event_check(record: Decoded, soc: Soc) -> Executor:
 
 @dataclass(frozen=True)
 class FunctionKernel:
-    """A kernel ready to run: `run(core, args, block_idx, block_num, fuel)` returns the fuel that is left."""
+    """A kernel ready to run: `run(core, args, block_idx, block_num, fuel)` returns the fuel that is left.
+
+    Of a mixed kernel it is the program of the cube core; `partner` is that of its vector cores, which is also told
+    its place among them (`run(…, fuel, sub_block_idx)`).
+    """
 
     program: Program
-    run: Callable[[Core, Ints, int, int, int], int]
+    run: Callable[..., int]
     accumulates: bool  # adds to device memory, which several processes must not do at once
+    partner: FunctionKernel | None = None
 
 
 def executor_name(record: Decoded) -> str:
@@ -92,7 +121,7 @@ def executors_of(program: Program, soc: Soc) -> dict[str, Executor]:
     found: dict[str, Executor] = {}
     for record in program.records:
         if reason := chip_reason(record, soc):
-            raise SimulatorFault(record, "", reason)
+            raise SimulatorFault(record, absent_operand(record, soc), reason)
         if record.row.family in ("control", "state"):
             continue
         if record.row.family == "scalar" and record.mnemonic not in ("load_scalar", "store_scalar"):
@@ -103,6 +132,8 @@ def executors_of(program: Program, soc: Soc) -> dict[str, Executor]:
 
 def call_text(record: Decoded, event_ids: int) -> str:
     """The line that executes `record` in a translated kernel; empty when it has no effect on values."""
+    if record.mnemonic == "wait_flag_dev":
+        return f"while (held := {executor_name(record)}(core, {operands_text(record)})): yield held"
     if record.row.family == "sync" and not any(isinstance(value, Reg) for value in record.fields):
         return ""
     call = f"{executor_name(record)}(core, {operands_text(record)})"
@@ -129,9 +160,11 @@ def function_kernel(image: bytes | Program, soc: Soc) -> FunctionKernel:
     key = (program.digest, soc.name)
     found = _CACHE.get(key)
     if found is None:
+        partner = None if program.partner is None else function_kernel(program.partner, soc)
+        soc = soc.seen_by(program.core)
         namespace: dict[str, Any] = dict(executors_of(program, soc))
         run = Translator(
             lambda record: [line for line in (call_text(record, soc.core.event_ids),) if line]
         ).compile(program, namespace)
-        found = _CACHE[key] = FunctionKernel(program, run, accumulates(program))
+        found = _CACHE[key] = FunctionKernel(program, run, accumulates(program), partner)
     return found

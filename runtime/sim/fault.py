@@ -11,13 +11,21 @@ class SimulatorFault(AscendError):
     """A broken machine rule: which kernel, which instruction, which operand, and the rule with its limit."""
 
     def __init__(
-        self, record: Decoded | None, operand: str, rule: str, *, kernel: str = "", block: int | None = None
+        self,
+        record: Decoded | None,
+        operand: str,
+        rule: str,
+        *,
+        kernel: str = "",
+        block: int | None = None,
+        core: str = "",
     ) -> None:
         self.record = record
         self.operand = operand
         self.rule = rule
         self.kernel = kernel
         self.block = block
+        self.core = core
         super().__init__("E43001", self._text())
 
     @property
@@ -31,10 +39,13 @@ class SimulatorFault(AscendError):
             where += f" in kernel {self.kernel}"
         if self.block is not None:
             where += f", block {self.block}"
+        if self.core:
+            where += f", {self.core}"
         if self.record is not None:
             where += f", at {self.record.address:04x} {instruction_text(self.record)}"
         return f"{where}: {self.operand + ': ' if self.operand else ''}{self.rule}"
 
-    def placed(self, kernel: str, block: int) -> SimulatorFault:
-        """The same fault, saying in which kernel and block."""
-        return SimulatorFault(self.record, self.operand, self.rule, kernel=kernel, block=block)
+    def placed(self, kernel: str, block: int, core: str = "") -> SimulatorFault:
+        """The same fault, saying in which kernel and block, and on which of the block's cores."""
+        known = core or self.core
+        return SimulatorFault(self.record, self.operand, self.rule, kernel=kernel, block=block, core=known)

@@ -46,7 +46,11 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "u16": np.dtype("<u2"),
     "s32": np.dtype("<i4"),
     "u32": np.dtype("<u4"),
+    "bf16": np.dtype("<u2"),  # as bits: numpy has no such type
+    "s64": np.dtype("<i8"),
 }
+
+BF16_MAX = 0x7F7F  # bits of the largest finite bf16
 
 
 def has_special(bits: Array) -> bool:
@@ -163,3 +167,37 @@ def reciprocal_root(wide: Array) -> Array:
     true = 1.0 / np.sqrt(wide + 0.0)  # + 0.0: -0 counts as 0
     exact = np.frexp(true)[0] == 0.5  # only powers of two have a root that is exactly representable
     return np.where(exact, true * (511 / 512), coarse_down(true))
+
+
+def bf16_to_single(bits: Array) -> Array:
+    """fp32 values of bf16 bits (uint16)."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def single_to_bf16(single: Array, suffix: str = "r") -> Array:
+    """bf16 bits of fp32 values, rounded as vconv's suffix says; beyond the largest it saturates, nan stays."""
+    bits = np.ascontiguousarray(single, np.float32).view(np.uint32)
+    magnitude, negative = bits & 0x7FFFFFFF, (bits >> 31).astype(np.bool_)
+    kept, lost = magnitude >> 16, magnitude & 0xFFFF
+    match suffix:
+        case "f":
+            up = negative & (lost != 0)
+        case "c":
+            up = ~negative & (lost != 0)
+        case "a":
+            up = lost >= 0x8000
+        case "z":
+            up = np.zeros(lost.shape, np.bool_)
+        case _:
+            up = (lost > 0x8000) | ((lost == 0x8000) & (kept & 1 == 1))
+    rounded = np.minimum(kept + up, BF16_MAX)
+    nan = magnitude > 0x7F800000
+    rounded = np.where(nan, kept | 0x40, rounded)
+    return (rounded | (bits >> 16 & 0x8000)).astype(np.uint16)
+
+
+def to_hf32(single: Array) -> Array:
+    """fp32 values rounded to HF32, which has 10 bits of fraction, nearest even; inf and nan stay."""
+    bits = np.ascontiguousarray(single, np.float32).view(np.uint32)
+    rounded = (bits + 0xFFF + (bits >> 13 & 1)) & np.uint32(0xFFFFE000)
+    return np.where(bits & 0x7F800000 == 0x7F800000, bits, rounded).astype(np.uint32).view(np.float32)

@@ -17,9 +17,28 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..isa.extents import BLOCK, FRACTAL, PROPOSAL, lanes_of, operand_types, type_size
+from ..isa.extents import (
+    BLOCK,
+    FRACTAL,
+    PROPOSAL,
+    cube_types,
+    extents,
+    lanes_of,
+    operand_types,
+    type_size,
+)
 from ..isa.model import Instruction
 from .img2col import positions_table, version1_table
+from .split_geometry import (
+    align_blocks,
+    fill_blocks,
+    fixpipe_blocks,
+    fixpipe_source_bytes,
+    matrices,
+    nd2nz_blocks,
+    square_sources,
+    square_targets,
+)
 
 Values: TypeAlias = Mapping[str, int]
 Bools: TypeAlias = NDArray[np.bool_]
@@ -325,12 +344,13 @@ def _load(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
 def _mad(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
     m, k, n = v["m"], v["k"], v["n"]
     if 0 in (m, k, n):
-        return EMPTY, EMPTY, EMPTY
-    k0 = BLOCK // (1 if "8" in dtype else 2)
-    out = 2 if dtype == "f16f16f16" else 4
+        return (EMPTY,) * len(row.addresses)
+    accumulator, operand, _ = cube_types(dtype)
+    k0, out = BLOCK // type_size(operand), type_size(accumulator)
     m1, n1, k1 = -(-m // 16), -(-n // 16), -(-k // k0)
     a = Footprint(0, k1) if m == 1 else Footprint(0, m1 * k1 * 16)
-    return Footprint(0, m1 * n1 * 8 * out), a, Footprint(0, k1 * n1 * 16)
+    bias = (Footprint(0, n1 * 16 * out // BLOCK),) if row.mnemonic == "mad_bias" else ()
+    return Footprint(0, m1 * n1 * 8 * out), a, Footprint(0, k1 * n1 * 16), *bias
 
 
 def vnchwconv_blocks(v: Values, side: str) -> Ints:
@@ -387,6 +407,80 @@ def _scalar(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
     return tuple(solid(v["bytes"]) for _ in row.addresses)
 
 
+def _nd2nz(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
+    return from_blocks(nd2nz_blocks(dtype, v)), EMPTY
+
+
+def _align(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
+    if not v["bursts"] or not v["length"]:
+        return EMPTY, EMPTY
+    ub = from_blocks(align_blocks(row, dtype, v))
+    return (ub, EMPTY) if row.pipe == "MTE2" else (EMPTY, ub)
+
+
+def _fixpipe(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
+    number = matrices(v)
+    if 0 in (v["m"], v["n"], number):
+        return EMPTY, EMPTY, EMPTY
+    size = type_size(operand_types(row, dtype)[1])
+    one = from_bytes((fixpipe_source_bytes(row, dtype, v).reshape(-1, 1) + np.arange(size)).astype(np.int64))
+    if number > 1:
+        step = v["src_nd_stride"] * 256 * size
+        mask = np.zeros((number - 1) * step + one.high, np.bool_)
+        for matrix in range(number):
+            mask[matrix * step + one.low : matrix * step + one.high] |= one.byte_mask
+        one = from_bytes(np.flatnonzero(mask))
+    to_l1 = row.addresses[0].spaces == ("l1",)
+    dst = from_blocks(fixpipe_blocks(row, dtype, v)) if to_l1 else EMPTY
+    return dst, one, solid(8 * v["n"] if v["quant"] else 0)
+
+
+def _hulls(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
+    """What moves without gaps."""
+    return tuple(solid(size) for size in extents(row, dtype, v))
+
+
+def _squares(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
+    per_fractal = FRACTAL // BLOCK
+    targets = square_targets(dtype, v)[:, :, None] * per_fractal + np.arange(per_fractal)
+    return from_blocks(targets), from_blocks(square_sources(dtype, v))
+
+
+def _fill(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
+    return (from_blocks(fill_blocks(v)),)
+
+
+def _split_vector(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
+    size = type_size(dtype)
+    match row.mnemonic:
+        case "vbrcb" | "vgatherb":
+            repeats = np.arange(v["repeat"], dtype=np.int64)[:, None]
+            dst = from_blocks(repeats * v["dst_rep"] + np.arange(8) * (v["dst_blk"] or 1))
+            if row.mnemonic == "vbrcb":
+                return dst, solid(8 * v["repeat"] * size)
+            # Which blocks of the table are read depends on data: its first one stands for it.
+            return dst, solid(32 * v["repeat"]), solid(BLOCK if v["repeat"] else 0)
+        case "vbitsort32":
+            return _hulls(row, dtype, v)
+        case "vmrgsort4v2":
+            lengths = [v[f"length{i}"] * (v["valid"] >> i & 1) * 8 for i in range(4)]
+            whole, repeat = sum(lengths), np.arange(v["repeat"])
+            lists = (from_bytes((repeat[:, None] * whole + np.arange(n)).astype(np.int64)) for n in lengths)
+            return solid(v["repeat"] * whole), *lists
+        case _:
+            lanes = 256 // size
+            active = active_lanes(v, lanes)
+            if v["pattern"] in _PATTERNS:
+                first, step = _PATTERNS[v["pattern"]]
+                active = active & (np.arange(lanes) % step == first)
+            source = _lanes(active, size, v["src_blk"], v["src_rep"])
+            if v["pattern"]:
+                return solid(int(np.count_nonzero(active)) * size), source, EMPTY
+            # How many lanes a bit tensor keeps depends on data: all of them, at most.
+            at = np.arange(len(active))[:, None] * v["bits_rep"] * BLOCK + np.arange(lanes // 8)
+            return solid(int(np.count_nonzero(active)) * size), source, from_bytes(at.astype(np.int64))
+
+
 _BY_FAMILY: dict[str, Callable[[Instruction, str, Values], tuple[Footprint, ...]]] = {
     "dma": _dma,
     "l0c": _l0c,
@@ -404,9 +498,27 @@ _BY_FAMILY: dict[str, Callable[[Instruction, str, Values], tuple[Footprint, ...]
     "vector_gather": _gather,
     "vector_sort": _sort,
     "scalar": _scalar,
+    "nd2nz": _nd2nz,
+    "align": _align,
+    "fixpipe": _fixpipe,
+    "table": _hulls,
+    "squares": _squares,
+    "fill": _fill,
+    "vector_split": _split_vector,
 }
+
+
+_BOUNDED = frozenset(("nd2nz", "align", "fixpipe", "squares", "fill"))
+_LARGEST = 1 << 21  # bytes; no memory on a core is larger
 
 
 def footprints(row: Instruction, dtype: str, values: Values) -> tuple[Footprint, ...]:
     """The footprint of every address operand; `values` holds all fields and state values by name."""
+    if row.family in _BOUNDED:
+        sizes = extents(row, dtype, values)
+        on_chip = (
+            size for address, size in zip(row.addresses, sizes, strict=True) if "gm" not in address.spaces
+        )
+        if max(on_chip, default=0) > _LARGEST:  # outside every memory: another fault's business
+            return tuple(Footprint(0, -(-size // BLOCK)) for size in sizes)
     return _BY_FAMILY[row.family](row, dtype, values) if row.addresses else ()

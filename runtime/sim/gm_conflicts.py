@@ -14,23 +14,36 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..isa.extents import BLOCK, FRACTAL
+from ..isa.extents import BLOCK, FRACTAL, operand_types, result_c0, type_size
 from ..isa.model import Instruction
 from .footprint import Ints, Values
+from .split_geometry import matrices
 
 
 class Pieces(NamedTuple):
     """What an instruction touches in GM, from its address: `bursts` times `length` bytes every `pitch`
-    bytes."""
+    bytes, and all that `sheets` times every `sheet_pitch` bytes."""
 
     offset: int
     bursts: int
     length: int
     pitch: int
+    sheets: int = 1
+    sheet_pitch: int = 0
 
     @property
     def span(self) -> int:
-        return (self.bursts - 1) * self.pitch + self.length if self.bursts else 0
+        if not self.bursts:
+            return 0
+        return (self.sheets - 1) * self.sheet_pitch + (self.bursts - 1) * self.pitch + self.length
+
+    def starts(self) -> list[int]:
+        """Distance of each burst from the first, in the order in which bytes are moved."""
+        return [
+            sheet * self.sheet_pitch + burst * self.pitch
+            for sheet in range(self.sheets)
+            for burst in range(self.bursts)
+        ]
 
 
 class GmAccess(NamedTuple):
@@ -57,7 +70,33 @@ class Meeting(NamedTuple):
     second_block: int
 
 
-def gm_pieces(row: Instruction, values: Values) -> Pieces:
+_SPLIT = frozenset(("nd2nz", "align", "fixpipe"))
+
+
+def _split_pieces(row: Instruction, dtype: str, v: Values) -> Pieces:
+    """The pieces of what only split chips have."""
+    if row.family == "nd2nz":
+        size = type_size(dtype)
+        if 0 in (v["nd_num"], v["n_value"], v["d_value"]):
+            return Pieces(0, 0, 0, 0)
+        pitch, sheet = v["src_d"] * size, v["src_nd_stride"] * size
+        return Pieces(0, v["n_value"], v["d_value"] * size, pitch, v["nd_num"], sheet)
+    if row.family == "align":
+        gap = v["src_gap"] if row.pipe == "MTE2" else v["dst_gap"]
+        if not v["bursts"] or not v["length"]:
+            return Pieces(0, 0, 0, 0)
+        return Pieces(0, v["bursts"], v["length"], v["length"] + gap)
+    m, n, number = v["m"], v["n"], matrices(v)
+    if 0 in (m, n, number):
+        return Pieces(0, 0, 0, 0)
+    size = type_size(operand_types(row, dtype)[0])
+    if v["nz2nd"]:
+        return Pieces(0, m, n * size, v["dst_stride"] * size, number, v.get("dst_nd_stride", 0) * size)
+    c0 = result_c0(size, v["split"])
+    return Pieces(0, n // c0, m * c0 * size, v["dst_stride"] * BLOCK)
+
+
+def gm_pieces(row: Instruction, dtype: str, values: Values) -> Pieces:
     """The pieces of a DMA, fractal load or scalar access."""
     if row.family == "scalar":
         return Pieces(0, 1, values["bytes"], values["bytes"])
@@ -69,6 +108,8 @@ def gm_pieces(row: Instruction, values: Values) -> Pieces:
             if stride
             else Pieces(start, min(1, repeat), FRACTAL, FRACTAL)
         )
+    if row.family in _SPLIT:
+        return _split_pieces(row, dtype, values)
     gap = values["dst_gap" if row.pipe == "MTE3" else "src_gap"]
     length, bursts = values["length"] * BLOCK, values["bursts"]
     if length == 0 or bursts == 0:
@@ -83,7 +124,12 @@ def intervals(accesses: Sequence[GmAccess]) -> Ints:
     if not accesses:
         return np.zeros((0, 2), np.int64)
     table = np.array(
-        [(a.start, a.pieces.bursts, a.pieces.length, a.pieces.pitch) for a in accesses], np.int64
+        [
+            (a.start + sheet * a.pieces.sheet_pitch, a.pieces.bursts, a.pieces.length, a.pieces.pitch)
+            for a in accesses
+            for sheet in range(a.pieces.sheets)
+        ],
+        np.int64,
     )
     start, bursts, length, pitch = table[table[:, 1] > 0].T
     total = int(bursts.sum())

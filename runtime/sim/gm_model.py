@@ -162,12 +162,14 @@ class GmModel:
 
     def read(self, start: int, address: int, cost: Transfer) -> int:
         """End of a load whose front-end slots end at `start`; `cost` has at least one burst."""
-        _, port, bursts, length, pitch = cost
-        self.l2_read += bursts * length
+        _, port, bursts, length, pitch, sheets, sheet_pitch = cost
+        self.l2_read += sheets * bursts * length
         touch = self.l2.touch
         missing = (
             touch(address, length) if bursts == 1 else self.l2.touch_bursts(address, bursts, length, pitch)
         )
+        for sheet in range(1, sheets):
+            missing += self.l2.touch_bursts(address + sheet * sheet_pitch, bursts, length, pitch)
         if not missing:
             return start + self._read_latency + port
         self.ddr_read += missing * self._line
@@ -176,12 +178,14 @@ class GmModel:
 
     def write(self, start: int, address: int, cost: Transfer) -> int:
         """The same for a store."""
-        _, port, bursts, length, pitch = cost
-        self.l2_write += bursts * length
+        _, port, bursts, length, pitch, sheets, sheet_pitch = cost
+        self.l2_write += sheets * bursts * length
         touch = self.l2.touch
         missing = (
             touch(address, length) if bursts == 1 else self.l2.touch_bursts(address, bursts, length, pitch)
         )
+        for sheet in range(1, sheets):
+            missing += self.l2.touch_bursts(address + sheet * sheet_pitch, bursts, length, pitch)
         if not missing:
             return start + self._write_latency + port
         self.ddr_write += missing * self._line

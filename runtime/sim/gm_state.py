@@ -60,7 +60,7 @@ class GmState:
         ):
             return None
         pieces = access.pieces
-        parts = [self._piece(access.start + i * pieces.pitch, pieces.length) for i in range(pieces.bursts)]
+        parts = [self._piece(access.start + start, pieces.length) for start in pieces.starts()]
         found = np.concatenate(parts)
         return None if found.all() else found
 
@@ -98,13 +98,13 @@ class GmState:
         marks = None if values is None else np.where(values != 0, _DEFINED, _UNDEFINED).astype(np.uint8)
         if marks is not None and offset < here.size:
             self._culprits[number] = access.record
-        span = (pieces.bursts - 1) * pieces.pitch + pieces.length
-        if offset + span <= len(table) and pieces.pitch >= pieces.length:
+        span = pieces.span
+        if offset + span <= len(table) and pieces.pitch >= pieces.length and pieces.sheets == 1:
             view = np.ndarray((pieces.bursts, pieces.length), np.uint8, table.data, offset, (pieces.pitch, 1))
             view[...] = _DEFINED if marks is None else marks.reshape(pieces.bursts, pieces.length)
             return
-        for i in range(pieces.bursts):
-            part = table[offset + i * pieces.pitch :][: pieces.length]
+        for i, start in enumerate(pieces.starts()):
+            part = table[offset + start :][: pieces.length]
             cut = i * pieces.length
             part[...] = _DEFINED if marks is None else marks[cut : cut + len(part)]
 

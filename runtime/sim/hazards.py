@@ -25,15 +25,22 @@ from typing import Any, TypeAlias
 
 from ..errors import AscendError
 from ..isa.disassembler import instruction_text
-from ..isa.model import PIPES
+from ..isa.model import BARRIER_SCOPES, PIPES, barrier_pipes
 from ..isa.record import Decoded, Reg
 from ..soc import Soc
 from .access import Access, AccessIndex, disturbances, statics_of
-from .definedness import CARRIES, OnChip, carry, compute
+from .definedness import CARRIES, OnChip, Step, carry, compute
 from .gm_conflicts import GmAccess, Meeting, cross_block, gaps
 from .gm_state import GmRange, GmState
 from .gm_state import unordered as gm_unordered
 from .program import Program
+from .split_definedness import (
+    SPLIT_CARRIES,
+    carry_on_chip,
+    load_from_gm,
+    stored_to_gm,
+    undefined_parameter,
+)
 from .translate import DEFAULT_FUEL, STATE_NAMES, Translator, address_text, tuple_text, value_text
 
 EVENTS = 16
@@ -63,7 +70,7 @@ class Hazard:
 
 def merge(c: Clock, f: Clock) -> Clock:
     """Elementwise maximum; `f` may be a flag, which carries its set's record behind the clock."""
-    a, b, d, e, g, h = c
+    a, b, d, e, g, h, i = c
     return (
         a if a > f[0] else f[0],
         b if b > f[1] else f[1],
@@ -71,18 +78,39 @@ def merge(c: Clock, f: Clock) -> Clock:
         e if e > f[3] else f[3],
         g if g > f[4] else f[4],
         h if h > f[5] else f[5],
+        i if i > f[6] else f[6],
     )
+
+
+Known: TypeAlias = "dict[int, Clock]"
+"""What is known to be complete of other streams: stream → clock of its pipes."""
+
+
+def join_known(parts: Sequence[Known]) -> Known:
+    """All that several know; the result is never changed, so it may be one of them."""
+    joined = parts[0]
+    for part in parts[1:]:
+        if part is joined or not part:
+            continue
+        joined = {**joined, **{s: merge(joined[s], c) if s in joined else c for s, c in part.items()}}
+    return joined
+
+
+def merge_known(c: tuple[Any, ...], f: tuple[Any, ...]) -> tuple[Any, ...]:
+    """As `merge`, for clocks that end with what is known of other streams."""
+    width = len(PIPES)
+    return (*merge(c[:width], f), join_known([c[width], f[width]]))
 
 
 class BlockCheck:
     """What the generated function of one block talks to."""
 
-    def __init__(self, soc: Soc, program: Program, block: int, ranges: Sequence[GmRange] | None) -> None:
+    def __init__(self, soc: Soc, program: Program, block: int, gm: GmState | None) -> None:
         self.program = program
         self.block = block
         self.statics = statics_of(program)
         self.memory = OnChip(soc)
-        self.gm = GmState(ranges) if ranges is not None else None
+        self.gm = gm
         self.index = AccessIndex(soc.core.mad_overlap_fractals)
         self.log: list[tuple[Access, int, Clock, GmAccess]] = []
         self.hazards: dict[tuple[object, ...], Hazard] = {}
@@ -136,6 +164,9 @@ class BlockCheck:
         step, row = access.step(), access.static.record.row
         if row.family in CARRIES:
             once = carry(self.memory, step)
+        elif row.family in SPLIT_CARRIES:
+            self._check_parameters(access, step)
+            once = carry_on_chip(self.memory, step)
         else:
             problems, once = compute(self.memory, step)
             for problem in problems:
@@ -145,6 +176,15 @@ class BlockCheck:
                     "undefined", access.number, None, place, f"computes with undefined bytes ({name})"
                 )
         access.epoch = self.memory.epoch if once else -1
+
+    def _check_parameters(self, access: Access, step: Step) -> None:
+        """The fixpipe computes with its parameters."""
+        if step.row.family != "fixpipe" or not step.prints[2].count:
+            return
+        found = undefined_parameter(self.memory, step)
+        if found >= 0:
+            place = ("fb", found, found + 1)
+            self.report("undefined", access.number, None, place, "computes with undefined bytes (table)")
 
     def gm_access(self, access: Access, order: int, clock: Clock, address: int, atomic: int) -> None:
         """A DMA between GM and the core, or a scalar access to GM."""
@@ -172,6 +212,9 @@ class BlockCheck:
                     "loads an undefined scalar",
                 )
             return
+        if row.family in SPLIT_CARRIES:
+            load_from_gm(self.memory, access.step(), source)
+            return
         if source is None:
             if access.epoch != self.memory.epoch:
                 self.memory.define(access.spaces[0], access.at[0], access.prints[0])
@@ -182,6 +225,12 @@ class BlockCheck:
         access.epoch = -1
 
     def _store(self, access: Access, seen: GmAccess) -> None:
+        if access.static.record.row.family in SPLIT_CARRIES:
+            step = access.step()
+            self._check_parameters(access, step)
+            if self.gm is not None:
+                self.gm.write(seen, stored_to_gm(self.memory, step))
+            return
         whole = access.epoch == self.memory.epoch
         if not whole and len(access.at) > 1:
             found = self.memory.first_undefined(access.spaces[1], access.at[1], access.prints[1])
@@ -217,8 +266,14 @@ class BlockCheck:
         for flag in flags:
             if flag is not None:
                 self.report("flag left set", flag[-1], note="no wait consumes it before the kernel ends")
-        for earlier, later, low, high, rule in gm_unordered([(a.pipe, n, c, g) for a, n, c, g in self.log]):
+        width = len(PIPES)  # behind them stands what is known of other cores
+        log = [(a.pipe, n, c[:width], g) for a, n, c, g in self.log]
+        for earlier, later, low, high, rule in gm_unordered(log):
             self.report(rule, earlier.record, later.record, ("gm", low, high), "nothing orders them")
+        self.finish_results()
+
+    def finish_results(self) -> None:
+        """Report undefined bytes in results, once all that is stored has been stored."""
         if self.gm is not None:
             for record, low, high in self.gm.undefined_results():
                 self.report(
@@ -229,7 +284,8 @@ class BlockCheck:
 class _Emitter:
     """Lines of the check function."""
 
-    def __init__(self, soc: Soc, program: Program) -> None:
+    def __init__(self, soc: Soc, program: Program, *, together: bool) -> None:
+        self.together = together  # clocks also say what is known of other cores
         self.numbers = {record.address: number for number, record in enumerate(program.records)}
         self.events = soc.core.event_ids
         self.statics = statics_of(program)
@@ -244,6 +300,10 @@ class _Emitter:
                 return self._wait(record, number)
             case "pipe_barrier":
                 return self._barrier(record)
+            case "ffts_cross_core_sync":
+                return self._cross_set(record, number)
+            case "wait_flag_dev":
+                return self._cross_wait(record, number)
             case _:
                 return self._access(record, number)
 
@@ -287,7 +347,7 @@ class _Emitter:
 
     def _set(self, record: Decoded, number: int) -> list[str]:
         src, dst, lines = self._flag(record, number)
-        clock = [f"c_{src}[{i}]" for i in range(len(PIPES))]
+        clock = [f"c_{src}[{i}]" for i in range(len(PIPES) + self.together)]
         clock[PIPES.index(src)] = f"n_{src}"
         lines.append(f"if F[i] is not None: check.twice({number}, F[i])")
         # What the scalar unit dispatches behind its own wait cannot overtake it.
@@ -315,11 +375,31 @@ class _Emitter:
             raise AscendError(
                 "E43101", f"pipe_barrier at {record.address:04x} takes its pipe from a register"
             )
-        if place == len(PIPES):
+        if BARRIER_SCOPES[place] == "ALL":
             now = ", ".join(f"n_{pipe}" for pipe in PIPES)
+            if self.together:
+                now += f", join([{', '.join(f'c_{pipe}[{len(PIPES)}]' for pipe in PIPES)}])"
             return [f"{' = '.join(f'c_{pipe}' for pipe in PIPES)} = ({now})"]
+        (place,) = barrier_pipes(place)
         pipe = PIPES[place]
         return [f"c_{pipe} = c_{pipe}[:{place}] + (n_{pipe},) + c_{pipe}[{place + 1}:]"]
+
+    def _cross_set(self, record: Decoded, number: int) -> list[str]:
+        pipe, mode, flag = record.fields
+        if not isinstance(pipe, int) or not isinstance(mode, int):
+            raise AscendError(
+                "E43101", f"{record.mnemonic} at {record.address:04x} takes its pipe or mode from a register"
+            )
+        name = PIPES[pipe]
+        clock = f"c_{name}[:{pipe}] + (n_{name},) + c_{name}[{pipe + 1}:]"
+        return [f"check.cross_set({number}, {mode}, {value_text(flag)}, {clock})"]
+
+    def _cross_wait(self, record: Decoded, number: int) -> list[str]:
+        # The wait stops the scalar unit: whatever is dispatched later knows what the set knew.
+        return [
+            f"while (held := check.cross_wait({number}, {value_text(record.fields[0])})): yield held",
+            *(f"c_{pipe} = check.learn(c_{pipe})" for pipe in PIPES),
+        ]
 
 
 @dataclass
@@ -328,15 +408,16 @@ class _Kernels:
     trace_gm: Callable[..., None]
 
 
-_MADE: dict[tuple[str, int], tuple[Soc, _Kernels]] = {}
+_MADE: dict[tuple[str, int, bool], tuple[Soc, _Kernels]] = {}
 
 
-def _compile(soc: Soc, program: Program) -> _Kernels:
-    key = (program.digest, id(soc.core))
+def compile_check(soc: Soc, program: Program, *, together: bool = False) -> _Kernels:
+    """The check functions of a program; `together`: for streams that order each other by cross-core flags."""
+    key = (program.digest, id(soc.core), together)
     made = _MADE.get(key)
     if made is not None:
         return made[1]
-    emitter = _Emitter(soc, program)
+    emitter = _Emitter(soc, program, together=together)
     parameters = "args, block_idx, block_num, fuel, check, memory, load"
 
     def frame() -> tuple[list[str], list[str]]:
@@ -345,13 +426,14 @@ def _compile(soc: Soc, program: Program) -> _Kernels:
             f"F = [None] * {len(PIPES) ** 2 * EVENTS}",
             f"W = [0] * {len(PIPES) ** 2 * EVENTS}; R = [0] * {len(PIPES) ** 2 * EVENTS}",
             f"{' = '.join(f'n_{pipe}' for pipe in PIPES)} = 0",
-            f"{' = '.join(f'c_{pipe}' for pipe in PIPES)} = {_ZERO}",
+            f"{' = '.join(f'c_{pipe}' for pipe in PIPES)} = {(*_ZERO, {}) if together else _ZERO}",
             *(f"I{n} = check.statics_table({n}).get; N{n} = partial(check.make, {n})" for n in used),
         ]
         return before, ["check.finish(F)"]
 
     translator = Translator(emitter.emit, parameters=parameters, frame=frame)
-    run = translator.compile(program, {"partial": partial, "merge": merge})
+    names = {"partial": partial, "merge": merge_known if together else merge, "join": join_known}
+    run = translator.compile(program, names)
     kernels = _Kernels(run, _compile_gm(program))
     _MADE[key] = (soc, kernels)
     return kernels
@@ -386,7 +468,7 @@ def gm_accesses(
     made = _GM_MADE.get(key)
     if made is None:
         made = _GM_MADE[key] = _compile_gm(program)
-    made(args, block, blocks, DEFAULT_FUEL, raw.append, _loader(loads))
+    made(args, block, blocks, DEFAULT_FUEL, raw.append, loader(loads))
     found: list[GmAccess] = []
     for number, address, atomic, values in raw:
         static = statics[number]
@@ -399,7 +481,7 @@ def gm_accesses(
 _GM_MADE: dict[tuple[str, int], Callable[..., None]] = {}
 
 
-def _loader(loads: Sequence[int] | None) -> Callable[[], int]:
+def loader(loads: Sequence[int] | None) -> Callable[[], int]:
     if loads is not None:
         return iter(loads).__next__
 
@@ -421,9 +503,10 @@ def check_block(
     loads: Sequence[int] | None = None,
 ) -> list[Hazard]:
     """Hazards inside one block."""
-    check = BlockCheck(soc, program, block, gm_ranges)
-    kernels = _compile(soc, program)
-    kernels.check(args, block, blocks, DEFAULT_FUEL, check, check.memory, _loader(loads))
+    soc = soc.seen_by(program.core)
+    check = BlockCheck(soc, program, block, None if gm_ranges is None else GmState(gm_ranges))
+    kernels = compile_check(soc, program)
+    kernels.check(args, block, blocks, DEFAULT_FUEL, check, check.memory, loader(loads))
     return list(check.hazards.values())
 
 
@@ -440,8 +523,13 @@ def check_task(
     """All broken ordering rules of a task.
 
     `gm_ranges` says what GM holds before the task and which ranges are its results (None: all is defined).
-    `loads[b]` are the values of block b's load_scalar instructions, for kernels that have any.
+    `loads[b]` are the values of block b's load_scalar instructions, for kernels that have any.  Kernels whose
+    cores synchronise are checked with all their streams at once, and `loads` goes by stream (`hazards_cores.py`).
     """
+    if program.runs_together:
+        from .hazards_cores import check_streams  # it imports this module
+
+        return unique(check_streams(soc, program, args, blocks, gm_ranges, loads=loads))
     chosen = range(blocks) if every_block else sorted({0, blocks // 2, blocks - 1})
     hazards: list[Hazard] = []
     for block in chosen:
@@ -452,14 +540,16 @@ def check_task(
     ]
     hazards += _between_blocks(program, every)
     for result in gm_ranges or ():
-        missing = gaps(every, result.base, result.base + result.size) if result.result else None
-        if missing is not None:
-            hazards.append(
-                Hazard(
-                    "result not written", result.name, "", "gm", *missing, 0, "no block writes these bytes"
-                )
-            )
-    return _unique(hazards)
+        hazards += unwritten(every, result)
+    return unique(hazards)
+
+
+def unwritten(blocks: Sequence[Sequence[GmAccess]], result: GmRange) -> Iterator[Hazard]:
+    """A result that not all bytes are written of."""
+    missing = gaps(blocks, result.base, result.base + result.size) if result.result else None
+    if missing is not None:
+        note = "no block writes these bytes"
+        yield Hazard("result not written", result.name, "", "gm", *missing, 0, note)
 
 
 def _between_blocks(program: Program, blocks: Sequence[Sequence[GmAccess]]) -> Iterator[Hazard]:
@@ -484,7 +574,7 @@ def _who(program: Program, accesses: Sequence[GmAccess], meeting: Meeting, write
     return ""
 
 
-def _unique(hazards: Sequence[Hazard]) -> list[Hazard]:
+def unique(hazards: Sequence[Hazard]) -> list[Hazard]:
     seen: Counter[tuple[str, str, str, str]] = Counter()
     kept: list[Hazard] = []
     for hazard in hazards:

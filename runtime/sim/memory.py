@@ -19,11 +19,14 @@ from typing import NoReturn
 
 import numpy as np
 
+from ..isa.model import SPACES
 from ..isa.record import Decoded
 from ..soc import Soc
+from .cross import Port
 from .cube import FRACTAL, AccumulatorMemory, Link, OperandMemory
 from .fault import SimulatorFault
 from .floats import Array, half_to_double
+from .operand_bytes import OperandBytes
 from .vector import Prepared
 
 SPARE_BYTES = 32
@@ -157,15 +160,20 @@ class L1Memory:
 
 
 class Core:
-    """One AI Core: its memories and CMPMASK.  Contents survive from block to block: undefined."""
+    """One AI Core: the memories its core type has, and CMPMASK.  Contents survive from block to block: undefined."""
 
     def __init__(self, soc: Soc, gm: GlobalMemory) -> None:
-        sizes = {space: buffer.size for space, buffer in soc.core.buffers.items()}
+        sizes = dict.fromkeys(SPACES, 0) | {space: b.size for space, b in soc.core.buffers.items()}
         self.gm = gm
         self.ub = np.zeros(sizes["ub"], np.uint8)
         self.l1 = L1Memory(sizes["l1"])
-        self.l0a = OperandMemory(sizes["l0a"], rows_outer=True)
-        self.l0b = OperandMemory(sizes["l0b"], rows_outer=False)
+        # Numbers instead of bytes are fast; cubes that also take 32-bit types and bf16 need the bytes.
+        operands = OperandBytes if soc.core.supports("mmad", "f32f32f32") else OperandMemory
+        self.l0a = operands(sizes["l0a"], rows_outer=True)
+        self.l0b = operands(sizes["l0b"], rows_outer=False)
         self.l0c = AccumulatorMemory(sizes["l0c"])
+        self.bt = np.zeros(sizes["bt"], np.uint8)
+        self.fb = np.zeros(sizes["fb"], np.uint8)
+        self.cross: Port | None = None  # when it is part of a launch that synchronises cores
         self.cmpmask = np.zeros(128, np.bool_)
         self.prepared: dict[object, list[Prepared]] = {}  # views of vector operands on `ub`

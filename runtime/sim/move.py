@@ -13,17 +13,26 @@ import numpy as np
 
 from ..isa.extents import extents, operand_types
 from ..isa.record import Decoded
+from ..isa.table import ATOMIC_NAMES
 from ..soc import Soc
 from .checks import Executor, Ints, Rules, State
 from .cube import FRACTAL, OperandMemory, fractal_bytes
-from .floats import DTYPES, Array, half_to_double, rectify, saturate, store_half
+from .floats import (
+    DTYPES,
+    Array,
+    bf16_to_single,
+    half_to_double,
+    rectify,
+    saturate,
+    single_to_bf16,
+    store_half,
+)
+from .operand_bytes import OperandBytes
 
 if TYPE_CHECKING:
     from .memory import Core
 
 BLOCK = 32
-_ATOMIC = {1: "f32", 2: "f16", 3: "s16"}
-_ATOMIC_SUPPORT = {"dav-m100": (1,), "dav-c100": (1,)}  # davinci.md §1.6; others have all three
 
 
 def rows(data: Array, at: int, count: int, length: int, pitch: int) -> Array:
@@ -79,7 +88,7 @@ def make_copy(record: Decoded, soc: Soc) -> Executor:
             core.l1.before_write(dst, dst + dst_extent)
         if state and state[0][0]:
             pieces = rows(target, dst, bursts, size, dst_pitch)
-            _accumulate(rules, state[0][0], pieces, rows(source, src, bursts, size, src_pitch))
+            accumulate(rules, state[0][0], pieces, rows(source, src, bursts, size, src_pitch))
         elif bursts == 1:
             target[dst : dst + size] = source[src : src + size]
         else:
@@ -96,19 +105,31 @@ def _changed(core: Core, at: int, bursts: int, size: int, pitch: int) -> None:
         core.l1.refresh(at + burst * pitch, at + burst * pitch + size)
 
 
-def _accumulate(rules: Rules, mode: int, target: Array, source: Array) -> None:
-    if mode not in _ATOMIC_SUPPORT.get(rules.soc.arch, (1, 2, 3)):
-        rules.fault("atomic", f"{rules.soc.name} cannot accumulate {_ATOMIC[mode]}")
-    dtype = DTYPES[_ATOMIC[mode]]
+def accumulate(rules: Rules, mode: int, target: Array, source: Array) -> None:
+    """Rows of bytes `source` accumulate on those of device memory, as the atomic mode says."""
+    name = ATOMIC_NAMES[mode]
+    if name not in rules.soc.core.atomics:
+        rules.fault("atomic", f"{rules.soc.name} cannot accumulate {name.replace('_', ' ')}")
+    operation, kind = name.split("_")
+    dtype = DTYPES[kind]
     for to, piece in zip(target, source, strict=True):
-        old, new = to.view(dtype), piece.view(dtype)
-        if mode == 2:
-            old[...] = saturate(old.astype(np.float32) + new.astype(np.float32))
-        else:
-            old += new
+        raw = np.ascontiguousarray(to)  # device memory of byte-granular stores may lie anywhere
+        old, new = raw.view(dtype), np.ascontiguousarray(piece).view(dtype)
+        to[...] = atomic_result(operation, kind, old, new).view(np.uint8)
 
 
-def _operand_memory(core: Core, space: str) -> OperandMemory:
+def atomic_result(operation: str, kind: str, old: Array, new: Array) -> Array:
+    """add, max or min of two arrays; integers wrap, f16 and bf16 are rounded once and saturate."""
+    function = {"add": np.add, "max": np.maximum, "min": np.minimum}[operation]
+    if kind == "bf16":
+        return single_to_bf16(function(bf16_to_single(old), bf16_to_single(new)))
+    if kind == "f16":
+        result = function(old.astype(np.float32), new.astype(np.float32))
+        return (saturate(result) if operation == "add" else result).astype(np.float16)
+    return function(old, new)
+
+
+def _operand_memory(core: Core, space: str) -> OperandMemory | OperandBytes:
     return core.l0a if space == "l0a" else core.l0b
 
 
@@ -176,8 +197,11 @@ def make_load2d(record: Decoded, soc: Soc) -> Executor:
         if transpose:
             turned = raw.view(np.uint16).reshape(count, 16, 16).transpose(0, 2, 1)
             raw = np.ascontiguousarray(turned).reshape(count, 256).view(np.uint8)
-        values = _decode(raw, kind)
-        _operand_memory(core, space).write(addresses[0] // FRACTAL, values, kind)
+        memory = _operand_memory(core, space)
+        if isinstance(memory, OperandBytes):
+            memory.write_bytes(addresses[0] // FRACTAL, raw)
+        else:
+            memory.write(addresses[0] // FRACTAL, _decode(raw, kind), kind)
 
     return load
 
@@ -191,9 +215,12 @@ def make_set_2d(record: Decoded, soc: Soc) -> Executor:
         if not fields[0]:
             return
         rules.check_range(0, addresses[0], fields[0] * FRACTAL, FRACTAL)
-        value = np.array([scalars[0] & 0xFFFF], np.uint16).view("<f2").astype(np.float64)
-        values = np.broadcast_to(value, (fields[0], 256))
-        _operand_memory(core, record.addresses[0].space).write(addresses[0] // FRACTAL, values, "f16")
+        halves = np.full((fields[0], 256), scalars[0] & 0xFFFF, np.uint16)
+        memory = _operand_memory(core, record.addresses[0].space)
+        if isinstance(memory, OperandBytes):
+            memory.write_bytes(addresses[0] // FRACTAL, halves.view(np.uint8))
+        else:
+            memory.write(addresses[0] // FRACTAL, halves.view("<f2").astype(np.float64), "f16")
 
     return fill
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypeAlias
 
-from ..isa.decode import Image, decode_image
+from ..isa.decode import Image, decode_image, split_mixed
 from ..isa.record import RECORD_BYTES, Decoded, Operand, Record, Reg, resolve
 
 
@@ -62,24 +63,69 @@ Node: TypeAlias = Decoded | Loop | If
 
 @dataclass(frozen=True)
 class Program:
-    """A validated kernel and its tree.  `digest` identifies the bytes: translations are cached by it ("" = never)."""
+    """A validated kernel and its tree.  `digest` identifies the bytes: translations are cached by it ("" = never).
+
+    A mixed kernel is the program of the cube core; `partner` is the program that `vectors` vector cores beside
+    it run in the same block.
+    """
 
     image: Image
     body: tuple[Node, ...]
     digest: str
+    partner: Program | None = None
+    vectors: int = 0
 
     @property
     def records(self) -> tuple[Decoded, ...]:
         return self.image.records
 
     @property
+    def core(self) -> str:
+        """The type of core that it is made for."""
+        return self.image.core
+
+    @property
+    def n_args(self) -> int:
+        """Argument words that a launch must pass."""
+        return max(self.image.n_args, self.partner.n_args if self.partner is not None else 0)
+
+    @property
+    def parts(self) -> tuple[Program, ...]:
+        """Its programs: itself, and the partner of a mixed kernel."""
+        return (self,) if self.partner is None else (self, self.partner)
+
+    @cached_property
+    def syncs_cores(self) -> bool:
+        """Whether it sets flags for other cores or waits for theirs: its blocks must run together then."""
+        return any(record.row.family == "cross" for part in self.parts for record in part.records)
+
+    @cached_property
+    def yields(self) -> bool:
+        """Whether this program itself waits for other cores: its translations are generators then."""
+        return any(record.mnemonic == "wait_flag_dev" for record in self.records)
+
+    @property
+    def runs_together(self) -> bool:
+        """Whether a launch is more than independent blocks of one program."""
+        return self.partner is not None or self.syncs_cores
+
+    @property
     def reads_data(self) -> bool:
         """Whether scalars come from memory: control flow may depend on data, so timing needs function."""
-        return any(record.mnemonic == "load_scalar" for record in self.records)
+        return any(record.mnemonic == "load_scalar" for part in self.parts for record in part.records)
 
 
 def load_program(image: bytes) -> Program:
     """Decode, validate and structure a kernel image."""
+    mixed = split_mixed(image)
+    if mixed is not None:
+        cube, vector = _program(mixed.cube), _program(mixed.vector)
+        digest = hashlib.sha256(image).hexdigest()
+        return Program(cube.image, cube.body, digest, vector, mixed.vectors)
+    return _program(image)
+
+
+def _program(image: bytes) -> Program:
     decoded = decode_image(image)
     body, last = _block(decoded.records, 0)
     assert last == len(decoded.records) - 1  # `end`, says the decoder

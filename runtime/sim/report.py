@@ -26,6 +26,7 @@ RESOURCES = {
     "MTE1": "L1 loads",
     "MTE2": "GM loads",
     "MTE3": "stores",
+    "FIX": "fixpipe",
     "S": "scalar",
 }
 

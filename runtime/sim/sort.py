@@ -22,7 +22,7 @@ _SCORE = 4
 _GROUP = 16
 
 
-def _keys(scores: Array) -> Array:
+def sort_keys(scores: Array) -> Array:
     """Numbers that grow as scores fall; nan comes last."""
     wide = -scores.astype(np.float64)
     return np.where(np.isnan(wide), np.inf, wide)
@@ -52,7 +52,7 @@ def make_sort(record: Decoded, soc: Soc) -> Executor:
         v = rules.values(fields)
         check(addresses, v)
         source = proposals(core, addresses[1], v["repeat"] * _GROUP).reshape(-1, _GROUP, PROPOSAL)
-        order = np.argsort(_keys(source[:, :, _SCORE]), axis=1, kind="stable")
+        order = np.argsort(sort_keys(source[:, :, _SCORE]), axis=1, kind="stable")
         result = np.take_along_axis(source, order[:, :, None], axis=1)
         proposals(core, addresses[0], v["repeat"] * _GROUP)[...] = result.reshape(-1, PROPOSAL)
 
@@ -97,14 +97,21 @@ def merge_lengths(v: dict[str, int]) -> list[int]:
 
 def _merged(lists: Sequence[Array], *, suspend: bool) -> Array:
     """As the unit does it: always the highest head, the first list on a tie (lists need not be sorted)."""
-    keys = [_keys(values[:, _SCORE]).tolist() for values in lists]
-    heads = [0] * len(lists)
-    taken: list[Array] = []
-    for _ in range(sum(len(values) for values in lists)):
+    order = merged_order([values[:, _SCORE] for values in lists], suspend=suspend)
+    taken = [lists[which][place] for which, place in order]
+    return np.array(taken) if taken else np.zeros((0, PROPOSAL), lists[0].dtype)
+
+
+def merged_order(scores: Sequence[Array], *, suspend: bool) -> list[tuple[int, int]]:
+    """(list, place in it) of the merged elements, in order."""
+    keys = [sort_keys(values).tolist() for values in scores]
+    heads = [0] * len(keys)
+    order: list[tuple[int, int]] = []
+    for _ in range(sum(len(values) for values in scores)):
         if suspend and any(head == len(key) for head, key in zip(heads, keys, strict=True)):
             break
         open_lists = [i for i, key in enumerate(keys) if heads[i] < len(key)]
         best = min(open_lists, key=lambda i: keys[i][heads[i]])
-        taken.append(lists[best][heads[best]])
+        order.append((best, heads[best]))
         heads[best] += 1
-    return np.array(taken) if taken else np.zeros((0, PROPOSAL), lists[0].dtype)
+    return order

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 from ..errors import AscendError
-from ..isa.model import PIPES, StateField
+from ..isa.model import BARRIER_SCOPES, CORE_TYPES, PIPES, StateField
 from ..isa.record import Decoded, Operand, Reg
 from ..isa.table import STATE_GROUPS
 from ..soc import Soc
@@ -37,8 +37,8 @@ from .gm_model import GmModel, L2State, cold_l2
 from .program import If, Loop, Node, Program
 from .translate import DEFAULT_FUEL, STATE_NAMES, Translator, address_text, tuple_text, value_text
 
-QUEUED = PIPES[1:]  # S runs what it fetches itself
 EVENTS = 16
+OTHER_CORES = "CORES"  # what the scalar unit waits for in a wait for another core's flag
 Cost: TypeAlias = "Duration | Transfer"
 Run: TypeAlias = "Iterator[int]"
 
@@ -60,7 +60,7 @@ class Event(NamedTuple):
 
 @dataclass
 class BlockTiming:
-    """One block: which core ran it and when, per-pipe busy cycles, stalls (waiting pipe, pipe waited for).
+    """One block, or one core's part of it: which core ran it and when, per-pipe busy cycles, stalls (waiting pipe, pipe waited for).
 
     With a trace also `events`, and in `executed` how often each record ran (number → times, control flow left
     out).
@@ -75,6 +75,8 @@ class BlockTiming:
     counts: Counter[str]
     events: list[Event] = field(default_factory=list[Event])
     executed: Counter[int] = field(default_factory=Counter[int])
+    kind: str = CORE_TYPES[0]
+    """Type of the core; numbers of cores differ between types as well."""
 
 
 @dataclass
@@ -124,6 +126,7 @@ class TimingKernel:
     """A compiled timing function and what is needed to read its result."""
 
     run: Callable[..., Run]
+    queued: tuple[str, ...]  # pipes of the core beside S, which runs what it fetches itself
     stall_pairs: tuple[tuple[str, str], ...]
     regions: tuple[Counter[str], ...]
     region_records: tuple[tuple[int, ...], ...]  # the same instructions by number; empty without a trace
@@ -132,8 +135,9 @@ class TimingKernel:
 class _Emitter:
     """The lines of each instruction (see the module text); one object per kernel."""
 
-    def __init__(self, costs: Costs, program: Program, trace: bool) -> None:
+    def __init__(self, costs: Costs, program: Program, queued: Sequence[str], trace: bool) -> None:
         self.costs = costs
+        self.queued = queued
         self.trace = trace
         self.statics = statics_of(program) if trace else {}
         self.namespace: dict[str, Any] = {"deque": deque}
@@ -252,6 +256,10 @@ class _Emitter:
                 return head + self._barrier(record)
             case "load_scalar" | "store_scalar":
                 return head + self._scalar_memory(record)
+            case "ffts_cross_core_sync":
+                return head + self._cross_set(record)
+            case "wait_flag_dev":
+                return head + self._cross_wait(record)
             case _:
                 return head + (self._gm(record) if moves_gm(row) else self._work(record))
 
@@ -274,13 +282,13 @@ class _Emitter:
 
     def _gm(self, record: Decoded) -> list[str]:
         row, pipe = record.row, record.row.pipe
-        writes = pipe == "MTE3"
+        writes = record.addresses[0].space == "gm"
         space = record.addresses[1 if writes else 0].space
         address = address_text(record.addresses[0 if writes else 1])
         if row.mnemonic == "load2d_gm":
             base = value_text(record.field("base"))
             address += f" + {base} * 512" if base != "0" else ""
-        cost = self._cost(record, lambda values: self.costs.transfer(row, values, space))
+        cost = self._cost(record, lambda values: self.costs.transfer(row, record.dtype, values, space))
         call = "gm_write" if writes else "gm_read"
         lines = [*self._dispatch(pipe), "yield s"]
         if isinstance(cost, str):
@@ -352,13 +360,13 @@ class _Emitter:
             raise AscendError(
                 "E43101", f"pipe_barrier at {record.address:04x} takes its pipe from a register"
             )
-        if place == len(PIPES):
+        pipe = BARRIER_SCOPES[place]
+        if pipe == "ALL":
             lines = [f"ts += {self.costs.dispatch}; y = ts"]
-            for pipe in QUEUED:
+            for pipe in self.queued:
                 lines.append(f"if d_{pipe} > ts: {self.stall('S', pipe)} += d_{pipe} - ts; ts = d_{pipe}")
-            lines += [f"if ts > f_{pipe}: f_{pipe} = ts" for pipe in QUEUED]
+            lines += [f"if ts > f_{pipe}: f_{pipe} = ts" for pipe in self.queued]
             return lines + self._event(record, "S", "y", "ts")
-        pipe = PIPES[place]
         if pipe == "S":
             return [f"ts += {self.costs.dispatch}"]
         return [
@@ -369,11 +377,39 @@ class _Emitter:
             *self._event(record, pipe, "y", f"f_{pipe}"),
         ]
 
+    def _cross_set(self, record: Decoded) -> list[str]:
+        pipe, mode, flag = record.fields
+        if not isinstance(pipe, int) or not isinstance(mode, int):
+            raise AscendError(
+                "E43101", f"{record.mnemonic} at {record.address:04x} takes its pipe or mode from a register"
+            )
+        name = PIPES[pipe]
+        seen = f"(d_{name} if d_{name} > s else s) + {self.costs.cross}"
+        lines = [
+            *self._dispatch(name),
+            f"f_{name} = s + {self.costs.flag}",
+            f"cross.set({self.numbers[record.address]}, {mode}, {value_text(flag)}, {seen})",
+        ]
+        return lines + self._event(record, name, "s", f"f_{name}")
+
+    def _cross_wait(self, record: Decoded) -> list[str]:
+        stall = self.stall("S", OTHER_CORES)
+        number, flag = self.numbers[record.address], value_text(record.fields[0])
+        lines = [
+            f"ts += {self.costs.dispatch}; y = ts",
+            f"while (x := cross.take({number}, {flag})) is None: yield -1",
+            f"if x > ts: {stall} += x - ts; ts = x",
+        ]
+        return lines + self._event(record, "S", "y", "ts")
+
 
 def _operand(record: Decoded, name: str) -> int | _Text:
     """A field or state value of `record`: a constant, or its Python expression."""
     for spec, value in zip(record.row.fields, record.fields, strict=True):
         if spec.name == name:
+            return _constant(value)
+    for scalar, value in zip(record.row.scalars, record.scalars, strict=True):
+        if scalar.name == name:
             return _constant(value)
     for group_name in record.row.state:
         fields: tuple[StateField, ...] = STATE_GROUPS[group_name].fields
@@ -402,9 +438,10 @@ def compile_timing(soc: Soc, program: Program, *, trace: bool = False) -> Timing
     cached = _KERNELS.get(key)
     if cached is not None:
         return cached[1]
-    emitter = _Emitter(costs_of(soc), program, trace)
+    queued = tuple(pipe for pipe in PIPES if pipe in soc.core.pipes)
+    emitter = _Emitter(costs_of(soc), program, queued, trace)
     depth = soc.core.queue_depth
-    parameters = "args, block_idx, block_num, fuel, ts, gm_read, gm_write, load, trace"
+    parameters = "args, block_idx, block_num, fuel, ts, gm_read, gm_write, load, trace, cross"
 
     def frame() -> tuple[list[str], list[str]]:
         names = list(emitter.stalls.values())
@@ -412,26 +449,26 @@ def compile_timing(soc: Soc, program: Program, *, trace: bool = False) -> Timing
         before = [
             f"F = [0] * {len(PIPES) ** 2 * EVENTS}",
             "s = e = x = y = 0",
-            *(f"f_{pipe} = d_{pipe} = ts; b_{pipe} = 0" for pipe in QUEUED),
-            *(f"q_{pipe} = deque([0] * {depth}, {depth})" for pipe in QUEUED),
+            *(f"f_{pipe} = d_{pipe} = ts; b_{pipe} = 0" for pipe in queued),
+            *(f"q_{pipe} = deque([0] * {depth}, {depth})" for pipe in queued),
             *([f"{' = '.join(names)} = 0"] if names else []),
             *([f"{' = '.join(regions)} = 0"] if regions else []),
             "yield ts",
         ]
-        busy = ", ".join(f"b_{pipe}" for pipe in QUEUED)
-        ends = ", ".join(f"d_{pipe}" for pipe in QUEUED)
-        return before, [f"return max(ts, {ends}), ts, ({busy}), {tuple_text(names)}, {tuple_text(regions)}"]
+        busy = ", ".join(f"b_{pipe}" for pipe in queued)
+        ends = ", ".join(f"d_{pipe}" for pipe in queued)
+        return before, [f"return max(ts, {ends}), ts, ({busy},), {tuple_text(names)}, {tuple_text(regions)}"]
 
     translator = Translator(emitter.emit, scalar=emitter.scalar, parameters=parameters, frame=frame)
     run = translator.compile(program, emitter.namespace)
     records = tuple(tuple(numbers) for numbers in emitter.region_records) if trace else ()
-    kernel = TimingKernel(run, tuple(emitter.stalls), tuple(emitter.regions), records)
+    kernel = TimingKernel(run, queued, tuple(emitter.stalls), tuple(emitter.regions), records)
     if program.digest:
         _KERNELS[key] = (soc, kernel)
     return kernel
 
 
-def _no_load() -> int:
+def no_load() -> int:
     raise AscendError(
         "E43102",
         "the kernel reads scalars from memory, so its time depends on data",
@@ -452,20 +489,26 @@ def time_task(
     """Time a task of `blocks` blocks.
 
     `l2_state` (see `cold_l2`) lives from task to task.  `loads[b]` are the values that block b's load_scalar
-    instructions returned, in order; needed only if the kernel has any.  `trace` keeps every event.
+    instructions returned, in order; needed only if the kernel has any.  `trace` keeps every event.  A kernel
+    whose cores work together is timed with all its streams (`timing_cores.py`), and `loads` goes by stream.
     """
+    if program.runs_together:
+        from .timing_cores import time_streams  # it imports this module
+
+        return time_streams(soc, program, args, blocks, l2_state, loads=loads, trace=trace)
+    chip, soc = soc, soc.seen_by(program.core)
     kernel = compile_timing(soc, program, trace=trace)
     costs = costs_of(soc)
-    gm = GmModel(soc, cold_l2(soc) if l2_state is None else l2_state)
+    gm = GmModel(chip, cold_l2(chip) if l2_state is None else l2_state)
     results: list[BlockTiming | None] = [None] * blocks
     starts: dict[int, tuple[int, int]] = {}
     events: list[list[Event]] = [[] for _ in range(blocks)]
 
     def start(block: int, core: int, now: int) -> Run:
         starts[block] = (core, now)
-        load = iter(loads[block]).__next__ if loads is not None else _no_load
+        load = iter(loads[block]).__next__ if loads is not None else no_load
         return kernel.run(
-            args, block, blocks, DEFAULT_FUEL, now, gm.read, gm.write, load, events[block].append
+            args, block, blocks, DEFAULT_FUEL, now, gm.read, gm.write, load, events[block].append, None
         )
 
     active = min(blocks, soc.cores)
@@ -479,7 +522,9 @@ def time_task(
             heapq.heapreplace(heap, (next(runs[block]), block))
         except StopIteration as stop:
             core, began = starts[block]
-            timing = results[block] = _block(kernel, core, began, stop.value, events[block])
+            timing = results[block] = block_timing(
+                kernel, core, began, stop.value, events[block], program.core
+            )
             end = timing.end
             last = max(last, end)
             heapq.heappop(heap)
@@ -491,19 +536,22 @@ def time_task(
     return TaskTiming(last, costs.launch, done, gm.ddr_read, gm.ddr_write, gm.l2_read, gm.l2_write)
 
 
-def _block(kernel: TimingKernel, core: int, start: int, result: Any, events: list[Any]) -> BlockTiming:
+def block_timing(
+    kernel: TimingKernel, core: int, start: int, result: Any, events: list[Any], kind: str
+) -> BlockTiming:
+    """What the timing function of a block returned, with names."""
     end, dispatched, busy, stalls, regions = result
     counts: Counter[str] = Counter()
     for times, region in zip(regions, kernel.regions, strict=True):
         if times:
             counts.update({name: times * number for name, number in region.items()})
     waits = {pair: cycles for pair, cycles in zip(kernel.stall_pairs, stalls, strict=True) if cycles}
-    per_pipe = {pipe: cycles for pipe, cycles in zip(QUEUED, busy, strict=True) if cycles}
+    per_pipe = {pipe: cycles for pipe, cycles in zip(kernel.queued, busy, strict=True) if cycles}
     # The scalar unit works whenever it does not wait: for a full queue, a flag or a barrier.
     per_pipe["S"] = dispatched - start - sum(cycles for (pipe, _), cycles in waits.items() if pipe == "S")
     executed: Counter[int] = Counter()
     for times, numbers in zip(regions, kernel.region_records, strict=False):
         executed.update(dict.fromkeys(numbers, times))
     return BlockTiming(
-        core, start, end, dispatched, per_pipe, waits, counts, [Event(*event) for event in events], executed
+        core, start, end, dispatched, per_pipe, waits, counts, [Event(*event) for event in events], executed, kind
     )

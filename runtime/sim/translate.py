@@ -164,7 +164,7 @@ class Translator:
     def source(self, program: Program, name: str = "kernel") -> str:
         """The text of the function."""
         used = {number for record in program.records for number in _registers(record)}
-        lines = [f"def {name}({self._parameters}):"]
+        lines = [f"def {name}({self._parameters}, sub_block_idx=0):"]
         if used:
             lines.append(f"    {' = '.join(f'r{number}' for number in sorted(used))} = 0")
         for group in STATE_GROUPS.values():
@@ -255,7 +255,7 @@ def _arithmetic(record: Decoded) -> Iterator[str]:
     match record.mnemonic:
         case "mov":
             yield f"{target} = {value_text(record.scalars[1])}"
-        case "block_idx" | "block_num":
+        case "block_idx" | "block_num" | "sub_block_idx":
             yield f"{target} = {record.mnemonic}"
         case "arg":
             number = value_text(record.fields[0])

@@ -49,7 +49,7 @@ def active_lanes(repeats: int, lanes: int, state: State) -> Array:
     return np.broadcast_to(one.astype(np.bool_), (repeats, lanes))
 
 
-def _gather_lanes(core: Core, address: int, v: dict[str, int], dtype: np.dtype[Any], active: Array) -> Array:
+def gather_lanes(core: Core, address: int, v: dict[str, int], dtype: np.dtype[Any], active: Array) -> Array:
     """(repeats, lanes) values of the source; lanes outside UB are inactive (the hull was checked)."""
     blk, rep = v.get("src_blk", 1), v["src_rep"]
     lanes = active.shape[1]
@@ -130,7 +130,7 @@ def make_reduce(record: Decoded, soc: Soc) -> Executor:
             return
         rules.check_range(0, addresses[0], sizes[0], align)
         rules.check_range(1, addresses[1], sizes[1])
-        values = _gather_lanes(core, addresses[1], v, dtype, active.lanes)
+        values = gather_lanes(core, addresses[1], v, dtype, active.lanes)
         target = element_view(core.ub, addresses[0], dtype)
         function(record.mnemonic, values, active, target, v["dst_rep"])
 
@@ -224,6 +224,8 @@ def make_compare(record: Decoded, soc: Soc) -> Executor:
         v, sizes = found
         if v.get("repeat", 1) == 0:
             return
+        if record.dtype == "s32" and v["condition"]:
+            rules.fault("condition", "integers are compared for equality only")
         first = 0 if to_register else 1
         sources = [source(core, n, addresses[n], v, sizes[n]) for n in range(first, len(addresses))]
         other = sources[1] if len(sources) > 1 else from_bits(scalars[0], record.dtype)
@@ -382,7 +384,7 @@ def make_gather(record: Decoded, soc: Soc) -> Executor:
         if not active.size or not sizes[1]:
             return
         rules.check_range(1, addresses[1], sizes[1])
-        values = _gather_lanes(core, addresses[1], v, dtype, active)
+        values = gather_lanes(core, addresses[1], v, dtype, active)
         first, step = _PATTERNS[v["pattern"]]
         packed = values[:, first::step][active[:, first::step]]
         rules.check_range(0, addresses[0], packed.nbytes)

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..isa.extents import split_conversion
+from ..isa.rows_split_vector import SPLIT_VCONV_TYPES
 from .floats import (
     DTYPES,
     F16_MAX,
@@ -27,6 +28,7 @@ from .floats import (
     saturate,
     store_half,
 )
+from .split_convert import split_conversion_of
 
 Lanes: TypeAlias = Callable[[Array, list[Array], Any], None]
 """(destination, sources, scalar)"""
@@ -228,6 +230,10 @@ def _dequant(dst: Array, src: list[Array], scalar: Any) -> None:
     dst[...] = np.clip(total, -F16_MAX, F16_MAX)
 
 
+def _copy(dst: Array, src: list[Array], scalar: Any) -> None:
+    dst[...] = src[0]
+
+
 def _fill(dst: Array, src: list[Array], scalar: Any) -> None:
     dst[...] = scalar
 
@@ -268,6 +274,7 @@ ELEMENTWISE: dict[str, Lanes] = {
     "vshl": _shift(True),
     "vshr": _shift(False),
     "vector_dup": _fill,
+    "vcopy": _copy,
 }
 
 
@@ -287,6 +294,8 @@ _ROUND: dict[str, Callable[[Array], Array]] = {
 
 def conversion(dtype: str) -> Lanes:
     """vconv: float → int saturates (nan gives 0), int → float and f32 → f16 round to nearest even."""
+    if dtype in SPLIT_VCONV_TYPES:
+        return _split(split_conversion_of(dtype))
     source, target = split_conversion(dtype)
     suffix = dtype.removeprefix(f"{source}2{target}")
     if target in ("f16", "f32"):
@@ -298,6 +307,13 @@ def conversion(dtype: str) -> Lanes:
         values = rounding(src[0].astype(np.float64))
         values[np.isnan(values)] = 0.0
         dst[...] = np.clip(values, info.min, info.max)
+
+    return run
+
+
+def _split(convert: Callable[[Array], Array]) -> Lanes:
+    def run(dst: Array, src: list[Array], scalar: Any) -> None:
+        dst[...] = convert(src[0])
 
     return run
 

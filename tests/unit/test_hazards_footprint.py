@@ -23,16 +23,17 @@ from ascend_mlir.runtime.sim.footprint import (
     solid,
 )
 from ascend_mlir.runtime.sim.memory import Core, GlobalMemory
-from ascend_mlir.runtime.soc import load_soc
+from ascend_mlir.runtime.soc import Soc, load_soc
 
 P3 = load_soc("Ascend310P3")
-# Instructions whose operands all lie in UB; vgather reads, vscatter writes wherever the offsets say.
+AIV = load_soc("Ascend910B1").seen_by("aiv")
+# Instructions whose operands all lie in UB; vgather and vgatherb read, vscatter writes wherever the offsets say.
 IN_UB = [
     row
     for row in INSTRUCTIONS
     if row.addresses
     and all(a.spaces == ("ub",) for a in row.addresses)
-    and row.mnemonic not in ("vgather", "vscatter")
+    and row.mnemonic not in ("vgather", "vgatherb", "vscatter")
 ]
 _SMALL = {"repeat": 5, "length": 3, "bursts": 4, "src_gap": 3, "dst_gap": 3}
 _PLACES = (0x2000, 0xC000, 0x16000, 0x20000, 0x2A000)
@@ -44,7 +45,9 @@ def _draw(row: Instruction, rng: random.Random) -> dict[str, int]:
         high = min(spec.high, _SMALL.get(spec.name, 9))
         low = 1 if spec.name.startswith("dst") and spec.name.endswith("blk") else max(spec.low, 0)
         values[spec.name] = rng.randint(low, high)
-    if row.mnemonic == "vmrgsort4":
+    if row.mnemonic == "vreducev2":
+        values["pattern"] = rng.randint(1, 7)  # 0: writes less, by the data
+    if row.mnemonic.startswith("vmrgsort4"):
         values |= {"valid": rng.choice((3, 7, 15)), "repeat": 1, "suspend": 0}  # 1: writes less, by the data
     for group in row.state:
         for spec in STATE_GROUPS[group].fields:
@@ -62,14 +65,20 @@ def _record(row: Instruction, dtype: str, at: tuple[int, ...], values: dict[str,
     return Decoded(row, dtype, addresses, scalars, tuple(values[spec.name] for spec in row.fields))
 
 
+def _chip(row: Instruction) -> Soc:
+    """A chip that has the instruction."""
+    return P3 if P3.core.supports(row.intrinsic) else AIV
+
+
 def _run(record: Decoded, values: dict[str, int], ub: np.ndarray) -> np.ndarray:
-    core = Core(P3, GlobalMemory(()))
+    soc = _chip(record.row)
+    core = Core(soc, GlobalMemory(()))
     core.ub[:] = ub
     core.cmpmask[:] = np.arange(128) % 3 == 0
     state = tuple(tuple(values[f.name] for f in STATE_GROUPS[g].fields) for g in record.row.state)
     at = tuple(address.offset for address in record.addresses)
     with np.errstate(all="ignore"):
-        make_executor(record, P3)(core, at, record.scalars, record.fields, state)
+        make_executor(record, soc)(core, at, record.scalars, record.fields, state)
     return core.ub
 
 
@@ -83,8 +92,9 @@ def _mask(footprint: Footprint, at: int, size: int) -> np.ndarray:
 def test_executors_stay_inside_their_footprints(row: Instruction) -> None:
     """Writes lie in the write footprints and fill them; bytes outside the read footprints do not matter."""
     rng, noise = random.Random(row.opcode), np.random.default_rng(row.opcode)
+    soc = _chip(row)
     types = (
-        sorted(P3.core.intrinsics.get(row.intrinsic, row.types) & set(row.types))
+        sorted(soc.core.intrinsics.get(row.intrinsic, row.types) & set(row.types))
         if row.intrinsic
         else row.types
     )
@@ -96,7 +106,7 @@ def test_executors_stay_inside_their_footprints(row: Instruction) -> None:
         prints = footprints(row, dtype, values)
         hulls = extents(row, dtype, values)
         assert all(p.high <= max(0, -(-hull // 32) * 32) for p, hull in zip(prints, hulls, strict=True))
-        ub = noise.integers(0, 256, P3.core.buffers["ub"].size, dtype=np.uint8)
+        ub = noise.integers(0, 256, soc.core.buffers["ub"].size, dtype=np.uint8)
         written = np.zeros(len(ub), np.bool_)
         read = np.zeros(len(ub), np.bool_)
         for address, place, footprint in zip(row.addresses, at, prints, strict=True):
