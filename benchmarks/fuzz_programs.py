@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import re
 import struct
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from typing import TypeAlias
@@ -18,10 +19,10 @@ from typing import TypeAlias
 import numpy as np
 from ascend_mlir.runtime.errors import AscendError
 from ascend_mlir.runtime.isa.assembler import assemble
-from ascend_mlir.runtime.isa.decode import decode_image
+from ascend_mlir.runtime.isa.decode import Mixed
 from ascend_mlir.runtime.isa.disassembler import disassemble
-from ascend_mlir.runtime.isa.encode import encode_image
-from ascend_mlir.runtime.isa.model import Field, Instruction
+from ascend_mlir.runtime.isa.encode import encode_image, encode_mixed
+from ascend_mlir.runtime.isa.model import CORE_TYPES, Field, Instruction
 from ascend_mlir.runtime.isa.record import (
     HEADER_BYTES,
     MAGIC,
@@ -37,6 +38,7 @@ from ascend_mlir.runtime.sim.device import run_blocks
 from ascend_mlir.runtime.sim.executors import FunctionKernel, function_kernel
 from ascend_mlir.runtime.sim.fault import SimulatorFault
 from ascend_mlir.runtime.sim.hazards import check_task
+from ascend_mlir.runtime.sim.launch import run_launch
 from ascend_mlir.runtime.sim.memory import Core, GlobalMemory, Region
 from ascend_mlir.runtime.sim.program import Program as DecodedProgram
 from ascend_mlir.runtime.sim.program import load_program
@@ -47,6 +49,7 @@ from hypothesis import strategies as st
 
 Program: TypeAlias = bytes | str
 SOCS = [load_soc(name) for name in ("Ascend310", "Ascend310P3", "Ascend910A")]
+SPLIT = load_soc("Ascend910B1")  # for programs that name one of its core types
 FUEL = 2000  # instructions per block: an endless loop must stop there
 GM_BYTES = 1 << 16
 ROWS = list(INSTRUCTIONS)
@@ -100,6 +103,47 @@ end
 """
 
 
+MIXED = """
+.kernel args=2 core=aic
+arg r1, number=0
+copy_gm_to_cbuf_multi_nd2nz.f16 l1[0], gm[r1], nd_num=1, n_value=17, d_value=20, src_d=24, dst_c0_stride=32
+set_flag src=MTE2, dst=MTE1, event=0
+wait_flag src=MTE2, dst=MTE1, event=0
+load2d.f16 l0a[0], l1[0], repeat=4
+load2d_transpose.f16 l0b[0], l1[0], repeat=4
+set_flag src=MTE1, dst=M, event=0
+wait_flag src=MTE1, dst=M, event=0
+mad.f32f16f16 l0c[0], l0a[0], l0b[0], m=17, k=16, n=16, init=1
+set_flag src=M, dst=FIX, event=1
+wait_flag src=M, dst=FIX, event=1
+copy_matrix_cc_to_gm.f322f16 gm[0x2000], l0c[0], fb[0], 24, n=16, m=17, src_stride=32, relu=1, nz2nd=1
+ffts_cross_core_sync pipe=FIX, mode=group, flag=2
+wait_flag_dev flag=1
+end
+.kernel args=2 core=aiv vectors=2
+sub_block_idx r2
+mul r3, r2, 96
+wait_flag_dev flag=2
+copy_gm_to_ubuf_align.f16 ub[0], gm[0x2000+r3], 33, 7, 1, bursts=2, left=1
+set_flag src=MTE2, dst=V, event=0
+wait_flag src=MTE2, dst=V, event=0
+vbrcb.f16 ub[0x1000], ub[0], repeat=1
+vconv.f162s16c ub[0x2000], ub[0x1000], repeat=1
+ffts_cross_core_sync pipe=V, mode=group, flag=1
+end
+"""
+
+
+def image_of(records: Sequence[Record], core: str) -> bytes:
+    """A program for `core`; "mixed": the same one on both kinds of core."""
+    if core == "mixed":
+        return encode_mixed(Mixed(image_of(records, "aic"), image_of(records, "aiv"), 2))
+    return encode_image(records, 256, core=core)
+
+
+CORES = (*CORE_TYPES, "mixed")
+
+
 @cache
 def seeds() -> tuple[bytes, ...]:
     """Valid images: two written by hand, and each instruction once with plausible operands."""
@@ -108,8 +152,9 @@ def seeds() -> tuple[bytes, ...]:
     for row in ROWS:
         if row.family != "control":
             for _ in range(3):
-                singles.append(encode_image([random_record(row, rng), Record("end")], 256))
-    return assemble(ADD), assemble(CUBE), *singles
+                core = rng.choice(CORES)
+                singles.append(image_of([random_record(row, rng), Record("end")], core))
+    return assemble(ADD), assemble(CUBE), assemble(MIXED), *singles
 
 
 def _field_value(spec: Field, rng: random.Random) -> Operand:
@@ -208,7 +253,9 @@ _CHANGES = st.lists(
 
 def _changed(seed: int, changes: list[tuple[int, int, int]]) -> bytes:
     """A kernel that works with a few operands or instructions changed; mostly still valid, so that it runs far."""
-    records = list(decode_image(seeds()[seed]).records)
+    program = load_program(seeds()[seed])
+    which = changes[0][2] % len(program.parts)
+    records = list(program.parts[which].records)
     for kind, place, value in changes:
         at = place % (len(records) - 1)
         record = records[at]
@@ -230,7 +277,9 @@ def _changed(seed: int, changes: list[tuple[int, int, int]]) -> bytes:
         elif kind == 4 and record.row.family != "control":
             records.insert(value % (len(records) - 1), record)
     try:
-        return encode_image(records, 3)
+        parts = [encode_image(part.records, 3, core=part.core) for part in program.parts]
+        parts[which] = encode_image(records, 3, core=program.parts[which].core)
+        return parts[0] if len(parts) == 1 else encode_mixed(Mixed(*parts, program.vectors))
     except AscendError:  # the encoder refuses what the decoder would
         return seeds()[seed]
 
@@ -291,7 +340,7 @@ _PLACES = {
     "E42001": r"at byte 0x[0-9a-f]+(, instruction [0-9a-f]+|, the header): \S",
     "E42002": r"assembly line \d+: \S",
     "E42003": r"instruction \d+ cannot be encoded: \S",
-    "E43001": r"in kernel fuzz, block \d+, at [0-9a-f]{4,} [a-z].*: \S",
+    "E43001": r"in kernel fuzz, block \d+(, (cube core|vector core \d))?, at [0-9a-f]{4,} [a-z].*: \S",
 }
 
 
@@ -305,20 +354,24 @@ def _check_message(error: AscendError) -> None:
 
 def run_program(program: Program, choice: int) -> str:
     """ "runs", "rejected" or "stopped".  `choice` picks the chip and the extra checks."""
-    soc = SOCS[choice % len(SOCS)]
     try:
         image = assemble(program) if isinstance(program, str) else program
-        decode_image(image)
+        decoded = load_program(image)
     except AscendError as error:
         _check_message(error)
         return "rejected"
+    soc = SOCS[choice % len(SOCS)] if decoded.core == CORE_TYPES[0] else SPLIT
     gm = np.zeros(GM_BYTES, np.uint8)
     args = tuple(range(0, 256 * 512, 512))
     try:
-        kernel = _kernel(image, soc)
+        kernel = _kernel(decoded, soc)
+        memory = GlobalMemory([Region(0, gm)])
         with np.errstate(all="ignore"):
-            core = Core(soc, GlobalMemory([Region(0, gm)]))
-            run_blocks(kernel, core, args, range(2), 2, name="fuzz", fuel=FUEL)
+            if decoded.runs_together:
+                run_launch(kernel, soc, memory, args, 2, name="fuzz", fuel=FUEL)
+            else:
+                core = Core(soc.seen_by(decoded.core), memory)
+                run_blocks(kernel, core, args, range(2), 2, name="fuzz", fuel=FUEL)
     except AscendError as error:
         _check_message(error)
         return "stopped"
@@ -337,8 +390,8 @@ def _extra_checks(soc: Soc, program: DecodedProgram, args: tuple[int, ...]) -> N
             raise
 
 
-def _kernel(image: bytes, soc: Soc) -> FunctionKernel:
+def _kernel(program: DecodedProgram, soc: Soc) -> FunctionKernel:
     try:
-        return function_kernel(load_program(image), soc)
+        return function_kernel(program, soc)
     except SimulatorFault as fault:
         raise fault.placed("fuzz", 0) from None

@@ -2,11 +2,8 @@
 
     python benchmarks/timing_cases.py [path to timing_cases.json]
 
-Each case becomes an assembly program, with a set_flag behind the producer and a wait_flag before the
-consumer of every dependence between pipes.  The machine here is a coupled core with 910B numbers
-(tests/data/timing910b.toml), so what only the split-core chip has is replaced: an nd2nz load by a GM→L1
-copy of the same rows, a fixpipe store by a UB→GM copy of the same rows on MTE3 (both have the reference's
-formula; the row says `stand-in`).
+Each case becomes an assembly program for the core of Ascend910B1 that has its pipes, with a set_flag behind
+the producer and a wait_flag before the consumer of every dependence between pipes.
 
 Judged are the cases of open cost models: one pipe within 2 % or 2 cycles, several pipes within 10 % of the
 corrected figure where the file gives one (queued DMAs of the reference pay the whole latency each; hardware
@@ -19,9 +16,8 @@ from __future__ import annotations
 
 import json
 import sys
-import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +25,18 @@ from ascend_mlir.runtime.isa.assembler import assemble
 from ascend_mlir.runtime.sim.gm_model import L2State
 from ascend_mlir.runtime.sim.program import load_program
 from ascend_mlir.runtime.sim.timing import TaskTiming, time_task
-from ascend_mlir.runtime.soc import Soc, load_soc
+from ascend_mlir.runtime.soc import load_soc
 
 ROOT = Path(__file__).resolve().parent.parent
 CASES = ROOT.parent / "shared" / "reference" / "timing_cases.json"
-DATA = ROOT / "tests" / "data" / "timing910b.toml"
+CHIP = load_soc("Ascend910B1")
 
 _NAMES = ("add", "adds", "mul", "max", "mins", "rsqrt", "exp")
 _VECTOR = {"vdup": "vector_dup", **{name: f"v{name}" for name in _NAMES}}
 _TYPES = {"fp16": "f16", "fp32": "f32", "int32": "s32", "int16": "s16"}
 _THREE = {"vadd", "vsub", "vmul", "vdiv", "vmax", "vmin"}
 _SCALAR = {"vadds", "vmuls", "vmins", "vmaxs"}
-_PIPE = {"FIX": "MTE3"}  # no such pipe on a coupled core
+_VECTOR_CORE = {"copy_gm_ub", "copy_ub_gm"}  # and whatever runs on V
 
 
 @dataclass(frozen=True)
@@ -69,17 +65,6 @@ class Outcome:
         return abs(self.ours - self.expected) <= self.allowed
 
 
-def test_chip() -> Soc:
-    """A coupled core with the 910B's timing numbers."""
-    over: dict[str, Any] = tomllib.loads(DATA.read_text(encoding="utf-8"))["timing"]
-    base = load_soc("Ascend310P3")
-    timing = {
-        key: {**value, **over.get(key, {})} if isinstance(value, Mapping) else value
-        for key, value in base.timing.items()
-    }
-    return replace(base, name="timing910b", timing=timing)
-
-
 def _burst_copy(bursts: int, length: int, gm_gap: int, core_gap: int, *, store: bool) -> str:
     shape = f"bursts={bursts}, length={length}"
     if store:
@@ -88,12 +73,10 @@ def _burst_copy(bursts: int, length: int, gm_gap: int, core_gap: int, *, store: 
 
 
 def _nd2nz(entry: Mapping[str, Any]) -> str:
-    """Row by row unless rows are dense and of 64..256 bytes (timing.md §4)."""
-    rows, row_bytes = entry["rows"], entry["cols"] * 2
-    dense = entry.get("src_row_elems", entry["cols"]) == entry["cols"]
-    if dense and 64 <= row_bytes <= 256:
-        return f"copy_gm_to_cbuf l1[0], gm[0], bursts=1, length={rows * row_bytes // 32}"
-    return f"copy_gm_to_cbuf l1[0], gm[0], bursts={rows}, length={row_bytes // 32}, src_gap=1"
+    rows, columns = entry["rows"], entry["cols"]
+    pitch = entry.get("src_row_elems", columns)
+    shape = f"nd_num=1, n_value={rows}, d_value={columns}, src_d={pitch}, dst_c0_stride={rows}"
+    return f"copy_gm_to_cbuf_multi_nd2nz.f16 l1[0], gm[0], {shape}"
 
 
 def instruction(entry: Mapping[str, Any]) -> str:
@@ -119,8 +102,9 @@ def instruction(entry: Mapping[str, Any]) -> str:
                 f"mad.{kind} l0c[0], l0a[0], l0b[0], m={entry['m']}, k={entry['k']}, n={entry['n']}, init=1"
             )
         case "fixpipe_l0c_gm":
-            length = -(-entry["n"] // 16) * 16 * 4 // 32
-            return _burst_copy(entry["m"], length, 1, 0, store=True)
+            m, n = entry["m"], entry["n"]
+            stride = -(-m // 16) * 16
+            return f"copy_matrix_cc_to_gm.f32 gm[0], l0c[0], fb[0], {n}, n={n}, m={m}, src_stride={stride}, nz2nd=1"
         case _:
             name = _VECTOR.get(op, op)
             sources = (
@@ -136,7 +120,8 @@ def instruction(entry: Mapping[str, Any]) -> str:
 
 def program_text(entries: Sequence[Mapping[str, Any]]) -> str:
     """The whole case: dependences between pipes as flags, event ids in turn."""
-    pipe = {entry["i"]: _PIPE.get(entry["pipe"], entry["pipe"]) for entry in entries}
+    pipe = {entry["i"]: entry["pipe"] for entry in entries}
+    core = "aiv" if any(e["pipe"] == "V" or e["op"] in _VECTOR_CORE for e in entries) else "aic"
     used: dict[tuple[str, str], int] = {}
     sets: dict[int, list[str]] = {}
     waits: dict[int, list[str]] = {}
@@ -144,10 +129,10 @@ def program_text(entries: Sequence[Mapping[str, Any]]) -> str:
         for dep in entry["deps"]:
             pair = (pipe[dep], pipe[entry["i"]])
             number = used[pair] = used.get(pair, -1) + 1
-            text = f"src={pair[0]}, dst={pair[1]}, event={number % 16}"
+            text = f"src={pair[0]}, dst={pair[1]}, event={number % 8}"
             sets.setdefault(dep, []).append(f"set_flag {text}")
             waits.setdefault(entry["i"], []).append(f"wait_flag {text}")
-    lines = [".kernel args=0"]
+    lines = [f".kernel args=0 core={core}"]
     if any(entry["op"] == "load3d_l0a" for entry in entries):
         lines.append(
             "set_fmatrix fm_width=1024, fm_height=1, pad_left=0, pad_right=0, pad_top=0, pad_bottom=0"
@@ -157,15 +142,15 @@ def program_text(entries: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([*lines, "end"])
 
 
-def cycles(chip: Soc, entries: Sequence[Mapping[str, Any]]) -> int:
+def cycles(entries: Sequence[Mapping[str, Any]]) -> int:
     """Cycles of a case with every line in L2 and no launch cost."""
     program = load_program(assemble(program_text(entries)))
-    timing = time_task(chip, program, (), 1, L2State(chip.l2_bytes // 512, warm=True))
+    timing = time_task(CHIP, program, (), 1, L2State(CHIP.l2_bytes // 512, warm=True))
     return timing.cycles - timing.launch
 
 
 GEMM = """
-.kernel args=0
+.kernel args=0 core=aic
 mov r6, 0
 mov r7, 0
 mov r8, 0
@@ -173,11 +158,11 @@ set_flag src=MTE1, dst=MTE2, event=0
 set_flag src=MTE1, dst=MTE2, event=1
 set_flag src=M, dst=MTE1, event=0
 set_flag src=M, dst=MTE1, event=1
-set_flag src=MTE3, dst=M, event=0
-set_flag src=MTE3, dst=M, event=1
+set_flag src=FIX, dst=M, event=0
+set_flag src=FIX, dst=M, event=1
 loop r1, {tiles}
   mul r11, r8, 0x20000
-  wait_flag src=MTE3, dst=M, event=r8
+  wait_flag src=FIX, dst=M, event=r8
   loop r2, {loads}
     mul r9, r6, 0x30000
     wait_flag src=MTE1, dst=MTE2, event=r6
@@ -199,49 +184,48 @@ loop r1, {tiles}
     set_flag src=MTE1, dst=MTE2, event=r6
     xor r6, r6, 1
   end_loop
-  set_flag src=M, dst=MTE3, event=r8
-  wait_flag src=M, dst=MTE3, event=r8
-  copy_ubuf_to_gm gm[0], ub[0], bursts=128, length=32, dst_gap=1
-  set_flag src=MTE3, dst=M, event=r8
+  set_flag src=M, dst=FIX, event=r8
+  wait_flag src=M, dst=FIX, event=r8
+  copy_matrix_cc_to_gm.f32 gm[0], l0c[0+r11], fb[0], 512, n=256, m=128, src_stride=128, nz2nd=1
+  set_flag src=FIX, dst=M, event=r8
   xor r8, r8, {flip}
 end_loop
 wait_flag src=MTE1, dst=MTE2, event=0
 wait_flag src=MTE1, dst=MTE2, event=1
 wait_flag src=M, dst=MTE1, event=0
 wait_flag src=M, dst=MTE1, event=1
-wait_flag src=MTE3, dst=M, event=0
-wait_flag src=MTE3, dst=M, event=1
+wait_flag src=FIX, dst=M, event=0
+wait_flag src=FIX, dst=M, event=1
 end
 """
 """One core of a GEMM, base tile 128 x 64 x 256 (m, k, n), four k tiles per GM load.  All is double buffered
-but L0C, which one tile fills; the store of a tile stands for the fixpipe.  GM loads run at the plain rate:
-the hardware's busy times (85 B/cycle) leave no room for the per-row rounding of the nd2nz formula."""
+but L0C, which one tile fills.  GM loads run at the plain rate: the hardware's busy times (85 B/cycle) leave
+no room for the per-row rounding of the nd2nz formula."""
 
 
-def gemm(chip: Soc, m: int, k: int, n: int, *, two_tiles: bool) -> TaskTiming:
+def gemm(m: int, k: int, n: int, *, two_tiles: bool) -> TaskTiming:
     """One core's share of a GEMM.  `two_tiles`: the store of a tile overlaps the next tile's mads."""
     tiles = m // 128 * (n // 256)
     text = GEMM.format(tiles=tiles, loads=k // 256, flip=int(two_tiles))
-    return time_task(chip, load_program(assemble(text)), (), 1, L2State(chip.l2_bytes // 512, warm=True))
+    return time_task(CHIP, load_program(assemble(text)), (), 1, L2State(CHIP.l2_bytes // 512, warm=True))
 
 
 def gemm_outcomes(path: Path = CASES) -> list[Outcome]:
     """The GEMMs of one core: two measured on hardware, one of another model."""
-    chip = test_chip()
     data = json.loads(path.read_text(encoding="utf-8"))
     rows: list[Outcome] = []
     for case in data["hardware"]:
         if "problem" in case:
             size = case["problem"]
-            ours = gemm(chip, size["m"] // 4, size["k"], size["n"] // 6, two_tiles=False)
+            ours = gemm(size["m"] // 4, size["k"], size["n"] // 6, two_tiles=False)
             expected = round(case["time_ms"] * 1.85e6)
-            rows.append(Outcome(case["name"], case["trust"], expected, ours.cycles, 0.1, "stand-in"))
+            rows.append(Outcome(case["name"], case["trust"], expected, ours.cycles, 0.1))
     for case in data["second_model"]:
         size = case["problem"]
-        ours = gemm(chip, size["m"], size["k"], size["n"], two_tiles=True)
+        ours = gemm(size["m"], size["k"], size["n"], two_tiles=True)
         busy = case["busy"]["gm_to_l1"]
         why = f"another model; its GM loads alone are busy for {busy} cycles"
-        rows.append(Outcome(case["name"], case["trust"], case["cycles"], ours.cycles, 0.1, "stand-in", why))
+        rows.append(Outcome(case["name"], case["trust"], case["cycles"], ours.cycles, 0.1, "", why))
     return rows
 
 
@@ -259,7 +243,7 @@ def _unjudged(case: Mapping[str, Any], ours: int, latency: int) -> str:
 def outcomes(path: Path = CASES) -> list[Outcome]:
     """Every program case of the file.  Where the reference serialises DMAs, its corrected figure is the
     truth."""
-    chip, rows = test_chip(), list[Outcome]()
+    rows = list[Outcome]()
     data = json.loads(path.read_text(encoding="utf-8"))
     corrected = {
         c["name"]: c["cycles_overlap_variant"] for c in data["cases"] if "cycles_overlap_variant" in c
@@ -268,14 +252,13 @@ def outcomes(path: Path = CASES) -> list[Outcome]:
         name, program = case["name"], case["program"]
         # The serialised pair of loads has its corrected figure under the name of its multi-pipe twin.
         expected = corrected.get(name, corrected.get(f"{name}_mp", case["cycles"]))
-        notes = ["stand-in"] * any(entry["op"] in ("nd2nz_gm_l1", "fixpipe_l0c_gm") for entry in program)
-        notes += ["corrected"] * (expected != case["cycles"])
+        note = "corrected" if expected != case["cycles"] else ""
         share = 0.1 if case.get("mode") == "multi_pipe" else 0.02
-        ours = cycles(chip, program)
+        ours = cycles(program)
         unjudged = (
             _unjudged(case, ours, data["gm_read_latency"]) if case["trust"] == "profiled_unverified" else ""
         )
-        rows.append(Outcome(name, case["trust"], expected, ours, share, ", ".join(notes), unjudged))
+        rows.append(Outcome(name, case["trust"], expected, ours, share, note, unjudged))
     return rows
 
 

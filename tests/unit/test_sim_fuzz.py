@@ -14,7 +14,6 @@ from types import ModuleType
 
 import pytest
 from ascend_mlir.runtime.isa.assembler import assemble
-from ascend_mlir.runtime.isa.encode import encode_image
 from ascend_mlir.runtime.isa.model import Instruction
 from ascend_mlir.runtime.isa.record import Record
 from ascend_mlir.runtime.isa.table import INSTRUCTIONS
@@ -53,10 +52,11 @@ def test_each_instruction(row: Instruction) -> None:
     rng = random.Random(row.mnemonic)
     for choice in range(24):
         record = fuzz_programs.random_record(row, rng)
-        fuzz_programs.run_program(encode_image([record, record, Record("end")], 256), choice)
+        core = fuzz_programs.CORES[choice % 4]
+        fuzz_programs.run_program(fuzz_programs.image_of([record, record, Record("end")], core), choice // 4)
 
 
-@pytest.mark.parametrize("program", [fuzz_programs.ADD, fuzz_programs.CUBE])
+@pytest.mark.parametrize("program", [fuzz_programs.ADD, fuzz_programs.CUBE, fuzz_programs.MIXED])
 def test_the_undamaged_programs_run(program: str) -> None:
     assert {fuzz_programs.run_program(program, choice) for choice in range(12)} == {"runs"}
 
@@ -94,6 +94,12 @@ def test_rejections_say_where_and_why(bad: str | bytes) -> None:
         "copy_gm_to_ubuf ub[0], gm[0], bursts=4095, length=65535, src_gap=65535",
         "vadd.f16 ub[0], ub[0], ub[0], repeat=255, dst_blk=255, dst_rep=255",
         "mad.f32f16f16 l0c[0], l0a[0], l0b[0], m=4095, k=4095, n=4095, init=1",
+        ".kernel args=0 core=aic\ncopy_matrix_cc_to_gm.f32 gm[0], l0c[0], fb[0], 4095, n=4095, m=65535, "
+        "src_stride=65520, nz2nd=1",
+        ".kernel args=0 core=aic\ncopy_gm_to_cbuf_multi_nd2nz.f32 l1[0], gm[0], nd_num=4095, n_value=16384, "
+        "d_value=65535, src_d=1, dst_c0_stride=1",
+        ".kernel args=0 core=aic\nload2d_transpose.f32 l0a[0], l1[0], repeat=255, dst_gap=65535, frac_gap=65535",
+        ".kernel args=0 core=aiv\ncopy_gm_to_ubuf_align.f32 ub[0], gm[0], 2097151, 0, 0, bursts=4095",
     ],
 )
 def test_huge_operands_stop_before_they_cost_memory(text: str) -> None:
