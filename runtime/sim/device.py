@@ -28,7 +28,7 @@ from .floats import Array
 from .gm_ranges import task_ranges
 from .launch import run_launch
 from .memory import Core, GlobalMemory, Region
-from .program import Program
+from .program import Program, load_program
 from .translate import DEFAULT_FUEL, wrap
 from .workers import BlockPool, can_fork, processors, shared_bytes
 
@@ -174,11 +174,12 @@ class Device:
         return kernel.accumulates or kernel.program.runs_together
 
     def _kernel(self, code: bytes) -> FunctionKernel:
-        if self._rng is None:
-            return function_kernel(code, self.soc)
+        program = load_program(code)
+        if self._rng is None or program.runs_together:
+            return function_kernel(program, self.soc)
         from .order import random_kernel  # it imports this module
 
-        return random_kernel(code, self.soc, self._rng.getrandbits(64))
+        return random_kernel(program, self.soc, self._rng.getrandbits(64))
 
     def _view(self, model: OmModel, task: OmTask) -> GlobalMemory:
         """Device memory as `task` may touch it: the tensors of its operator, as far as the file tells."""
@@ -275,6 +276,14 @@ class Device:
             if kernel.program.runs_together:
                 signed = checked_words(kernel.program, words, task.kernel)
                 view = self._views[number]
+                if self._rng is not None:
+                    from .order_cores import run_launch_random  # it imports this module
+
+                    program, blocks_all = kernel.program, task.block_dim
+                    run_launch_random(
+                        program, self.soc, view, signed, blocks_all, name=task.kernel, rng=self._rng
+                    )
+                    return
                 run_launch(
                     kernel, self.soc, view, signed, task.block_dim, name=task.kernel, fuel=DEFAULT_FUEL
                 )

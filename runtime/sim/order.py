@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ..isa.model import PIPES
+from ..isa.model import PIPES, barrier_pipes
 from ..isa.record import Decoded
 from ..soc import Soc
 from .access import Access, accumulate_freely, statics_of
@@ -39,69 +39,110 @@ _USES_CMPMASK = frozenset(("vcmp", "set_cmpmask", "get_cmpmask", "vsel"))
 _SCALAR = PIPES.index("S")
 
 
-class _Node:
+class Node:
     """An instruction that has been dispatched: how many others it waits for, who waits for it, what it
-    does."""
+    does.  `lane` is its pipe, counted over all streams of a launch."""
 
-    __slots__ = ("access", "call", "done", "followers", "pipe", "waiting")
+    __slots__ = ("access", "call", "done", "followers", "lane", "pipe", "waiting")
 
-    def __init__(self, pipe: int, call: Callable[[], Any] | None, access: Access | None) -> None:
+    def __init__(self, pipe: int, lane: int, call: Callable[[], Any] | None, access: Access | None) -> None:
         self.pipe = pipe
+        self.lane = lane
         self.call = call
         self.access = access
         self.waiting = 0
         self.done = False
-        self.followers: list[_Node] = []
+        self.followers: list[Node] = []
 
 
-class _Run:
-    """One block."""
+class Pool:
+    """What may run next: shared by the streams of a launch, or of one block alone."""
 
-    def __init__(self, soc: Soc, program: Program, core: Core, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, streams: int = 1) -> None:
+        self.rng = rng
+        self.ready: list[Node] = []
+        self.open = 0
+        self.favour = [rng.random() for _ in range(streams * len(PIPES))]
+
+    def step(self) -> None:
+        """Run one of the instructions that may run."""
+        ready, rng = self.ready, self.rng
+        if not ready:
+            raise SimulatorFault(None, "", "deadlock: nothing that was dispatched can run")
+        place = rng.randrange(len(ready))
+        other = rng.randrange(len(ready))
+        if self.favour[ready[other].lane] > self.favour[ready[place].lane]:
+            place = other  # let some pipes run ahead of others, and change which ones now and then
+        if rng.random() < 0.01:
+            self.favour[rng.randrange(len(self.favour))] = rng.random()
+        node = ready[place]
+        ready[place] = ready[-1]
+        ready.pop()
+        if node.call is not None:
+            node.call()
+        node.done = True
+        self.open -= 1
+        for follower in node.followers:
+            follower.waiting -= 1
+            if follower.waiting == 0:
+                ready.append(follower)
+        node.followers = []
+
+    def finish(self) -> None:
+        """Run all that is left."""
+        while self.open:
+            self.step()
+
+
+class OrderRun:
+    """One block, or one stream of a launch: number `stream` of those that share the pool."""
+
+    def __init__(self, soc: Soc, program: Program, core: Core, pool: Pool, stream: int = 0) -> None:
         self.core = core
+        self.pool = pool
+        self.first_lane = stream * len(PIPES)
         self.records = program.records
         self.statics = statics_of(program)
         self.overlap_fractals = soc.core.mad_overlap_fractals
-        self.rng = rng
-        self.ready: list[_Node] = []
-        self.open = 0
         # Per pipe: its work since the last set or barrier (which stands behind all of it), and what it
         # waits for.
-        self.recent: list[list[_Node]] = [[] for _ in PIPES]
-        self.gate: list[_Node | None] = [None] * len(PIPES)
-        self.flags: dict[tuple[int, int, int], list[_Node]] = {}
-        self.cmpmask: _Node | None = None
-        self.favour = [rng.random() for _ in PIPES]
+        self.recent: list[list[Node]] = [[] for _ in PIPES]
+        self.gate: list[Node | None] = [None] * len(PIPES)
+        self.flags: dict[tuple[int, int, int], list[Node]] = {}
+        self.cmpmask: Node | None = None
 
     # -- the graph
     # ------------------------------------------------------------------------------------------------
 
-    def _add(self, node: _Node, behind: Iterable[_Node | None]) -> _Node:
+    def _add(self, node: Node, behind: Iterable[Node | None]) -> Node:
         for other in behind:
             if other is not None and not other.done:
                 other.followers.append(node)
                 node.waiting += 1
-        self.open += 1
+        self.pool.open += 1
         if node.waiting == 0:
-            self.ready.append(node)
-        while self.open > _MOST_OPEN:
-            self._step()
+            self.pool.ready.append(node)
+        while self.pool.open > _MOST_OPEN:
+            self.pool.step()
         return node
+
+    def _node(self, pipe: int, call: Callable[[], Any] | None = None, access: Access | None = None) -> Node:
+        return Node(pipe, self.first_lane + pipe, call, access)
 
     def work(self, number: int, key: tuple[Any, ...], executor: Executor, *operands: Any) -> None:
         """An instruction that moves or computes."""
         record, access = self.records[number], self.statics[number].access(key)
         pipe = access.pipe
         core = self.core
-        node = _Node(pipe, lambda: executor(core, *operands), access)
-        behind: list[_Node | None] = [self.gate[pipe], *self._free_order(node)]
+        node = self._node(pipe, lambda: executor(core, *operands), access)
+        behind: list[Node | None] = [self.gate[pipe], *self._free_order(node)]
         if record.mnemonic in _USES_CMPMASK:
             behind.append(self.cmpmask)
             self.cmpmask = node
         self.recent[pipe].append(node)
         self._add(node, behind)
 
-    def _free_order(self, node: _Node) -> Iterable[_Node]:
+    def _free_order(self, node: Node) -> Iterable[Node]:
         """Earlier work of the same pipe that is in order without a barrier."""
         access = node.access
         assert access is not None
@@ -127,70 +168,47 @@ class _Run:
         value: list[int] = []
         core = self.core
         access = self.statics[number].access(key)
-        node = _Node(_SCALAR, lambda: value.append(executor(core, *operands)), access)
+        node = self._node(_SCALAR, lambda: value.append(executor(core, *operands)), access)
         self._add(node, [self.gate[_SCALAR], *self.recent[_SCALAR]])
         while not node.done:
-            self._step()
+            self.pool.step()
         return value[0]
 
     def set_flag(self, number: int, src: int, dst: int, event: int) -> None:
-        node = _Node(src, None, None)
-        behind = [self.gate[src], *self.recent[src]]
-        self.recent[src] = [node, *(other for other in self.recent[src] if not other.done)]
-        self.flags.setdefault((src, dst, event), []).append(self._add(node, behind))
+        self.flags.setdefault((src, dst, event), []).append(self.behind_pipe(src))
+
+    def behind_pipe(self, pipe: int) -> Node:
+        """A node that stands behind all earlier work of a pipe."""
+        node = self._node(pipe)
+        behind = [self.gate[pipe], *self.recent[pipe]]
+        self.recent[pipe] = [node, *(other for other in self.recent[pipe] if not other.done)]
+        return self._add(node, behind)
 
     def wait_flag(self, number: int, src: int, dst: int, event: int) -> None:
         pending = self.flags.get((src, dst, event))
         if not pending:
             raise SimulatorFault(self.records[number], "event", "no set of this flag stands before the wait")
-        node = _Node(dst, None, None)
-        self._add(node, [pending.pop(0), self.gate[dst]])
+        self.hold(dst, [pending.pop(0)])
+
+    def hold(self, dst: int, behind: Sequence[Node]) -> None:
+        """Everything later in pipe `dst` stands behind these; in pipe S, everything that is dispatched later."""
+        node = self._node(dst)
+        self._add(node, [*behind, self.gate[dst]])
         self.recent[dst].append(node)
         for pipe in range(len(PIPES)) if dst == _SCALAR else (dst,):
             self.gate[pipe] = node if pipe == dst else self._join(node, self.gate[pipe])
 
-    def _join(self, a: _Node, b: _Node | None) -> _Node:
-        return self._add(_Node(_SCALAR, None, None), [a, b])
+    def _join(self, a: Node, b: Node | None) -> Node:
+        return self._add(self._node(_SCALAR), [a, b])
 
-    def barrier(self, pipe: int) -> None:
-        """`pipe` = number of pipes: all of them."""
-        chosen = range(len(PIPES)) if pipe == len(PIPES) else (pipe,)
-        node = _Node(_SCALAR, None, None)
+    def barrier(self, code: int) -> None:
+        """A pipe_barrier with this code."""
+        chosen = barrier_pipes(code)
+        node = self._node(_SCALAR)
         self._add(node, [other for p in chosen for other in (self.gate[p], *self.recent[p])])
         for p in chosen:
             self.gate[p] = node
             self.recent[p] = [node]
-
-    # -- the run
-    # ----------------------------------------------------------------------------------------------------
-
-    def _step(self) -> None:
-        """Run one of the instructions that may run."""
-        ready, rng = self.ready, self.rng
-        if not ready:
-            raise SimulatorFault(None, "", "deadlock: nothing that was dispatched can run")
-        place = rng.randrange(len(ready))
-        other = rng.randrange(len(ready))
-        if self.favour[ready[other].pipe] > self.favour[ready[place].pipe]:
-            place = other  # let some pipes run ahead of others, and change which ones now and then
-        if rng.random() < 0.01:
-            self.favour[rng.randrange(len(PIPES))] = rng.random()
-        node = ready[place]
-        ready[place] = ready[-1]
-        ready.pop()
-        if node.call is not None:
-            node.call()
-        node.done = True
-        self.open -= 1
-        for follower in node.followers:
-            follower.waiting -= 1
-            if follower.waiting == 0:
-                ready.append(follower)
-        node.followers = []
-
-    def finish(self) -> None:
-        while self.open:
-            self._step()
 
 
 def _emitter(program: Program) -> Callable[[Decoded], list[str]]:
@@ -205,6 +223,10 @@ def _emitter(program: Program) -> Callable[[Decoded], list[str]]:
                 return [f"run.{record.mnemonic}({number}, {fields})"]
             case "pipe_barrier":
                 return [f"run.barrier({fields})"]
+            case "ffts_cross_core_sync":
+                return [f"run.cross_set({number}, {fields})"]
+            case "wait_flag_dev":
+                return [f"while (held := run.cross_wait({number}, {fields})): yield held"]
             case _:
                 key = tuple_text(statics[number].key_text())
                 call = f"({number}, {key}, {executor_name(record)}, {operands_text(record)})"
@@ -218,17 +240,23 @@ def _emitter(program: Program) -> Callable[[Decoded], list[str]]:
 def random_kernel(image: bytes | Program, soc: Soc, seed: int) -> FunctionKernel:
     """The kernel as `function_kernel` gives it, but each of its runs takes another random order."""
     program = image if isinstance(image, Program) else load_program(image)
-    translator = Translator(_emitter(program), parameters="run, args, block_idx, block_num, fuel")
-    function = translator.compile(program, dict(executors_of(program, soc)))
+    own = soc.seen_by(program.core)
+    function = order_function(program, own)
     rng = random.Random(seed)
 
     def run(core: Core, args: Ints, block: int, blocks: int, fuel: int) -> int:
-        order = _Run(soc, program, core, random.Random(rng.getrandbits(64)))
-        left: int = function(order, args, block, blocks, fuel)
-        order.finish()
+        pool = Pool(random.Random(rng.getrandbits(64)))
+        left: int = function(OrderRun(own, program, core, pool), args, block, blocks, fuel)
+        pool.finish()
         return left
 
     return replace(function_kernel(program, soc), run=run)
+
+
+def order_function(program: Program, soc: Soc) -> Callable[..., Any]:
+    """The function that dispatches a program: (run, args, block_idx, block_num, fuel, sub_block_idx)."""
+    translator = Translator(_emitter(program), parameters="run, args, block_idx, block_num, fuel")
+    return translator.compile(program, dict(executors_of(program, soc)))
 
 
 def run_kernel_random(
@@ -241,8 +269,16 @@ def run_kernel_random(
     seed: int = 0,
 ) -> None:
     """`device.run_kernel` in a random order, blocks included."""
-    kernel = random_kernel(image, soc, seed)
-    core = Core(soc, GlobalMemory([Region(0, np.frombuffer(gm, np.uint8))]))
+    memory = GlobalMemory([Region(0, np.frombuffer(gm, np.uint8))])
+    program = image if isinstance(image, Program) else load_program(image)
+    if program.runs_together:
+        from .order_cores import run_launch_random  # it imports this module
+
+        with np.errstate(all="ignore"):
+            run_launch_random(program, soc, memory, args, blocks, name="", rng=random.Random(seed))
+        return
+    kernel = random_kernel(program, soc, seed)
+    core = Core(soc.seen_by(program.core), memory)
     order = list(range(blocks))
     random.Random(seed).shuffle(order)
     with np.errstate(all="ignore"):

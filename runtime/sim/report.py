@@ -59,11 +59,18 @@ class TaskReport:
     def active_cores(self) -> int:
         return 0 if self.timing is None else len({block.core for block in self.timing.blocks})
 
+    def _cores_with(self, pipe: str) -> int:
+        """Working cores of the types on which the pipe was busy: a mixed kernel runs on two types."""
+        if self.timing is None:
+            return 0
+        kinds = {block.kind for block in self.timing.blocks if pipe in block.busy}
+        return len({block.core for block in self.timing.blocks if block.kind in kinds})
+
     def pipe_ratio(self, pipe: str) -> float:
         """Share of the working cores' time in which `pipe` was busy."""
         if self.timing is None:
             return 0.0
-        window = (self.timing.cycles - self.timing.launch) * self.active_cores
+        window = (self.timing.cycles - self.timing.launch) * self._cores_with(pipe)
         return self.timing.busy.get(pipe, 0) / window if window else 0.0
 
     def utilisation(self, soc: Soc) -> dict[str, float]:
@@ -76,7 +83,8 @@ class TaskReport:
         ddr = self.timing.ddr_read / gm["ddr_read_rate"] + self.timing.ddr_write / gm["ddr_write_rate"]
         l2 = self.timing.l2_read / gm["l2_read_rate"], self.timing.l2_write / gm["l2_write_rate"]
         shares["DDR"] = ddr / window if window else 0.0
-        shares["L2"] = max(l2) / window if window else 0.0
+        every = sum(soc.counts.values()) / soc.cores  # each core has its own port to L2
+        shares["L2"] = max(l2) / (window * every) if window else 0.0
         return shares
 
     def bound(self, soc: Soc) -> tuple[str, float]:

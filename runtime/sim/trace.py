@@ -133,8 +133,9 @@ def _block_events(
         yield {**arrow, "ph": "f", "bp": "e", "tid": event.pipe, "ts": clock.at(max(point, set_at))}
 
 
-def _description(task: TracedTask, number: int) -> Json:
-    record = task.program.records[number]
+def _description(task: TracedTask, number: int, kind: str) -> Json:
+    part = next(part for part in task.program.parts if part.core == kind)
+    record = part.records[number]
     args: Json = {"address": f"{record.address:04x}", "instruction": instruction_text(record)}
     names = task.nodes.get(record.body_op) if task.nodes and record.body_op is not None else None
     if names:
