@@ -275,7 +275,7 @@ class Load2dTransposeOp(InstructionOp):
 
 @irdl_op_definition
 class SetL12dOp(InstructionOp):
-    """Pipe MTE2. fills blocks of L1 with one 16-bit value: for i < repeat: dst[32·i·(blocks + dst_gap) … + 32·blocks] = value"""  # noqa: E501
+    """Pipe MTE2. fills blocks of L1 with one 16-bit or 32-bit value: for i < repeat: dst[32·i·(blocks + dst_gap) … + 32·blocks] = value"""  # noqa: E501
 
     name = "davinci.set_l1_2d"
     MNEMONIC: ClassVar[str] = "set_l1_2d"

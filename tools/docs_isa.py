@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from ..runtime.isa import absent, record, rows_cube, rows_move, rows_scalar, rows_sort, rows_vector
-from ..runtime.isa.model import Instruction, Scalar
-from ..runtime.isa.table import INSTRUCTIONS, STATE_GROUPS
-from ..runtime.soc import Soc, load_soc, soc_names
+from ..runtime.isa import (
+    absent,
+    record,
+    rows_cross,
+    rows_cube,
+    rows_move,
+    rows_scalar,
+    rows_sort,
+    rows_split,
+    rows_split_vector,
+    rows_vector,
+)
+from ..runtime.isa.model import SPACES, Instruction, Scalar
+from ..runtime.isa.table import ATOMIC_NAMES, INSTRUCTIONS, STATE_GROUPS
+from ..runtime.soc import CoreType, Soc, load_soc, soc_names
 from .docs_markdown import code, document, prose
 from .docs_markdown import table as markdown_table
 
 _SECTIONS: Final = (
-    ("Scalar unit, control flow, flags and registers", rows_scalar, rows_scalar.SCALAR_ROWS),
-    ("Data movement", rows_move, rows_move.MOVE_ROWS),
+    (
+        "Scalar unit, control flow, flags and registers",
+        rows_scalar,
+        (*rows_scalar.SCALAR_ROWS, *rows_split.SPLIT_STATE_ROWS),
+    ),
+    ("Several cores", rows_cross, rows_cross.CROSS_ROWS),
+    ("Data movement", rows_move, (*rows_move.MOVE_ROWS, *rows_split.ALIGN_ROWS)),
     ("Cube", rows_cube, rows_cube.CUBE_ROWS),
     ("Vector unit", rows_vector, rows_vector.VECTOR_ROWS),
     ("Sorting", rows_sort, rows_sort.SORT_ROWS),
+    ("Cube core of split chips", rows_split, rows_split.SPLIT_ROWS),
+    ("Vector core of split chips", rows_split_vector, rows_split_vector.SPLIT_VECTOR_ROWS),
 )
 _INTRO: Final = """
 One table (`runtime/isa`) drives the ops of the `davinci` dialect, encoder, decoder, assembler, disassembler,
@@ -44,20 +62,65 @@ def _chips(socs: list[Soc]) -> Iterator[str]:
     yield "## Chips\n"
     rows: list[tuple[str, ...]] = [
         ("architecture", *(soc.arch for soc in socs)),
-        ("cores", *(str(soc.cores) for soc in socs)),
+        ("cores", *(_cores(soc) for soc in socs)),
         ("clock, MHz", *(str(soc.clock_mhz) for soc in socs)),
         ("L2, bytes", *(str(soc.l2_bytes) for soc in socs)),
     ]
-    for space in socs[0].core.buffers:
-        sizes = ((soc.core.buffers[space].size, soc.core.buffers[space].align) for soc in socs)
-        rows.append((f"{space}, bytes (alignment)", *(f"{size} ({align})" for size, align in sizes)))
+    spaces = [space for space in SPACES if space != "gm"]
+    for space in spaces:
+        rows.append((f"{space}, bytes (alignment)", *(_memory(soc, space) for soc in socs)))
     rows += [
-        ("img2col version", *(str(soc.core.load3d) for soc in socs)),
-        ("event ids per pipe pair", *(str(soc.core.event_ids) for soc in socs)),
-        ("queue entries per pipe", *(str(soc.core.queue_depth) for soc in socs)),
-        ("counter mode", *("yes" if soc.core.has_counter_mode else "no" for soc in socs)),
+        ("pipes beside S", *(_each(soc, lambda core: " ".join(core.pipes)) for soc in socs)),
+        ("img2col version", *(_each(soc, lambda core: str(core.load3d or "")) for soc in socs)),
+        ("event ids per pipe pair", *(_each(soc, lambda core: str(core.event_ids)) for soc in socs)),
+        ("queue entries per pipe", *(_each(soc, lambda core: str(core.queue_depth)) for soc in socs)),
+        (
+            "counter mode",
+            *(_each(soc, lambda core: "yes" if core.has_counter_mode else "no") for soc in socs),
+        ),
+        ("flags between cores", *(_each(soc, lambda core: str(core.cross_core_flags)) for soc in socs)),
+        ("stores accumulate", *(_each(soc, _atomics) for soc in socs)),
     ]
     yield markdown_table(("", *(soc.name for soc in socs)), rows)
+
+
+def _cores(soc: Soc) -> str:
+    if not soc.is_split:
+        return str(soc.cores)
+    return ", ".join(f"{count} {kind.upper()}" for kind, count in soc.counts.items())
+
+
+def _memory(soc: Soc, space: str) -> str:
+    """Size and alignment, and on split chips which kind of core has it."""
+    found = [(kind, core.buffers[space]) for kind, core in soc.core_types.items() if space in core.buffers]
+    return (
+        ", ".join(
+            f"{buffer.size} ({buffer.align})" + (f" {kind.upper()}" if soc.is_split else "")
+            for kind, buffer in found
+        )
+        or "none"
+    )
+
+
+def _each(soc: Soc, value: Callable[[CoreType], str]) -> str:
+    """A property of the core, or of each kind of core where they differ."""
+    values = {kind: value(core) for kind, core in soc.core_types.items()}
+    if len(set(values.values())) == 1:
+        return next(iter(values.values()))
+    return ", ".join(f"{text} {kind.upper()}" for kind, text in values.items() if text)
+
+
+def _atomics(core: CoreType) -> str:
+    """`add f32 f16, max f32`: operations and types."""
+    found: dict[str, list[str]] = {}
+    for name in ATOMIC_NAMES[1:]:
+        if name in core.atomics:
+            operation, kind = name.split("_")
+            found.setdefault(operation, []).append(kind)
+    by_types: dict[str, list[str]] = {}
+    for operation, kinds in found.items():
+        by_types.setdefault(" ".join(kinds), []).append(operation)
+    return "; ".join(f"{'/'.join(operations)} {kinds}" for kinds, operations in by_types.items())
 
 
 def _encoding() -> Iterator[str]:
@@ -183,15 +246,25 @@ def _types(row: Instruction, socs: list[Soc]) -> str:
         return ""
     lines: list[tuple[str, str]] = []
     for soc in socs:
-        if not soc.core.supports(row.intrinsic):
-            lines.append((soc.name, "not on this chip"))
-        elif row.types:
-            lines.append(
-                (soc.name, " ".join(kind for kind in row.types if soc.core.supports(row.intrinsic, kind)))
-            )
-        else:
-            lines.append((soc.name, "bytes of any type"))
+        values = {
+            kind: " ".join(dtype for dtype in row.types if core.supports(row.intrinsic, dtype))
+            or "bytes of any type"
+            for kind, core in soc.core_types.items()
+            if _has(core, row)
+        }
+        parts = [text + (f" ({kind.upper()})" if soc.is_split else "") for kind, text in values.items()]
+        lines.append((soc.name, ", ".join(parts) or "not on this chip"))
     return _per_soc("Data types", lines)
+
+
+def _has(core: CoreType, row: Instruction) -> bool:
+    """Whether a kind of core has the instruction: listed, with a pipe and memories for it."""
+    if row.pipe != "S" and row.pipe not in core.pipes:
+        return False
+    if row.types and not any(core.supports(row.intrinsic, dtype) for dtype in row.types):
+        return False
+    spaces = (set(address.spaces) for address in row.addresses)
+    return core.supports(row.intrinsic) and all(found & {"gm", *core.buffers} for found in spaces)
 
 
 def _per_soc(title: str, lines: Iterable[tuple[str, str]]) -> str:
@@ -211,7 +284,10 @@ def _per_soc(title: str, lines: Iterable[tuple[str, str]]) -> str:
 
 
 def _timing(row: Instruction, socs: list[Soc]) -> str:
-    return _per_soc(f"Timing class `{row.timing}`", [(soc.name, _cycles(row, soc.timing)) for soc in socs])
+    having = [soc for soc in socs if any(_has(core, row) for core in soc.core_types.values())]
+    return _per_soc(
+        f"Timing class `{row.timing}`", [(soc.name, _cycles(row, soc.timing)) for soc in having or socs]
+    )
 
 
 def _cycles(row: Instruction, timing: Mapping[str, Any]) -> str:
@@ -238,11 +314,16 @@ def _numbers(row: Instruction, timing: Mapping[str, Any]) -> str:
     if row.timing == "mad":
         cube = timing["cube"]
         return (
-            f"⌈m/16⌉ · ⌈n/16⌉ · ⌈k/{cube['kstep_16']}⌉ ({cube['kstep_8']} for 8-bit types) "
+            f"⌈m/16⌉ · ⌈n/16⌉ · ⌈k/{cube['kstep_16']}⌉ ({cube['kstep_8']} for 8-bit types{_wide_steps(cube)}) "
             f"+ {cube['overhead']} cycles, result {cube['fixed'] - cube['overhead']} later; "
             f"{cube['noop']} when m, k or n is 0"
         )
     return _small(row, timing)
+
+
+def _wide_steps(cube: Mapping[str, int]) -> str:
+    names = {"kstep_f32": "f32", "kstep_hf32": "HF32"}
+    return "".join(f", {cube[key]} for {name}" for key, name in names.items() if key in cube)
 
 
 def _small(row: Instruction, timing: Mapping[str, Any]) -> str:
@@ -261,11 +342,14 @@ def _small(row: Instruction, timing: Mapping[str, Any]) -> str:
     }
     if row.timing in keys:
         return f"{timing[keys[row.timing]]} cycles"
+    if row.timing == "cross":
+        flag = f"{timing['flag_cycles']} cycle in the queue" if row.fields[0].name == "pipe" else "1 cycle"
+        return f"{flag}, {timing.get('cross_core_cycles', 0)} from a set to the other cores"
     return f"{timing['dispatch_cycles']} cycle of the scalar unit"
 
 
 def _gm(gm: Mapping[str, Any], row: Instruction) -> str:
-    kind = "write" if row.timing == "ub_to_gm" else "read"
+    kind = "write" if row.addresses[0].spaces == ("gm",) else "read"
     return (
         f"device memory: {gm[f'l2_{kind}_rate']} B/cycle to L2, {gm[f'ddr_{kind}_rate']} to DDR per core, "
         f"latency {gm[f'{kind}_latency']}"

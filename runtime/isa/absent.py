@@ -97,19 +97,51 @@ ABSENT: tuple[Absent, ...] = (
     ),
     Absent(
         (
-            "fix_pipe_*",
-            "data_move_l12bt",
-            "data_move_out2l1_nd2nz",
-            "data_move_pad",
-            "vbrcb",
-            "vcopy",
-            "vgatherb",
-            "vbitsort32",
-            "ffts_cross_core_sync",
-            "mad with f32, hf32 or bf16",
+            "fix_pipe_pre_act_scalar_relu",
+            "fix_pipe_pre_act_vector_relu",
+            "fix_pipe_support_multiple_output",
+            "fix_pipe_l0c2l1 of f16 accumulators",
+            "8-bit results of the fixpipe as fractals in half a column (n no multiple of 32)",
         ),
         "910B",
-        "the split-core chips have no SoC file yet; see architecture, section 12",
+        "names and types are public, but not how the factor of negative values is made, or where the bytes go",
+    ),
+    Absent(
+        ("fixpipe to s4", "mad_sp", "load2d of sparse matrices"),
+        "910B",
+        "4-bit types and 4:2 sparsity come with quantised models, which are not compiled yet",
+    ),
+    Absent(
+        (
+            "unit flags of mad and fixpipe",
+            "kDirectionAlign and cmatrixInitVal of mad",
+            "GEMV mode switched off",
+            "the rounding mode of HF32 other than nearest even",
+            "inf and nan kept in f16 and bf16 results (CTRL bit 48)",
+        ),
+        "910B",
+        "control bits: flags between M and FIX order the same, the others are variants of what exists; to do",
+    ),
+    Absent(
+        (
+            "load3d of bf16 and 32-bit types",
+            "set_l0a and set_l0b of 32-bit values",
+            "gaps of copy_cbuf_to_bt and copy_cbuf_to_fbuf",
+            "vbi",
+        ),
+        "910B",
+        "variants that are public in part: the 32-bit rule of load3d and the units of the gaps are not stated; fills of L1 "
+        "with 32-bit values exist",
+    ),
+    Absent(
+        ("scalar arithmetic on bf16", "vmins and vmaxs of bf16", "block sums of bf16"),
+        "910B",
+        "the chip has none: bf16 is converted to f32 for all arithmetic of the vector unit",
+    ),
+    Absent(
+        ("fb0 to fb3 as four buffers",),
+        "910B",
+        "fb is one memory of their sizes together; which parameter must stand in which part is not public",
     ),
     Absent(
         ("jumps and calls",),

@@ -203,6 +203,7 @@ def make_squares(record: Decoded, soc: Soc) -> Executor:
 def make_fill(record: Decoded, soc: Soc) -> Executor:
     """set_l1_2d."""
     rules = Rules(record, soc)
+    size = type_size(record.dtype)
 
     def fill(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
         v = rules.values(fields)
@@ -212,7 +213,8 @@ def make_fill(record: Decoded, soc: Soc) -> Executor:
         rules.check_range(0, addresses[0], extent, BLOCK)
         core.l1.before_write(addresses[0], addresses[0] + extent)
         blocks = fill_blocks(v) + addresses[0] // BLOCK
-        core.l1.data.view(np.uint16).reshape(-1, BLOCK // 2)[blocks] = scalars[0] & 0xFFFF
+        words = core.l1.data.view(f"u{size}").reshape(-1, BLOCK // size)
+        words[blocks] = scalars[0] & (1 << 8 * size) - 1
         core.l1.refresh(addresses[0], addresses[0] + extent)
 
     return fill

@@ -185,7 +185,9 @@ def deadlock(
         f"{stream} has set flag {flag}, other cores of its mode have not" for stream, flag in flags.halves()
     ]
     if started < blocks:
-        halves.insert(0, f"blocks {started} to {blocks - 1} have not started: the chip runs {started} at once")
+        halves.insert(
+            0, f"blocks {started} to {blocks - 1} have not started: the chip runs {started} at once"
+        )
     rule = "deadlock: nothing that still runs can set it; " + "; ".join([*lines, *halves[:4]])
     stream = flags.streams[number]
     return SimulatorFault(first.record, "flag", rule).placed("", stream.block, stream.name)

@@ -188,8 +188,7 @@ def test_a_mixed_model() -> None:
     y = RNG.standard_normal((blocks * m, n)).astype(np.float16)
     place = {"a": 0, "b": 0x8000, "y": 0x10000, "c": 0x20000, "d": 0x30000, "out": 0x40000}
     size = blocks * m * n * 2
-    assert size == 514 * 59 + 394 or size % 514  # the last block of the vector kernel takes what is left
-    whole = (size // 514) * 514
+    whole = (size // 514) * 514  # the vector kernel takes 514 bytes per block
     model = OmModel(
         "mixed",
         "Ascend910B1",
@@ -202,15 +201,21 @@ def test_a_mixed_model() -> None:
         (),
         (OmKernel("product", assemble(_mixed(m, k, n))), OmKernel("add", assemble(ADD))),
         (
-            OmTask("product", blocks, tuple(Address("feature_map", place[name]) for name in ("a", "b", "c", "d"))),
-            OmTask("add", whole // 514, tuple(Address("feature_map", place[name]) for name in ("d", "y", "out"))),
+            OmTask(
+                "product", blocks, tuple(Address("feature_map", place[name]) for name in ("a", "b", "c", "d"))
+            ),
+            OmTask(
+                "add", whole // 514, tuple(Address("feature_map", place[name]) for name in ("d", "y", "out"))
+            ),
         ),
     )
     loaded = read_om(om_bytes(model))
     feed = {"a": a, "b": b, "y": y}
     session = InferenceSession(loaded, sanitize=True)
     (out,) = session.run(None, feed)
-    product = np.maximum((a.astype(np.float64) @ b.astype(np.float64).T).astype(np.float32), 0).astype(np.float16)
+    product = np.maximum((a.astype(np.float64) @ b.astype(np.float64).T).astype(np.float32), 0).astype(
+        np.float16
+    )
     scaled = (product.astype(np.float32) * np.float32(0.5)).astype(np.float16)
     epilogue = (scaled.astype(np.float32) + np.float32(1)).astype(np.float16)
     want = (epilogue.astype(np.float32) + y.astype(np.float32)).astype(np.float16).reshape(-1)[: whole // 2]
@@ -220,4 +225,4 @@ def test_a_mixed_model() -> None:
     report = session.report
     assert report.cycles == InferenceSession(loaded).report.cycles
     assert report.tasks[0].timing is not None and len(report.tasks[0].timing.blocks) == 3 * blocks
-    assert {task.bound(B1)[0] for task in report.tasks} <= {"GM loads", "stores", "fixpipe", "L2", "DDR", "cube", "vector", "L1 loads", "scalar"}
+    assert all(0 < task.bound(B1)[1] <= 1 for task in report.tasks)

@@ -52,7 +52,9 @@ def on_vector_core(body: str, inputs: Mapping[int, Array], size: int, *, source:
 BYTES = {"f16": 2, "bf16": 2, "f32": 4, "s8": 1, "u8": 1}
 
 
-def matmul(mad: str, operand: str, m: int, k: int, n: int, store: str, *, more: str = "", tables: str = "") -> str:
+def matmul(
+    mad: str, operand: str, m: int, k: int, n: int, store: str, *, more: str = "", tables: str = ""
+) -> str:
     """The cube core's program: A (m × k) at 0 and B (n × k, that is transposed) at 0x40000, then `store`.
 
     `more` stands behind the load of A and B into L1, `tables` where MTE1 has waited for that.
@@ -60,6 +62,8 @@ def matmul(mad: str, operand: str, m: int, k: int, n: int, store: str, *, more: 
     size = BYTES[operand]
     k0 = 32 // size
     m1, k1, n1 = -(-m // 16), -(-k // k0), -(-n // 16)
+    biased = mad.startswith("mad_bias")
+    operands = f"l0c[0], l0a[0], l0b[0]{', bt[0]' if biased else ''}, m={m}, k={k}, n={n}{'' if biased else ', init=1'}"
     return f"""
 .kernel args=0 core=aic
 copy_gm_to_cbuf_multi_nd2nz.{operand} l1[0], gm[0], nd_num=1, n_value={m}, d_value={k}, src_d={k}, dst_c0_stride={m1 * 16}
@@ -75,7 +79,7 @@ end_loop
 load2d.{operand} l0b[0], l1[0x20000], repeat={n1 * k1}
 set_flag src=MTE1, dst=M, event=0
 wait_flag src=MTE1, dst=M, event=0
-{mad} l0c[0], l0a[0], l0b[0]{", bt[0]" if mad.startswith("mad_bias") else ""}, m={m}, k={k}, n={n}{"" if mad.startswith("mad_bias") else ", init=1"}
+{mad} {operands}
 set_flag src=M, dst=FIX, event=0
 wait_flag src=M, dst=FIX, event=0
 {store}

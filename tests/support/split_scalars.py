@@ -6,7 +6,11 @@ import math
 import struct
 from fractions import Fraction
 
-FORMATS = {"f16": (11, -14, 65504.0), "bf16": (8, -126, 3.3895313892515355e38), "f32": (24, -126, 3.4028234663852886e38)}
+FORMATS = {
+    "f16": (11, -14, 65504.0),
+    "bf16": (8, -126, 3.3895313892515355e38),
+    "f32": (24, -126, 3.4028234663852886e38),
+}
 """Bits of the significand, least exponent of a normal number, largest finite number."""
 LIMITS = {"s8": (-128, 127), "u8": (0, 255), "s16": (-(1 << 15), (1 << 15) - 1), "s32": (-(1 << 31), (1 << 31) - 1),
           "s64": (-(1 << 63), (1 << 63) - 1)}  # fmt: skip
@@ -111,7 +115,11 @@ def quantised(value: float | int, word: int, to: str, relu: bool) -> float | int
     scale = struct.unpack("<f", struct.pack("<I", word & 0xFFFFE000))[0]
     if isinstance(value, int) and word >> 36 & 1:
         value = max(-32768, min(32767, value >> ((word >> 32 & 15) + 1)))
-    product = single(Fraction(single(float(value))) * Fraction(scale)) if math.isfinite(value) else float(value) * scale
+    product = (
+        single(Fraction(single(float(value))) * Fraction(scale))
+        if math.isfinite(value)
+        else float(value) * scale
+    )
     if relu and product < 0:
         product = 0.0
     if to == "f16":

@@ -111,7 +111,10 @@ def test_a_mixed_image_is_not_one_program() -> None:
     ("text", "reason"),
     [
         (".kernel args=0 core=npu\nend", "no core type is called npu"),
-        (".kernel args=0 core=aiv\nend\n.kernel args=0 core=aic\nend", "line 3: the text holds programs for core=aiv, core=aic"),
+        (
+            ".kernel args=0 core=aiv\nend\n.kernel args=0 core=aic\nend",
+            "line 3: the text holds programs for core=aiv, core=aic",
+        ),
         (".kernel args=0 core=aic\nend\n.kernel args=0 core=aiv vectors=3\nend", "3 vector cores"),
         (".kernel args=0 core=aiv vectors=2\nend", "holds programs for core=aiv"),
     ],
@@ -197,7 +200,10 @@ def test_what_a_core_lacks_is_a_fault(core: str, line: str, operand: str, rule: 
 def test_coupled_chips_do_not_have_it() -> None:
     for line, rule in (
         ("ffts_cross_core_sync pipe=V, mode=all, flag=0", "has no flags between cores"),
-        ("copy_matrix_cc_to_gm.f32 gm[0], l0c[0], fb[0], 16, n=16, m=1, src_stride=16", "does not have copy_matrix_cc_to_gm"),
+        (
+            "copy_matrix_cc_to_gm.f32 gm[0], l0c[0], fb[0], 16, n=16, m=1, src_stride=16",
+            "does not have copy_matrix_cc_to_gm",
+        ),
         ("mad.f32bf16bf16 l0c[0], l0a[0], l0b[0], m=16, k=16, n=16", "does not have mad for f32bf16bf16"),
         ("mad_bias.f32f16f16 l0c[0], l0a[0], l0b[0], bt[0], m=16, k=16, n=16", "has no such memory"),
         ("vconv.f322bf16r ub[0], ub[0x1000], repeat=1", "does not have vconv for f322bf16r"),
@@ -244,7 +250,9 @@ def test_a_missing_wait_is_a_race_between_cores() -> None:
         and "block 0, cube core and block 0, vector core 0: no cross-core flag orders them" in hazard
         for hazard in found
     )
-    assert any("cross-core flag left set" in hazard and "flag 3 is set 1 times more" in hazard for hazard in found)
+    assert any(
+        "cross-core flag left set" in hazard and "flag 3 is set 1 times more" in hazard for hazard in found
+    )
 
 
 def test_a_set_behind_the_wrong_pipe_is_a_race() -> None:
@@ -262,7 +270,9 @@ def test_a_set_behind_the_wrong_pipe_is_a_race() -> None:
 def test_a_wait_that_is_never_set_is_named() -> None:
     text = MIXED.replace(SET, "")
     named = r"vector core 0, at 0140 wait_flag_dev    flag=3: flag: deadlock: nothing that still runs can set it; "
-    named += r"block 0, vector core 0 waits at 0140 for flag 3; block 0, vector core 1 waits at 0140 for flag 3"
+    named += (
+        r"block 0, vector core 0 waits at 0140 for flag 3; block 0, vector core 1 waits at 0140 for flag 3"
+    )
     with pytest.raises(SimulatorFault, match="kernel k, block 0, " + named):
         run_kernel(B1, assemble(text), _memory(1), (), name="k")
     with pytest.raises(SimulatorFault, match=named):
@@ -286,7 +296,9 @@ else
 end_if
 end
 """
-    with pytest.raises(SimulatorFault, match="vector core 0 has set flag 1, other cores of its mode have not"):
+    with pytest.raises(
+        SimulatorFault, match="vector core 0 has set flag 1, other cores of its mode have not"
+    ):
         run_kernel(B1, assemble(text), bytearray(64), ())
 
 
@@ -394,7 +406,9 @@ def test_faults_say_which_core() -> None:
         lambda gm: run_kernel(B1, assemble(text), gm, (), 2, name="k"),
         lambda gm: run_kernel_random(B1, assemble(text), gm, (), 2),
     ):
-        with pytest.raises(SimulatorFault, match=r"block [01], vector core [01], at 0240 vadds.f16 .*: dst: ub address 0x10"):
+        with pytest.raises(
+            SimulatorFault, match=r"block [01], vector core [01], at 0240 vadds.f16 .*: dst: ub address 0x10"
+        ):
             run(bytearray(_memory(2).tobytes()))
 
 
@@ -410,7 +424,10 @@ def test_time_of_a_mixed_kernel() -> None:
     waited = first.stalls["S", "CORES"]
     assert first.start + waited >= cube.end + B1.timing["cross_core_cycles"] - 40
     assert timing.cycles == max(first.end, second.end) == _time(MIXED).cycles
-    slow = MIXED.replace("copy_cbuf_to_gm", "copy_gm_to_cbuf l1[0x1000], gm[0], bursts=1, length=1024\npipe_barrier pipe=ALL\ncopy_cbuf_to_gm")
+    slow = MIXED.replace(
+        "copy_cbuf_to_gm",
+        "copy_gm_to_cbuf l1[0x1000], gm[0], bursts=1, length=1024\npipe_barrier pipe=ALL\ncopy_cbuf_to_gm",
+    )
     assert _time(slow).cycles > timing.cycles
 
 

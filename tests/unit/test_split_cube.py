@@ -60,7 +60,9 @@ def test_mad(mad: str, operand: str, m: int, k: int, n: int) -> None:
     if mad.startswith("mad.h32"):
         a_numbers, b_numbers = ([[hf32(x) for x in row] for row in part] for part in (a_numbers, b_numbers))
     stride = -(-m // 16) * 16
-    store = f"copy_matrix_cc_to_gm.f32 gm[{OUT}], l0c[0], fb[0], {n}, n={n}, m={m}, src_stride={stride}, nz2nd=1"
+    store = (
+        f"copy_matrix_cc_to_gm.f32 gm[{OUT}], l0c[0], fb[0], {n}, n={n}, m={m}, src_stride={stride}, nz2nd=1"
+    )
     out = run(matmul(mad, operand, m, k, n, store), {0: a, 0x40000: b}, m * n * 4).view(np.float32)
     np.testing.assert_array_equal(out.reshape(m, n), _product(a_numbers, b_numbers))
 
@@ -69,14 +71,27 @@ def test_hf32_rounds_to_ten_bits() -> None:
     """Ties, subnormals, infinities, nan and the step to infinity, against fractions."""
     from ascend_mlir.runtime.sim.floats import to_hf32
 
-    edges = [0x3F801000, 0x3F803000, 0x3F800FFF, 0x7F7FFFFF, 0x7F800000, 0xFF800000, 1, 0x1000, 0x80001000, 0x007FF000]
+    edges = [
+        0x3F801000,
+        0x3F803000,
+        0x3F800FFF,
+        0x7F7FFFFF,
+        0x7F800000,
+        0xFF800000,
+        1,
+        0x1000,
+        0x80001000,
+        0x007FF000,
+    ]
     bits = np.array([*edges, *RNG.integers(0, 1 << 32, 4000)], np.uint64).astype(np.uint32)
     values = bits.view(np.float32)
     for value, got in zip(values.tolist(), to_hf32(values).tolist(), strict=True):
         assert math.isnan(got) if math.isnan(value) else got == hf32(value), value
 
 
-@pytest.mark.parametrize(("kind", "to"), [("f32", "f32"), ("f162f32", "f16"), ("bf162f32", "bf16"), ("s32", "s32")])
+@pytest.mark.parametrize(
+    ("kind", "to"), [("f32", "f32"), ("f162f32", "f16"), ("bf162f32", "bf16"), ("s32", "s32")]
+)
 def test_bias_table(kind: str, to: str) -> None:
     """Biases of each type go through L1 and the table into the first sum."""
     m, k, n = 17, 32, 40
@@ -129,7 +144,9 @@ def _fixpipe(values: Array, dtype: str, fields: str, size: int, *, m: int = 16, 
     lines = [".kernel args=0 core=aic", f"copy_gm_to_cbuf l1[0], gm[0], bursts=1, length={n * 4 // 32}"]
     lines.append("set_l1_2d.f16 l1[0x4000], 0, repeat=4, blocks=256, dst_gap=0")
     if table is not None:
-        lines.append(f"copy_gm_to_cbuf l1[0x2000], gm[0x4000], bursts=1, length={-(-table.nbytes // 128) * 4}")
+        lines.append(
+            f"copy_gm_to_cbuf l1[0x2000], gm[0x4000], bursts=1, length={-(-table.nbytes // 128) * 4}"
+        )
         lines.append("set_flag src=MTE2, dst=FIX, event=0")
     lines += ["set_flag src=MTE2, dst=MTE1, event=0", "wait_flag src=MTE2, dst=MTE1, event=0"]
     m1, n1 = -(-m // 16), -(-n // 16)
@@ -161,7 +178,9 @@ def _same(got: list[Any], want: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("relu", [0, 1])
-@pytest.mark.parametrize(("dtype", "kind"), [("f32", "f32"), ("f322f16", "f16"), ("f322bf16", "bf16"), ("s32", "s32")])
+@pytest.mark.parametrize(
+    ("dtype", "kind"), [("f32", "f32"), ("f322f16", "f16"), ("f322bf16", "bf16"), ("s32", "s32")]
+)
 def test_casts(dtype: str, kind: str, relu: int) -> None:
     values = _accumulators("s32" if kind == "s32" else "f32", 240)
     size = 2 if kind in ("f16", "bf16") else 4
@@ -170,7 +189,10 @@ def test_casts(dtype: str, kind: str, relu: int) -> None:
     numbers: list[Any] = out.view(got).tolist()
     if kind == "bf16":
         numbers = [bf16_value(x) for x in numbers]
-    kept = [0 * x if relu and x < 0 and math.isfinite(x) else (0.0 if relu and x < 0 else x) for x in values.tolist()]
+    kept = [
+        0 * x if relu and x < 0 and math.isfinite(x) else (0.0 if relu and x < 0 else x)
+        for x in values.tolist()
+    ]
     _same(numbers, kept if kind in ("f32", "s32") else [to_float(x, kind, "r") for x in kept])
 
 
@@ -185,11 +207,23 @@ def test_quantisation(dtype: str, vector: bool, relu: int) -> None:
     signed = to == "s8"
     scales = [1.0, 0.5, -0.25, 0.0073, 3.1415926, 1e-5, 60000.0]
     words = [
-        parameter(scales[i % 7], shift=i % 17 if source == "s32" and i % 3 else 0, offset=(i * 37) % 512, signed=signed)
+        parameter(
+            scales[i % 7],
+            shift=i % 17 if source == "s32" and i % 3 else 0,
+            offset=(i * 37) % 512,
+            signed=signed,
+        )
         for i in range(count)
     ]
     if vector:
-        out = _fixpipe(values, dtype, f"nz2nd=1, relu={relu}, quant=vector", count * 2, m=1, table=np.array(words, np.uint64))
+        out = _fixpipe(
+            values,
+            dtype,
+            f"nz2nd=1, relu={relu}, quant=vector",
+            count * 2,
+            m=1,
+            table=np.array(words, np.uint64),
+        )
         used = words
         results = [(used, out)]
     else:
@@ -205,7 +239,9 @@ def test_quantisation(dtype: str, vector: bool, relu: int) -> None:
         _same(got, want)
 
 
-@pytest.mark.parametrize(("dtype", "c0", "split"), [("f32", 16, 0), ("f32", 8, 1), ("f322f16", 16, 0), ("f322s8", 32, 0)])
+@pytest.mark.parametrize(
+    ("dtype", "c0", "split"), [("f32", 16, 0), ("f32", 8, 1), ("f322f16", 16, 0), ("f322s8", 32, 0)]
+)
 def test_fractal_results(dtype: str, c0: int, split: int) -> None:
     """Without nz2nd columns of C0 go dst_stride blocks apart; element by element."""
     m, n = 21, 64
@@ -268,27 +304,28 @@ wait_flag src=MTE3, dst=FIX, event=0
 @pytest.mark.parametrize(
     ("line", "operand", "rule"),
     [
-        ("copy_matrix_cc_to_gm.f32 gm[0], l0c[32], fb[0], 16, n=16, m=16, src_stride=16, nz2nd=1", "src", "64-byte"),
-        ("copy_matrix_cc_to_gm.f32 gm[0], l0c[0], fb[0], 16, n=17, m=16, src_stride=16", "n", "multiple of 16"),
-        ("copy_matrix_cc_to_gm.f32 gm[0], l0c[0], fb[0], 32, n=17, m=16, src_stride=8, nz2nd=1", "src_stride", "multiple of 16"),
-        ("copy_matrix_cc_to_gm.f32 gm[0], l0c[0], fb[0], 8, n=16, m=16, src_stride=16, nz2nd=1", "dst_stride", "overlap below 16"),
-        ("copy_matrix_cc_to_gm.f32 gm[0], l0c[0], fb[0], 8, n=16, m=8193, src_stride=16, nz2nd=1", "src", "outside l0c"),
-        ("copy_matrix_cc_to_gm.s32 gm[0], l0c[0], fb[0], 32, n=16, m=16, src_stride=16, split=1", "split", "only f32"),
-        ("copy_matrix_cc_to_gm.f322s8 gm[0], l0c[0], fb[0], 32, n=32, m=16, src_stride=16, nz2nd=1", "quant", "bit 46"),
-        ("copy_matrix_cc_to_gm.f322u8 gm[0], l0c[0], fb[64], 32, n=32, m=16, src_stride=16, nz2nd=1, quant=vector", "table", "128-byte"),
-        ("copy_matrix_cc_to_gm.f322f16 gm[0], l0c[0], fb[0], 32, n=32, m=16, src_stride=16, nz2nd=1, quant=vector", "quant", "no parameters"),
+        ("FIXPIPE.f32 gm[0], l0c[32], fb[0], 16, n=16, m=16, src_stride=16, nz2nd=1", "src", "64-byte"),
+        ("FIXPIPE.f32 gm[0], l0c[0], fb[0], 16, n=17, m=16, src_stride=16", "n", "multiple of 16"),
+        ("FIXPIPE.f32 gm[0], l0c[0], fb[0], 32, n=17, m=16, src_stride=8, nz2nd=1", "src_stride", "multiple of 16"),
+        ("FIXPIPE.f32 gm[0], l0c[0], fb[0], 8, n=16, m=16, src_stride=16, nz2nd=1", "dst_stride", "overlap below 16"),
+        ("FIXPIPE.f32 gm[0], l0c[0], fb[0], 8, n=16, m=8193, src_stride=16, nz2nd=1", "src", "outside l0c"),
+        ("FIXPIPE.s32 gm[0], l0c[0], fb[0], 32, n=16, m=16, src_stride=16, split=1", "split", "only f32"),
+        ("FIXPIPE.f322s8 gm[0], l0c[0], fb[0], 32, n=32, m=16, src_stride=16, nz2nd=1", "quant", "bit 46"),
+        ("FIXPIPE.f322u8 gm[0], l0c[0], fb[64], 32, n=32, m=16, src_stride=16, nz2nd=1, quant=vector", "table", "128-byte"),
+        ("FIXPIPE.f322f16 gm[0], l0c[0], fb[0], 32, n=32, m=16, src_stride=16, nz2nd=1, quant=vector", "quant", "no parameters"),
         ("copy_cbuf_to_bt.f32 bt[32], l1[0], length=1", "dst", "64-byte"),
         ("copy_cbuf_to_bt.f32 bt[0], l1[0], length=17", "dst", "outside bt (0x400 bytes)"),
         ("copy_cbuf_to_bt.f162f32 bt[0], l1[0], length=9", "dst", "outside bt"),
         ("copy_cbuf_to_fbuf fb[0], l1[0], length=57", "dst", "outside fb (0x1c00 bytes)"),
         ("mad_bias.f32f16f16 l0c[0], l0a[0], l0b[0], bt[64], m=16, k=16, n=256", "bias", "outside bt"),
-        ("copy_gm_to_cbuf_multi_nd2nz.f16 l1[0], gm[0], nd_num=1, n_value=4, d_value=64, src_d=64, dst_c0_stride=1", "dst_c0_stride", "overlap"),
-        ("copy_gm_to_cbuf_multi_nd2nz.f16 l1[16], gm[0], nd_num=1, n_value=4, d_value=16, src_d=64, dst_c0_stride=4", "dst", "32-byte"),
+        ("ND2NZ.f16 l1[0], gm[0], nd_num=1, n_value=4, d_value=64, src_d=64, dst_c0_stride=1", "dst_c0_stride", "overlap"),
+        ("ND2NZ.f16 l1[16], gm[0], nd_num=1, n_value=4, d_value=16, src_d=64, dst_c0_stride=4", "dst", "32-byte"),
         ("load2d_transpose.f16 l0a[0], l1[0], repeat=2, decrement=1", "base", "backwards"),
         ("load2d_transpose.f32 l0a[0], l1[0], repeat=2", "dst_gap", "overlap in L0"),
     ],
 )  # fmt: skip
 def test_faults(line: str, operand: str, rule: str) -> None:
+    line = line.replace("FIXPIPE", "copy_matrix_cc_to_gm").replace("ND2NZ", "copy_gm_to_cbuf_multi_nd2nz")
     with pytest.raises(SimulatorFault) as info:
         run(f".kernel args=0 core=aic\n{line}\nend", {}, 4, check=False)
     assert info.value.operand == operand and rule in info.value.rule, str(info.value)
@@ -304,11 +341,13 @@ def test_nd2nz(kind: str, size: int) -> None:
     n_stride, c0_stride, nd_stride = 2, 2 * rows + 3, (2 * rows + 3) * c1 * c0
     source = RNG.integers(1, 255, 512 * size).astype(np.uint8)
     length = (nd_stride * size * 2) // 32
+    shape = f"nd_num={count}, n_value={rows}, d_value={columns}, src_nd_stride={apart}, src_d={pitch}, "
+    shape += f"dst_c0_stride={c0_stride}, dst_n_stride={n_stride}, dst_nd_stride={nd_stride}"
     text = f"""
 .kernel args=0 core=aic
 set_l1_2d.f16 l1[0], 0x7777, repeat=1, blocks={length}
 pipe_barrier pipe=MTE2
-copy_gm_to_cbuf_multi_nd2nz.{kind} l1[0], gm[0], nd_num={count}, n_value={rows}, d_value={columns}, src_nd_stride={apart}, src_d={pitch}, dst_c0_stride={c0_stride}, dst_n_stride={n_stride}, dst_nd_stride={nd_stride}
+copy_gm_to_cbuf_multi_nd2nz.{kind} l1[0], gm[0], {shape}
 set_flag src=MTE2, dst=MTE3, event=0
 wait_flag src=MTE2, dst=MTE3, event=0
 copy_cbuf_to_gm gm[{OUT}], l1[0], bursts=1, length={length}
@@ -351,7 +390,9 @@ loop r5, {m1}
   mul r6, r5, {k1 * 512}
   load2d.{kind} l0a[r6], l1[0], base=r5, repeat={k1}, src_stride={m1}
 end_loop"""]  # fmt: skip
-    if size == 4:  # squares of two fractals side by side do not lie so after nd2nz: put them there by two copies
+    if (
+        size == 4
+    ):  # squares of two fractals side by side do not lie so after nd2nz: put them there by two copies
         raw = np.zeros((k // 16, n // 16, 2, 16, 8), np.float32)
         for i in range(k // 16):
             for j in range(n // 16):
@@ -359,13 +400,16 @@ end_loop"""]  # fmt: skip
                 raw[i, j, 0], raw[i, j, 1] = square[:, :8], square[:, 8:]
         memory: dict[int, Array] = {0: a, 0x40000: raw}
         lines[0] = lines[0].replace(
-            f"copy_gm_to_cbuf_multi_nd2nz.{kind} l1[0x20000], gm[0x40000], nd_num=1, n_value={k}, d_value={n}, src_d={n}, dst_c0_stride={k}",
+            f"copy_gm_to_cbuf_multi_nd2nz.{kind} l1[0x20000], gm[0x40000], nd_num=1, "
+            f"n_value={k}, d_value={n}, src_d={n}, dst_c0_stride={k}",
             f"copy_gm_to_cbuf l1[0x20000], gm[0x40000], bursts=1, length={raw.nbytes // 32}",
         )
         # Turned square (i, j) is n fractal-row j and k fractals 2i, 2i+1: Zn wants [K1][N1].
         for i in range(k // 16):
             to = 2 * i * (n // 16) * 512
-            lines.append(f"load2d_transpose.f32 l0b[{to}], l1[0x20000], base={i * (n // 16)}, repeat={n // 16}, frac_gap={n // 16 - 1}")
+            lines.append(
+                f"load2d_transpose.f32 l0b[{to}], l1[0x20000], base={i * (n // 16)}, repeat={n // 16}, frac_gap={n // 16 - 1}"
+            )
     else:
         memory = {0: a, 0x40000: b}
         # Square (i, j) lies at j·k/side + i; turned, its fractals are n rows of k0 = side columns of k.
@@ -373,7 +417,9 @@ end_loop"""]  # fmt: skip
         for i in range(k // side):
             to = i * (n // 16) * 512
             step = k // side
-            lines.append(f"load2d_transpose.{kind} l0b[{to}], l1[0x20000], base={i}, repeat={n_cols}, src_stride={step}, dst_gap={per - 1}")
+            lines.append(
+                f"load2d_transpose.{kind} l0b[{to}], l1[0x20000], base={i}, repeat={n_cols}, src_stride={step}, dst_gap={per - 1}"
+            )
     lines.append(f"""set_flag src=MTE1, dst=M, event=0
 wait_flag src=MTE1, dst=M, event=0
 {mad} l0c[0], l0a[0], l0b[0], m={m}, k={k}, n={n}, init=1
@@ -381,7 +427,9 @@ set_flag src=M, dst=FIX, event=0
 wait_flag src=M, dst=FIX, event=0
 copy_matrix_cc_to_gm.{store} gm[{OUT}], l0c[0], fb[0], {n}, n={n}, m={m}, src_stride={m}, nz2nd=1
 end""")
-    out = run("\n".join(lines), memory, m * n * 4).view(np.int32 if kind == "s8" else np.float32).reshape(m, n)
+    out = (
+        run("\n".join(lines), memory, m * n * 4).view(np.int32 if kind == "s8" else np.float32).reshape(m, n)
+    )
     np.testing.assert_array_equal(out, a.astype(np.float64) @ b.astype(np.float64))
 
 
@@ -416,10 +464,15 @@ end
     got = run(text, {0: held, 0x1000: added}, size).view(dtype)
     want: list[Any] = []
     for x, y in zip(held.tolist(), added.tolist(), strict=True):
-        if kind == "bf16":
-            x, y = bf16_value(x), bf16_value(y)
-        total = x + y if operation == "add" else max(x, y) if operation == "max" else min(x, y)
-        want.append((total + 128) % 256 - 128 if kind == "s8" else to_float(total, "bf16", "r") if kind == "bf16" else total)
+        pair = [bf16_value(x), bf16_value(y)] if kind == "bf16" else [x, y]
+        total = {"add": sum, "max": max, "min": min}[operation](pair)
+        want.append(
+            (total + 128) % 256 - 128
+            if kind == "s8"
+            else to_float(total, "bf16", "r")
+            if kind == "bf16"
+            else total
+        )
     numbers = [bf16_value(x) for x in got.tolist()] if kind == "bf16" else got.tolist()
     _same(numbers, want)
     assert atomic_result("max", "s8", np.int8([3]), np.int8([-3])).tolist() == [3]

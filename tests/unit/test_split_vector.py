@@ -32,7 +32,9 @@ def _sources(kind: str, count: int, target: str) -> Array:
         return values
     bits = RNG.integers(0, 1 << 32, count, dtype=np.uint64).astype(np.uint32)
     values = np.where(
-        np.arange(count) % 3 == 0, bits.view(np.float32), (RNG.standard_normal(count) * 300).astype(np.float32)
+        np.arange(count) % 3 == 0,
+        bits.view(np.float32),
+        (RNG.standard_normal(count) * 300).astype(np.float32),
     )
     if target in ("f16", "bf16"):  # close to numbers of the result type, and half-way between them
         spread = 2.0 ** RNG.integers(-26, 17, count)
@@ -68,7 +70,9 @@ def test_conversions(dtype: str) -> None:
         got = [bf16_value(x) for x in got]
     for x, y in zip(numbers, got, strict=True):
         if (source, target) == ("f32", "f32"):
-            want: Any = x if not math.isfinite(x) else float(to_integer(x, "s64", mode)) if abs(x) < 1e18 else x
+            want: Any = (
+                x if not math.isfinite(x) else float(to_integer(x, "s64", mode)) if abs(x) < 1e18 else x
+            )
         elif target in FORMATS:
             want = to_float(x, target, mode)
         else:
@@ -90,7 +94,9 @@ def test_vbrcb(kind: str) -> None:
     values = RNG.integers(0, 60000, 24).astype(DTYPES[kind])
     body = f"vbrcb.{kind} ub[{DST}], ub[0], repeat=3, dst_blk=2, dst_rep=17"
     out = on_vector_core(
-        f"vector_dup.{kind} ub[{DST}], 0, repeat=8\npipe_barrier pipe=V\n{body}", {0: values}, (2 * 17 + 15) * 32
+        f"vector_dup.{kind} ub[{DST}], 0, repeat=8\npipe_barrier pipe=V\n{body}",
+        {0: values},
+        (2 * 17 + 15) * 32,
     ).view(DTYPES[kind])
     per = 32 // type_size(kind)
     for repeat in range(3):
@@ -119,7 +125,9 @@ def test_vgatherb() -> None:
     offsets = (RNG.integers(0, 64, 16) * 32).astype(np.uint32)
     body = f"vgatherb.f16 ub[{DST}], ub[0x8000], ub[0], repeat=2, dst_rep=9"
     out = on_vector_core(
-        f"vector_dup.f16 ub[{DST}], 0, repeat=3\npipe_barrier pipe=V\n{body}", {0: table, 0x8000: offsets}, 17 * 32
+        f"vector_dup.f16 ub[{DST}], 0, repeat=3\npipe_barrier pipe=V\n{body}",
+        {0: table, 0x8000: offsets},
+        17 * 32,
     )
     for repeat in range(2):
         for block in range(8):
@@ -127,7 +135,7 @@ def test_vgatherb() -> None:
             assert out[at : at + 32].tolist() == table[place : place + 32].tolist()
     with pytest.raises(SimulatorFault, match="offset: a byte offset is not a multiple of 32"):
         on_vector_core(body, {0: table, 0x8000: offsets + 2}, 32)
-    with pytest.raises(SimulatorFault, match="src: bytes .* are outside ub"):
+    with pytest.raises(SimulatorFault, match=r"src: bytes .* are outside ub"):
         on_vector_core(body, {0: table, 0x8000: offsets + np.uint32(0x30000)}, 32)
 
 
@@ -151,9 +159,14 @@ vmrgsort4v2.{kind} ub[{DST}], ub[0x10000], ub[0x10100], ub[0x10200], ub[0x10300]
     out = on_vector_core(body, {0: scores, 0x4000: index}, count * 8).view(np.uint32).reshape(count, 2)
     got = [(float(w), int(i)) for w, i in zip(_scores(out[:, 0], kind), out[:, 1], strict=True)]
     want: list[tuple[float, int]] = []
-    lists = [_sorted_records(scores[i : i + 32].tolist(), index[i : i + 32].tolist()) for i in range(0, count, 32)]
+    lists = [
+        _sorted_records(scores[i : i + 32].tolist(), index[i : i + 32].tolist()) for i in range(0, count, 32)
+    ]
     while any(lists):
-        best = max((part for part in lists if part), key=lambda part: (-math.inf if math.isnan(part[0][0]) else part[0][0]))
+        best = max(
+            (part for part in lists if part),
+            key=lambda part: -math.inf if math.isnan(part[0][0]) else part[0][0],
+        )
         want.append(best.pop(0))
     assert [(repr(s), i) for s, i in got] == [(repr(float(s)), i) for s, i in want]
     if kind == "f16":
@@ -161,7 +174,11 @@ vmrgsort4v2.{kind} ub[{DST}], ub[0x10000], ub[0x10100], ub[0x10200], ub[0x10300]
 
 
 def _scores(words: Array, kind: str) -> Array:
-    return words.astype(np.uint16).view(np.float16) if kind == "f16" else np.ascontiguousarray(words).view(np.float32)
+    return (
+        words.astype(np.uint16).view(np.float16)
+        if kind == "f16"
+        else np.ascontiguousarray(words).view(np.float32)
+    )
 
 
 def test_merge_stops_when_a_list_is_exhausted() -> None:
@@ -203,13 +220,20 @@ def test_vreducev2(pattern: int) -> None:
 def test_integers_compare_for_equality_only() -> None:
     a = RNG.integers(0, 3, 64).astype(np.int32)
     b = RNG.integers(0, 3, 64).astype(np.int32)
-    out = on_vector_core(f"vcmpv.s32 ub[{DST}], ub[0], ub[0x1000], condition=eq, repeat=1", {0: a, 0x1000: b}, 8)
+    out = on_vector_core(
+        f"vcmpv.s32 ub[{DST}], ub[0], ub[0x1000], condition=eq, repeat=1", {0: a, 0x1000: b}, 8
+    )
     assert np.unpackbits(out, bitorder="little").astype(bool).tolist() == (a == b).tolist()
     with pytest.raises(SimulatorFault, match="condition: integers are compared for equality only"):
-        on_vector_core(f"vcmpv.s32 ub[{DST}], ub[0], ub[0x1000], condition=lt, repeat=1", {0: a, 0x1000: b}, 8)
+        on_vector_core(
+            f"vcmpv.s32 ub[{DST}], ub[0], ub[0x1000], condition=lt, repeat=1", {0: a, 0x1000: b}, 8
+        )
 
 
-@pytest.mark.parametrize(("kind", "length", "left", "right"), [("u8", 33, 3, 5), ("f16", 7, 1, 0), ("f32", 64, 0, 2), ("s8", 1, 0, 0)])
+@pytest.mark.parametrize(
+    ("kind", "length", "left", "right"),
+    [("u8", 33, 3, 5), ("f16", 7, 1, 0), ("f32", 64, 0, 2), ("s8", 1, 0, 0)],
+)
 def test_padded_loads(kind: str, length: int, left: int, right: int) -> None:
     """Rows of odd bytes; padding counts in elements, rows start at whole blocks."""
     size = type_size(kind)
@@ -263,13 +287,22 @@ end
 @pytest.mark.parametrize(
     ("line", "rule"),
     [
-        ("copy_gm_to_ubuf_align.f32 ub[0], gm[0], 4, 0, 0, bursts=1, left=9", "left: 9 elements are more than 32 bytes"),
+        (
+            "copy_gm_to_ubuf_align.f32 ub[0], gm[0], 4, 0, 0, bursts=1, left=9",
+            "left: 9 elements are more than 32 bytes",
+        ),
         ("copy_gm_to_ubuf_align.u8 ub[0], gm[0], 2097152, 0, 0, bursts=1", "dst: bytes .* are outside ub"),
-        ("copy_gm_to_ubuf_align.u8 ub[8], gm[0], 4, 0, 0, bursts=1", "dst: ub address 0x8 is not 32-byte aligned"),
+        (
+            "copy_gm_to_ubuf_align.u8 ub[8], gm[0], 4, 0, 0, bursts=1",
+            "dst: ub address 0x8 is not 32-byte aligned",
+        ),
         ("copy_gm_to_ubuf_align.u8 ub[0], gm[0], -4, 0, 0, bursts=1", "length: -4 is outside"),
         ("vbrcb.f16 ub[0], ub[32], repeat=1", "src: overlaps the destination"),
         ("vbitsort32.f32 ub[0], ub[32], ub[0x1000], repeat=1", "src: overlaps the destination"),
-        ("vmrgsort4v2.f32 ub[0x8000], ub[0], ub[64], ub[0], ub[0], length0=1, length1=1, valid=5, repeat=1", "valid: 5"),
+        (
+            "vmrgsort4v2.f32 ub[0x8000], ub[0], ub[64], ub[0], ub[0], length0=1, length1=1, valid=5, repeat=1",
+            "valid: 5",
+        ),
     ],
 )
 def test_faults(line: str, rule: str) -> None:
