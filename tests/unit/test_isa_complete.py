@@ -68,10 +68,13 @@ def test_every_listed_intrinsic_is_a_row_or_absent() -> None:
     rows |= dict.fromkeys(CONVERSIONS, rows["fix_pipe_l0c2out"]) | {name: set[str]() for name in FIXPIPE}
     missing = sorted(n for n in names if L0B.get(n, n) not in rows and not _known(n))
     assert missing == []
-    for name, chip, types in _listed():
+    for name, chip, listed in _listed():
+        types = listed
         have = rows.get(L0B.get(name, name))
         if have is None or name.startswith("data_move") or not have:
             continue  # moves of bytes have no type
+        if name in ("vbrcb", "vgatherb"):  # listed with the type of each operand
+            types = {kind[: len(kind) // 2] for kind in types}
         if name.startswith("fix_pipe_l0c2"):  # listed by the type in L0C
             have = {kind[:3] for kind in have} | ({"f16"} if name == "fix_pipe_l0c2l1" else set())  # absent
         wanted = types - SKIPPED - have
