@@ -26,6 +26,7 @@ from ..isa.extents import (
 from ..isa.model import Instruction
 from ..soc import Soc
 from .split_costs import RECORD, SPLIT_OPERANDS, split_duration, split_operands, split_transfer
+from .ub_banks import conflict_cycles, group_name, repeat_cycles
 
 Values = Mapping[str, int]
 
@@ -115,6 +116,9 @@ class Costs:
         self._cube: Mapping[str, int] = table["cube"]
         self._vector: Mapping[str, Mapping[str, tuple[int, int, int]]] = table["vector"]
         self._gm: Mapping[str, Any] = table["gm"]
+        self.bank_groups: int = (
+            table["ub"]["bank_groups"] if "ub" in table else 0
+        )  # 0: conflicts not documented
 
     def scalar(self, row: Instruction) -> int:
         """Cycles of the scalar unit; what is not scalar work, loops included, costs it one dispatch."""
@@ -187,7 +191,11 @@ class Costs:
             if row.mnemonic in ("vmrgsort4", "vmrgsort4v2"):
                 number = sum(values[f"length{i}"] * (values["valid"] >> i & 1) for i in range(4))
             return Duration(max(1, _ceil(repeat * number * proposal, per_cycle) * factor), fixed)
-        return Duration(max(1, _ceil(repeat * _REPEAT_BYTES, per_cycle) * factor), fixed)
+        busy = max(1, _ceil(repeat * _REPEAT_BYTES, per_cycle) * factor)
+        if group_name(0) in values:
+            own = max(1, _ceil(_REPEAT_BYTES, per_cycle) * factor)
+            busy += conflict_cycles(repeat_cycles(row, dtype, values, repeat, self.bank_groups), own)
+        return Duration(busy, fixed)
 
     def _mad(self, dtype: str, values: Values) -> Duration:
         m, k, n = values["m"], values["k"], values["n"]

@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 from ..errors import AscendError
+from ..isa.extents import BLOCK
 from ..isa.model import BARRIER_SCOPES, CORE_TYPES, PIPES, StateField
 from ..isa.record import Decoded, Operand, Reg
 from ..isa.table import STATE_GROUPS
@@ -36,6 +37,7 @@ from .costs import Costs, Duration, Transfer, cost_operands, costs_of, moves_gm
 from .gm_model import GmModel, L2State, cold_l2
 from .program import If, Loop, Node, Program
 from .translate import DEFAULT_FUEL, STATE_NAMES, Translator, address_text, tuple_text, value_text
+from .ub_banks import bank_operands, group_name
 
 EVENTS = 16
 OTHER_CORES = "CORES"  # what the scalar unit waits for in a wait for another core's flag
@@ -219,10 +221,29 @@ class _Emitter:
         operands = f", {tuple_text(static.key_text())}" if static is not None else ""
         return [f"trace(({number}, {PIPES.index(pipe)}, {start}, {end}, {flag}{operands}))"]
 
-    def _cost(self, record: Decoded, solve: Callable[[Mapping[str, int]], Cost]) -> Cost | str:
+    def _banks(self, record: Decoded) -> list[tuple[str, int | _Text]]:
+        """What decides about conflicts of UB banks: strides, and the bank group of each operand."""
+        names = bank_operands(record.row) if self.costs.bank_groups else ()
+        if not names:
+            return []
+        places = [(name, _operand(record, name)) for name in names]
+        for number, address in enumerate(record.addresses):
+            text = f"({address_text(address)}) // {BLOCK} % {self.costs.bank_groups}"
+            fixed = address.base is None and address.idx is None
+            place = address.offset // BLOCK % self.costs.bank_groups if fixed else _Text(text)
+            places.append((group_name(number), place))
+        return places
+
+    def _cost(
+        self,
+        record: Decoded,
+        solve: Callable[[Mapping[str, int]], Cost],
+        more: Sequence[tuple[str, int | _Text]] = (),
+    ) -> Cost | str:
         """The cost when all its operands are constants, else the text of a cached look-up."""
-        names = cost_operands(record.row)
-        places = [_operand(record, name) for name in names]
+        pairs = [*((name, _operand(record, name)) for name in cost_operands(record.row)), *more]
+        names = [name for name, _ in pairs]
+        places = [place for _, place in pairs]
         if all(isinstance(place, int) for place in places):
             return solve(
                 {name: place for name, place in zip(names, places, strict=True) if isinstance(place, int)}
@@ -272,7 +293,9 @@ class _Emitter:
     def _work(self, record: Decoded) -> list[str]:
         row, pipe = record.row, record.row.pipe
         space = record.addresses[0].space
-        cost = self._cost(record, lambda values: self.costs.duration(row, record.dtype, values, space))
+        cost = self._cost(
+            record, lambda values: self.costs.duration(row, record.dtype, values, space), self._banks(record)
+        )
         lines = self._dispatch(pipe)
         if isinstance(cost, str):
             lines += [cost, f"f_{pipe} = s + c[0]", f"e = f_{pipe} + c[1]"]
@@ -411,11 +434,11 @@ def _operand(record: Decoded, name: str) -> int | _Text:
     for scalar, value in zip(record.row.scalars, record.scalars, strict=True):
         if scalar.name == name:
             return _constant(value)
-    for group_name in record.row.state:
-        fields: tuple[StateField, ...] = STATE_GROUPS[group_name].fields
+    for group in record.row.state:
+        fields: tuple[StateField, ...] = STATE_GROUPS[group].fields
         for position, state in enumerate(fields):
             if state.name == name:
-                return _Text(f"{STATE_NAMES[group_name]}[{position}]")
+                return _Text(f"{STATE_NAMES[group]}[{position}]")
     raise KeyError(name)
 
 

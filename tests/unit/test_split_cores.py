@@ -472,3 +472,35 @@ end
         time_task(B1, program, (), 1)
     assert time_task(B1, program, (), 1, loads=[[], [7]]).counts["vabs"] == 7
     assert any("undefined" in str(h) for h in check_task(B1, program, (), 1, loads=[[], [7]]))
+
+
+def _busy(line: str) -> int:
+    text = f".kernel args=0 core=aiv\n{line}\nend"
+    return time_task(B1, load_program(assemble(text)), (), 1).busy["V"]
+
+
+def test_bank_groups_of_ub() -> None:
+    """A group serves one row per cycle (timing.md 2.3): the worked examples, and operands in registers."""
+    free = _busy("vadd.f32 ub[0], ub[0x8000], ub[0x8100], repeat=64")
+    assert (
+        _busy("vadd.f32 ub[0], ub[0x8000], ub[0x10000], repeat=64") == free + 64
+    )  # the same address modulo 512
+    assert (
+        _busy("vadd.f32 ub[0], ub[0x8000], ub[0x80e0], repeat=64") == free + 64
+    )  # one group in common is enough
+    assert _busy("vadds.f32 ub[0], ub[0x8000], 0, repeat=64") == free  # one source: nothing to meet
+    for stride, cycles in ((1, 1), (2, 1), (4, 2), (8, 4), (16, 8)):
+        one = _busy(f"vadds.f32 ub[0], ub[0x8000], 0, repeat=10, dst_blk={stride}, dst_rep=8")
+        assert one == _busy("vadds.f32 ub[0], ub[0x8000], 0, repeat=10") + 10 * (cycles - 1), stride
+    # The exponential takes 4 cycles per repeat of halves anyway.
+    slow = _busy("vexp.f16 ub[0], ub[0x8000], repeat=10")
+    assert _busy("vexp.f16 ub[0], ub[0x8000], repeat=10, dst_blk=8, dst_rep=64") == slow
+    assert _busy("vexp.f16 ub[0], ub[0x8000], repeat=10, dst_blk=16, dst_rep=64") == slow + 40
+    moving = "mov r1, 0x8000\nmov r2, {}\nmov r3, 64\nvadd.f32 ub[0], ub[r1], ub[r2], repeat=r3"
+    assert _busy(moving.format(0x8100)) == free and _busy(moving.format(0x10000)) == free + 64
+    # Different repeat strides meet now and then: repeat r has its sources 8·r blocks apart.
+    now_and_then = _busy("vadd.f32 ub[0], ub[0x8000], ub[0x8100], repeat=4, src1_rep=16")
+    assert now_and_then == _busy("vadd.f32 ub[0], ub[0x8000], ub[0x8100], repeat=4") + 2
+    p3 = load_soc("Ascend310P3")
+    coupled = ".kernel args=0\nvadd.f32 ub[0], ub[0x8000], ub[0x10000], repeat=64\nend"
+    assert time_task(p3, load_program(assemble(coupled)), (), 1).busy["V"] == free  # not documented there
