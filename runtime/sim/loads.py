@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..errors import AscendError
 from ..isa.record import Decoded
 from ..soc import Soc
 from .checks import Executor, Ints, State
@@ -20,6 +21,13 @@ from .translate import Translator, operands_text, value_text
 
 def recording_kernel(program: Program, soc: Soc) -> tuple[FunctionKernel, list[list[int]]]:
     """A kernel for `device.run_blocks`, and the list to which each run of a block appends its loads."""
+    if program.runs_together:
+        raise AscendError(
+            "E43102",
+            "the scalar loads of a kernel whose cores work together cannot be recorded",
+            hint="pass the values it reads (`loads`), stream by stream",
+        )
+    soc = soc.seen_by(program.core)
     loads: list[list[int]] = []
     executors = executors_of(program, soc)
     for record in program.records:

@@ -476,3 +476,102 @@ end
     numbers = [bf16_value(x) for x in got.tolist()] if kind == "bf16" else got.tolist()
     _same(numbers, want)
     assert atomic_result("max", "s8", np.int8([3]), np.int8([-3])).tolist() == [3]
+
+
+def _cube(lines: str, memory: dict[int, Array], m: int, n: int) -> Array:
+    """Loads A and B by `lines`, multiplies halves of k = 32 and returns the fp32 product."""
+    text = f"""
+.kernel args=0 core=aic
+{lines}
+set_flag src=MTE1, dst=M, event=0
+wait_flag src=MTE1, dst=M, event=0
+mad.f32f16f16 l0c[0], l0a[0], l0b[0], m={m}, k=32, n={n}, init=1
+set_flag src=M, dst=FIX, event=0
+wait_flag src=M, dst=FIX, event=0
+copy_matrix_cc_to_gm.f32 gm[{OUT}], l0c[0], fb[0], {n}, n={n}, m={m}, src_stride={-(-m // 16) * 16}, nz2nd=1
+end
+"""
+    return run(text, memory, m * n * 4).view(np.float32).reshape(m, n)
+
+
+def test_vector_times_matrix() -> None:
+    """m = 1: A is a plain vector of k halves in L0A."""
+    a = RNG.integers(-9, 9, 32).astype(np.float16)
+    b = RNG.integers(-9, 9, (16, 32)).astype(np.float16)
+    lines = """
+copy_gm_to_cbuf l1[0], gm[0], bursts=1, length=16
+copy_gm_to_cbuf_multi_nd2nz.f16 l1[0x1000], gm[0x4000], nd_num=1, n_value=16, d_value=32, src_d=32, dst_c0_stride=16
+set_flag src=MTE2, dst=MTE1, event=0
+wait_flag src=MTE2, dst=MTE1, event=0
+load2d.f16 l0a[0], l1[0], repeat=1
+load2d.f16 l0b[0], l1[0x1000], repeat=2
+"""
+    np.testing.assert_array_equal(
+        _cube(lines, {0: a, 0x4000: b}, 1, 16)[0], b.astype(np.float32) @ a.astype(np.float32)
+    )
+
+
+def test_fractals_from_device_memory() -> None:
+    """load2d_gm to L0A, backwards; L0B filled with ones by set_2d."""
+    a = RNG.integers(-9, 9, (2, 16, 16)).astype(np.float16)
+    lines = """
+load2d_gm.f16 l0a[0], gm[0], base=1, repeat=2, decrement=1
+set_2d.f16 l0b[0], 0x3c00, repeat=2
+set_flag src=MTE2, dst=M, event=1
+wait_flag src=MTE2, dst=M, event=1
+"""
+    want = a.astype(np.float32).sum(axis=(0, 2))
+    np.testing.assert_array_equal(_cube(lines, {0: a}, 16, 16), np.broadcast_to(want[:, None], (16, 16)))
+
+
+def test_img2col() -> None:
+    """load3d of a 6 × 5 map of 16 channels, two taps of a 1 × 2 filter, one pixel of padding on the left."""
+    height, width, pad = 6, 5, 1.5
+    image = RNG.integers(-9, 9, (height, width, 16)).astype(np.float16)
+    b = RNG.integers(-9, 9, (16, 32)).astype(np.float16)
+    lines = f"""
+copy_gm_to_cbuf l1[0], gm[0], bursts=1, length={height * width}
+copy_gm_to_cbuf_multi_nd2nz.f16 l1[0x1000], gm[0x4000], nd_num=1, n_value=16, d_value=32, src_d=32, dst_c0_stride=16
+set_flag src=MTE2, dst=MTE1, event=0
+wait_flag src=MTE2, dst=MTE1, event=0
+set_fmatrix fm_width={width}, fm_height={height}, pad_left=1, pad_right=0, pad_top=0, pad_bottom=0
+set_padding pad_value={int(np.float16(pad).view(np.uint16))}
+load3d.f16 l0a[0], l1[0], m_extent={height * width}, k_extent=32, filter_w=2, channels=16
+load2d.f16 l0b[0], l1[0x1000], repeat=2
+"""
+    padded = np.concatenate([np.full((height, 1, 16), pad), image.astype(np.float64)], axis=1)
+    patches = np.concatenate([padded[:, :width], padded[:, 1:]], axis=2).reshape(height * width, 32)
+    np.testing.assert_array_equal(
+        _cube(lines, {0: image, 0x4000: b}, height * width, 16), patches @ b.astype(np.float64).T
+    )
+
+
+@pytest.mark.parametrize(("kind", "value"), [("f16", 0x7E01), ("u32", 0xDEADBEEF)])
+def test_fill_of_l1(kind: str, value: int) -> None:
+    size = 2 if kind == "f16" else 4
+    text = f"""
+.kernel args=0 core=aic
+set_l1_2d.f16 l1[0], 0, repeat=1, blocks=12
+pipe_barrier pipe=MTE2
+set_l1_2d.{kind} l1[32], {value}, repeat=3, blocks=2, dst_gap=1
+set_flag src=MTE2, dst=MTE3, event=0
+wait_flag src=MTE2, dst=MTE3, event=0
+copy_cbuf_to_gm gm[{OUT}], l1[0], bursts=1, length=12
+end
+"""
+    got = run(text, {}, 384)
+    want = np.zeros(384, np.uint8)
+    for repeat in range(3):
+        at = 32 + repeat * 96
+        want[at : at + 64] = np.frombuffer(value.to_bytes(size, "little") * (64 // size), np.uint8)
+    np.testing.assert_array_equal(got, want)
+
+
+def test_bits_of_a_half_that_is_no_number_survive() -> None:
+    """bf16 loaded as halves: patterns that are nan as halves are numbers as bf16."""
+    a = np.full((16, 32), 0x7E81, np.uint16)  # nan of a half, 8.57e37 as bf16
+    b = np.full((16, 32), 0x0180, np.uint16)  # 4.7e-38
+    text = matmul("mad.f32bf16bf16", "f16", 16, 32, 16, f"copy_matrix_cc_to_gm.f32 gm[{OUT}], l0c[0], fb[0], 16, "
+                  "n=16, m=16, src_stride=16, nz2nd=1")  # fmt: skip
+    out = run(text, {0: a, 0x40000: b}, 1024).view(np.float32)
+    assert out[0] == single(32 * Fraction(bf16_value(0x7E81)) * Fraction(bf16_value(0x0180)))
