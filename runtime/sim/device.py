@@ -66,7 +66,10 @@ def run_kernel(
 ) -> None:
     """Runs all blocks of a kernel on `gm` in place.  `allocations` (start, size) narrow what it may touch."""
     data = np.frombuffer(gm, np.uint8) if isinstance(gm, bytearray) else gm.reshape(-1).view(np.uint8)
-    kernel = function_kernel(image, soc)
+    try:
+        kernel = function_kernel(image, soc)
+    except SimulatorFault as fault:  # what the chip lacks is known before anything runs
+        raise fault.placed(name, 0) from None
     memory = GlobalMemory([Region(0, data)], allocations)
     with np.errstate(all="ignore"):
         if kernel.program.runs_together:

@@ -177,8 +177,13 @@ class Report:
 
     def busiest_pipes(self) -> list[tuple[str, float]]:
         """Pipes by share of the chip's time, busiest first."""
-        window = self.cycles * self.soc.cores
-        return [(pipe, cycles / window) for pipe, cycles in self.busy.most_common() if window]
+        soc = self.soc
+        cores = {
+            pipe: sum(soc.counts[kind] for kind, core in soc.core_types.items() if pipe in ("S", *core.pipes))
+            for pipe in PIPES
+        }
+        busy = self.busy.most_common() if self.cycles else []
+        return [(pipe, cycles / (self.cycles * cores[pipe])) for pipe, cycles in busy]
 
     def slowest(self, count: int = 10) -> Sequence[TaskReport]:
         return sorted(self.tasks, key=lambda task: -task.cycles)[:count]

@@ -194,6 +194,7 @@ def test_what_a_core_lacks_is_a_fault(core: str, line: str, operand: str, rule: 
         assert fault.code == "E42002"
         return
     assert fault.operand == operand and fault.address is not None
+    assert "in kernel k, block 0, " in text
     assert f"at {fault.address:04x} {line.splitlines()[-1].split()[0]}" in text
 
 
@@ -453,6 +454,7 @@ def test_trace_and_report_of_a_mixed_kernel() -> None:
     assert (0, "FIX") in threads and (24, "FIX") not in threads and (24, "V") in threads
     report = Report(B1, [TaskReport("mixed", "Mixed", 2, timing)])
     assert all(0 <= share <= 1 for share in report.tasks[0].utilisation(B1).values())
+    assert 0 < max(share for _, share in report.busiest_pipes()) <= 1
     assert "copy_cbuf_to_gm" in csv_text(report)  # its cycles have no source
 
 

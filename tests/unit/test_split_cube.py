@@ -364,73 +364,91 @@ end
     np.testing.assert_array_equal(got, want)
 
 
-@pytest.mark.parametrize(("kind", "size", "side"), [("f16", 2, 16), ("f32", 4, 16), ("s8", 1, 32)])
-def test_transposed_squares(kind: str, size: int, side: int) -> None:
-    """B of a product given as rows of k: squares of it, turned, are what L0B wants."""
-    if kind == "s8":
-        a = RNG.integers(-9, 9, (32, 64)).astype(np.int8)
-        b = RNG.integers(-9, 9, (64, 32)).astype(np.int8)
-        mad, store = "mad.s32s8s8", "s32"
-    else:
-        dtype = np.float16 if kind == "f16" else np.float32
-        a, b = RNG.integers(-9, 9, (32, 64)).astype(dtype), RNG.integers(-9, 9, (64, 32)).astype(dtype)
-        mad, store = ("mad.f32f16f16" if kind == "f16" else "mad.f32f32f32"), "f32"
+def _squares_of_b(kind: str, size: int, b: Array) -> tuple[Array, str, list[str]]:
+    """(what lies in device memory, its way into L1, the loads that turn its squares into L0B).
+
+    L0B wants [K1][N1] fractals of n rows and k0 columns of k, so a square of k rows and n columns, turned.
+    """
+    k, n = b.shape
+    if size == 4:  # a square is two fractals side by side, which nd2nz does not put there
+        squares = b.reshape(k // 16, 16, n // 16, 2, 8).transpose(0, 2, 3, 1, 4)
+        copy = f"copy_gm_to_cbuf l1[0x20000], gm[0x40000], bursts=1, length={b.nbytes // 32}"
+        loads = [
+            f"load2d_transpose.f32 l0b[{2 * i * (n // 16) * 512}], l1[0x20000], base={i * (n // 16)}, "
+            f"repeat={n // 16}, frac_gap={n // 16 - 1}"
+            for i in range(k // 16)
+        ]
+        return np.ascontiguousarray(squares), copy, loads
+    side = 32 // size  # also k0
+    copy = (
+        f"copy_gm_to_cbuf_multi_nd2nz.{kind} l1[0x20000], gm[0x40000], nd_num=1, n_value={k}, d_value={n}, "
+    )
+    copy += f"src_d={n}, dst_c0_stride={k}"
+    loads = [  # square (i, j) lies at j·k/side + i
+        f"load2d_transpose.{kind} l0b[{i * (n // 16) * 512}], l1[0x20000], base={i}, repeat={n // side}, "
+        f"src_stride={k // side}, dst_gap={side // 16 - 1}"
+        for i in range(k // side)
+    ]
+    return b, copy, loads
+
+
+@pytest.mark.parametrize(
+    ("kind", "mad", "size"),
+    [("f16", "mad.f32f16f16", 2), ("f32", "mad.f32f32f32", 4), ("s8", "mad.s32s8s8", 1)],
+)
+def test_transposed_squares(kind: str, mad: str, size: int) -> None:
+    """B of a product given as rows of k: its squares, turned, are what L0B wants."""
     m, k, n = 32, 64, 32
-    k0 = 32 // size
-    m1, k1 = m // 16, k // k0
-    # B as nd2nz leaves it: [n/k0][k][k0]; a square is `side` rows of k and `side` columns of n.
-    n_cols = n // k0
-    lines = [f"""
+    dtype = {"f16": np.float16, "f32": np.float32, "s8": np.int8}[kind]
+    a, b = (RNG.integers(-9, 9, shape).astype(dtype) for shape in ((m, k), (k, n)))
+    stored, copy, loads = _squares_of_b(kind, size, b)
+    k1, newline = k * size // 32, "\n"
+    text = f"""
 .kernel args=0 core=aic
 copy_gm_to_cbuf_multi_nd2nz.{kind} l1[0], gm[0], nd_num=1, n_value={m}, d_value={k}, src_d={k}, dst_c0_stride={m}
-copy_gm_to_cbuf_multi_nd2nz.{kind} l1[0x20000], gm[0x40000], nd_num=1, n_value={k}, d_value={n}, src_d={n}, dst_c0_stride={k}
+{copy}
 set_flag src=MTE2, dst=MTE1, event=0
 wait_flag src=MTE2, dst=MTE1, event=0
-loop r5, {m1}
+loop r5, {m // 16}
   mul r6, r5, {k1 * 512}
-  load2d.{kind} l0a[r6], l1[0], base=r5, repeat={k1}, src_stride={m1}
-end_loop"""]  # fmt: skip
-    if (
-        size == 4
-    ):  # squares of two fractals side by side do not lie so after nd2nz: put them there by two copies
-        raw = np.zeros((k // 16, n // 16, 2, 16, 8), np.float32)
-        for i in range(k // 16):
-            for j in range(n // 16):
-                square = b[i * 16 : i * 16 + 16, j * 16 : j * 16 + 16]
-                raw[i, j, 0], raw[i, j, 1] = square[:, :8], square[:, 8:]
-        memory: dict[int, Array] = {0: a, 0x40000: raw}
-        lines[0] = lines[0].replace(
-            f"copy_gm_to_cbuf_multi_nd2nz.{kind} l1[0x20000], gm[0x40000], nd_num=1, "
-            f"n_value={k}, d_value={n}, src_d={n}, dst_c0_stride={k}",
-            f"copy_gm_to_cbuf l1[0x20000], gm[0x40000], bursts=1, length={raw.nbytes // 32}",
-        )
-        # Turned square (i, j) is n fractal-row j and k fractals 2i, 2i+1: Zn wants [K1][N1].
-        for i in range(k // 16):
-            to = 2 * i * (n // 16) * 512
-            lines.append(
-                f"load2d_transpose.f32 l0b[{to}], l1[0x20000], base={i * (n // 16)}, repeat={n // 16}, frac_gap={n // 16 - 1}"
-            )
-    else:
-        memory = {0: a, 0x40000: b}
-        # Square (i, j) lies at j·k/side + i; turned, its fractals are n rows of k0 = side columns of k.
-        per = side // 16
-        for i in range(k // side):
-            to = i * (n // 16) * 512
-            step = k // side
-            lines.append(
-                f"load2d_transpose.{kind} l0b[{to}], l1[0x20000], base={i}, repeat={n_cols}, src_stride={step}, dst_gap={per - 1}"
-            )
-    lines.append(f"""set_flag src=MTE1, dst=M, event=0
+  load2d.{kind} l0a[r6], l1[0], base=r5, repeat={k1}, src_stride={m // 16}
+end_loop
+{newline.join(loads)}
+set_flag src=MTE1, dst=M, event=0
 wait_flag src=MTE1, dst=M, event=0
 {mad} l0c[0], l0a[0], l0b[0], m={m}, k={k}, n={n}, init=1
 set_flag src=M, dst=FIX, event=0
 wait_flag src=M, dst=FIX, event=0
-copy_matrix_cc_to_gm.{store} gm[{OUT}], l0c[0], fb[0], {n}, n={n}, m={m}, src_stride={m}, nz2nd=1
-end""")
-    out = (
-        run("\n".join(lines), memory, m * n * 4).view(np.int32 if kind == "s8" else np.float32).reshape(m, n)
+copy_matrix_cc_to_gm.{mad[4:7]} gm[{OUT}], l0c[0], fb[0], {n}, n={n}, m={m}, src_stride={m}, nz2nd=1
+end
+"""
+    out = run(text, {0: a, 0x40000: stored}, m * n * 4).view(np.int32 if kind == "s8" else np.float32)
+    np.testing.assert_array_equal(out.reshape(m, n), a.astype(np.float64) @ b.astype(np.float64))
+
+
+def test_the_fixpipe_accumulates() -> None:
+    """A second store of the same accumulators adds to the first; a maximum leaves it alone."""
+    values = _accumulators("f32", 32)
+    values[~np.isfinite(values)] = 1.0
+    again = f"copy_matrix_cc_to_gm.f322f16 gm[{OUT}], l0c[0], fb[0], 32, n=32, m=16, src_stride=16, nz2nd=1\npipe_barrier pipe=FIX\n"
+    out = _fixpipe(
+        values, "f322f16", "nz2nd=1", 64, m=1, before=again.replace("m=16", "m=1") + "set_atomic atomic=2"
     )
-    np.testing.assert_array_equal(out, a.astype(np.float64) @ b.astype(np.float64))
+    once = [to_float(x, "f16", "r") for x in values.tolist()]
+    _same(out.view(np.float16).tolist(), [to_float(x + x, "f16", "r") for x in once])
+    out = _fixpipe(
+        values, "f322f16", "nz2nd=1", 64, m=1, before=again.replace("m=16", "m=1") + "set_atomic atomic=8"
+    )
+    _same(out.view(np.float16).tolist(), once)
+    out = _fixpipe(
+        values,
+        "f32",
+        "",
+        32 * 4 * 16,
+        before=again.replace("f322f16", "f32").replace(", nz2nd=1", "") + "set_atomic atomic=1",
+    )
+    grid = out.view(np.float32).reshape(2, 16, 16)
+    np.testing.assert_array_equal(grid[0, 5], (values + values)[:16])
 
 
 @pytest.mark.parametrize("name", ["add_f32", "add_bf16", "max_s8", "min_f16", "add_s32", "add_s8"])
