@@ -177,7 +177,7 @@ def _shape(static: Static, values: tuple[Any, ...]) -> _Shape:
         if not footprint.count:
             continue
         space = static.spaces[operand]
-        starts_anew = record.row.family == "cube" and address.writes and bool(named["init"])
+        starts_anew = record.row.family == "cube" and address.writes and bool(named.get("init", 1))
         keeps = (address.reads and not starts_anew) or footprint.bytes is not None
         parts.append((place, space, keeps, address.writes, footprint))
         amount = _bytes(footprint)
@@ -213,10 +213,12 @@ def _scalar_segment(block: BlockTiming, detail: TaskDetail) -> Segment:
 
 
 def task_detail(soc: Soc, program: Program, timing: TaskTiming) -> TaskDetail:
-    """The detail of a task that was timed with `trace=True`."""
+    """The detail of a task that was timed with `trace=True`; of a mixed kernel that of its cube cores."""
+    soc = soc.seen_by(program.core)
     reader = _Reader(soc, program)
     scalar_cycles = costs_of(soc).scalar
-    for block in timing.blocks:
+    blocks = {number: block for number, block in enumerate(timing.blocks) if block.kind == program.core}
+    for block in blocks.values():
         reader.block(block)
         for number, count in block.executed.items():
             cost = reader.costs[number]
@@ -235,11 +237,11 @@ def task_detail(soc: Soc, program: Program, timing: TaskTiming) -> TaskDetail:
         for where, amount in shape.traffic:
             detail.traffic[where] += amount * count
     detail.reach = {space: reader.reach[space] for space in SPACES if space in reader.reach}
-    for block in timing.blocks:
+    for block in blocks.values():
         reader.tracks.setdefault((block.core, PIPES.index("S")), []).append(_scalar_segment(block, detail))
     detail.tracks = dict(sorted(reader.tracks.items()))
-    if timing.blocks:
-        number = max(range(len(timing.blocks)), key=lambda n: len(timing.blocks[n].events))
+    if blocks:
+        number = max(blocks, key=lambda n: len(blocks[n].events))
         sizes = {space: buffer.size for space, buffer in soc.core.buffers.items()}
         detail.occupancy = occupancy(number, sizes, reader.touches(timing.blocks[number]))
     return detail

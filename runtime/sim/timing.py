@@ -576,5 +576,14 @@ def block_timing(
     for times, numbers in zip(regions, kernel.region_records, strict=False):
         executed.update(dict.fromkeys(numbers, times))
     return BlockTiming(
-        core, start, end, dispatched, per_pipe, waits, counts, [Event(*event) for event in events], executed, kind
+        core,
+        start,
+        end,
+        dispatched,
+        per_pipe,
+        waits,
+        counts,
+        [Event(*event) for event in events],
+        executed,
+        kind,
     )

@@ -66,9 +66,10 @@ def trace_events(soc: Soc, tasks: Iterable[TracedTask]) -> Iterator[Json]:
     cores: set[int] = set()
     flow = 0
     for task in tasks:
-        for core in sorted({block.core for block in task.timing.blocks} - cores):
+        kinds = {block.core: block.kind for block in task.timing.blocks}
+        for core in sorted(set(kinds) - cores):
             cores.add(core)
-            yield from _names(core)
+            yield from _names(soc, core, kinds[core])
         yield {
             "ph": "X", "pid": _TASK_PROCESS, "tid": 0, "name": task.name, "cat": "task",
             **clock.slice(task.start, task.start + task.timing.cycles),
@@ -81,9 +82,12 @@ def trace_events(soc: Soc, tasks: Iterable[TracedTask]) -> Iterator[Json]:
         yield from _counters(clock, task)
 
 
-def _names(core: int) -> Iterator[Json]:
-    yield {"ph": "M", "name": "process_name", "pid": core, "args": {"name": f"core {core}"}}
+def _names(soc: Soc, core: int, kind: str) -> Iterator[Json]:
+    name = f"{kind.upper()} core {core}" if soc.is_split else f"core {core}"
+    yield {"ph": "M", "name": "process_name", "pid": core, "args": {"name": name}}
     for number, pipe in enumerate(PIPES):
+        if pipe not in ("S", *soc.core_types[kind].pipes):
+            continue
         track = {"pid": core, "tid": number}
         yield {"ph": "M", "name": "thread_name", **track, "args": {"name": pipe}}
         yield {"ph": "M", "name": "thread_sort_index", **track, "args": {"sort_index": number}}
@@ -112,7 +116,7 @@ def _block_events(
         end = free[track] = max(event.end, start)
         shown = texts.get(event.record)
         if shown is None:
-            shown = texts[event.record] = _description(task, event.record)
+            shown = texts[event.record] = _description(task, event.record, block.kind)
         cycles = event.end - event.start
         yield {
             "ph": "X", "pid": block.core, "tid": event.pipe, "name": shown["name"], "cat": shown["cat"],
