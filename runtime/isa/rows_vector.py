@@ -298,6 +298,7 @@ VECTOR_ROWS: tuple[Instruction, ...] = (
         timing="vcmp",
         family="vector_compare",
         source="[CSIM][ASC] §3.7",
+        writes=("CMPMASK",),
     ),
     Instruction(
         "vcmpv",
@@ -350,6 +351,7 @@ VECTOR_ROWS: tuple[Instruction, ...] = (
         timing="set_mask",
         family="vector_compare",
         source="[ASC SetCmpMask] §3.7",
+        writes=("CMPMASK",),
     ),
     Instruction(
         "get_cmpmask",
@@ -361,6 +363,7 @@ VECTOR_ROWS: tuple[Instruction, ...] = (
         timing="set_mask",
         family="vector_compare",
         source="[ASC GetCmpMask] §3.7",
+        reads=("CMPMASK",),
     ),
     Instruction(
         "vsel",
@@ -376,6 +379,7 @@ VECTOR_ROWS: tuple[Instruction, ...] = (
         timing="vsel",
         family="vector_select",
         source="[CSIM][ASC Select] §3.7",
+        reads=("CMPMASK",),
     ),
     Instruction(
         "vselv",

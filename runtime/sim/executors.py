@@ -95,7 +95,7 @@ def executors_of(program: Program, soc: Soc) -> dict[str, Executor]:
             raise SimulatorFault(record, "", reason)
         if record.row.family in ("control", "state"):
             continue
-        if record.row.family == "scalar" and record.mnemonic not in ("load_scalar", "store_scalar"):
+        if record.row.family == "scalar" and not record.row.touches_data:
             continue
         found[executor_name(record)] = make_executor(record, soc)
     return found
@@ -112,7 +112,7 @@ def call_text(record: Decoded, event_ids: int) -> str:
         if len(record.fields) == 3 and isinstance(event, Reg) and not others:
             return f"if not 0 <= {value_text(event)} < {event_ids}: {call}"  # the call is what faults
         return call
-    return f"{value_text(record.scalars[0])} = {call}" if record.mnemonic == "load_scalar" else call
+    return f"{value_text(record.scalars[0])} = {call}" if record.row.loads else call
 
 
 def accumulates(program: Program) -> bool:

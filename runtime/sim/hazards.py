@@ -264,7 +264,7 @@ class _Emitter:
             address = address_text(record.addresses[static.gm_operand])
             atomic = f"{STATE_NAMES['atomic']}[0]" if "atomic" in record.row.state else "0"
             lines.append(f"check.gm_access(x, n_{pipe}, c_{pipe}, {address}, {atomic})")
-        if record.mnemonic == "load_scalar":
+        if record.row.loads:
             lines.append(f"{value_text(record.scalars[0])} = load()")
         return lines
 
@@ -369,7 +369,7 @@ def _compile_gm(program: Program) -> Callable[..., None]:
             address = address_text(record.addresses[static.gm_operand])
             atomic = f"{STATE_NAMES['atomic']}[0]" if "atomic" in record.row.state else "0"
             lines.append(f"log(({static.number}, {address}, {atomic}, {tuple_text(static.value_text())}))")
-        if record.mnemonic == "load_scalar":
+        if record.row.loads:
             lines.append(f"{value_text(record.scalars[0])} = load()")
         return lines
 
@@ -440,7 +440,7 @@ def check_task(
     """All broken ordering rules of a task.
 
     `gm_ranges` says what GM holds before the task and which ranges are its results (None: all is defined).
-    `loads[b]` are the values of block b's load_scalar instructions, for kernels that have any.
+    `loads[b]` are the values of block b's scalar loads, for kernels that have any.
     """
     chosen = range(blocks) if every_block else sorted({0, blocks // 2, blocks - 1})
     hazards: list[Hazard] = []

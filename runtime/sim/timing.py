@@ -228,14 +228,14 @@ class _Emitter:
                 return head + self._wait_flag(record)
             case "pipe_barrier":
                 return head + self._barrier(record)
-            case "load_scalar" | "store_scalar":
+            case _ if row.touches_data:
                 return head + self._scalar_memory(record)
             case _:
                 return head + (self._gm(record) if moves_gm(row) else self._work(record))
 
     def _scalar_memory(self, record: Decoded) -> list[str]:
         lines = [f"s = ts; ts += {self.costs.scalar(record.row)}"]
-        if record.mnemonic == "load_scalar":
+        if record.row.loads:
             lines.append(f"{value_text(record.scalars[0])} = load()")
         return lines + self._event(record, "S", "s", "ts")
 

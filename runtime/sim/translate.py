@@ -93,9 +93,7 @@ def state_text(row: Instruction) -> str:
 def operands_text(record: Decoded) -> str:
     """`addresses, scalars, fields, state`: four tuples, the arguments of every executor."""
     fields = tuple_text([value_text(field) for field in record.fields])
-    scalars = tuple_text(
-        [value_text(scalar) for scalar in record.scalars if record.mnemonic != "load_scalar"]
-    )
+    scalars = tuple_text([value_text(scalar) for scalar in record.scalars if not record.row.loads])
     addresses = tuple_text([address_text(address) for address in record.addresses])
     return f"{addresses}, {scalars}, {fields}, {state_text(record.row)}"
 
@@ -139,8 +137,8 @@ class Translator:
     """Writes the Python function of a kernel.
 
     `emit(record)` gives the lines of every instruction that is not control flow, scalar arithmetic or a
-    special register: memory traffic, cube, vector, sync, and `load_scalar`/`store_scalar` (whose lines must
-    assign the register).  `scalar(record)` gives extra lines in front of each scalar or `set_*` instruction,
+    special register: memory traffic, cube, vector, sync, and scalar loads (whose lines must assign the
+    register) and stores.  `scalar(record)` gives extra lines in front of each scalar or `set_*` instruction,
     and once per iteration of a loop and evaluation of an `if` or `break_if` (timing counts dispatch there).
     The function's parameters are `parameters`, of which `args` (signed 64-bit words), `block_idx`,
     `block_num` and `fuel` are used.  Lines may hold `yield`.  `frame()`, asked when all lines of the body are known, gives the
@@ -224,7 +222,7 @@ class Translator:
         return self._scalar(record) if self._scalar is not None else ()
 
     def _instruction(self, record: Decoded) -> Iterator[str]:
-        if record.mnemonic in ("load_scalar", "store_scalar") or record.row.family not in ("scalar", "state"):
+        if record.row.touches_data or record.row.family not in ("scalar", "state"):
             yield from self._emit(record)
             return
         yield from self._dispatch(record)
