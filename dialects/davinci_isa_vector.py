@@ -315,7 +315,7 @@ class VshlOp(InstructionOp):
 
 @irdl_op_definition
 class VshrOp(InstructionOp):
-    """Pipe V. vector with scalar: dst = src >> scalar (arithmetic for signed types)"""  # noqa: E501
+    """Pipe V. vector with scalar: dst = src >> scalar (arithmetic for signed types); round 1 and signed: + 1 if the last bit shifted out is 1"""  # noqa: E501
 
     name = "davinci.vshr"
     MNEMONIC: ClassVar[str] = "vshr"
@@ -411,7 +411,7 @@ class VcaddOp(InstructionOp):
 
 @irdl_op_definition
 class VcmaxOp(InstructionOp):
-    """Pipe V. lowest lane wins ties; index as raw u16 (f16) or u32 (f32): dst[2·repeat·dst_rep] = (max, lane index)"""  # noqa: E501
+    """Pipe V. lowest lane wins ties; index as raw u16 (16-bit types) or u32; MAX_MIN_CNT = the value over all repeats: dst[2·repeat·dst_rep] = (max, lane index), or (lane index, max) with `order` index"""  # noqa: E501
 
     name = "davinci.vcmax"
     MNEMONIC: ClassVar[str] = "vcmax"
@@ -419,7 +419,7 @@ class VcmaxOp(InstructionOp):
 
 @irdl_op_definition
 class VcminOp(InstructionOp):
-    """Pipe V. lowest lane wins ties; index as raw u16 (f16) or u32 (f32): dst[2·repeat·dst_rep] = (min, lane index)"""  # noqa: E501
+    """Pipe V. lowest lane wins ties; index as raw u16 (16-bit types) or u32; MAX_MIN_CNT = the value over all repeats: dst[2·repeat·dst_rep] = (min, lane index), or (lane index, min) with `order` index"""  # noqa: E501
 
     name = "davinci.vcmin"
     MNEMONIC: ClassVar[str] = "vcmin"
@@ -475,7 +475,7 @@ class VnchwconvOp(InstructionOp):
 
 @irdl_op_definition
 class VreduceOp(InstructionOp):
-    """Pipe V. compresses: keeps lanes by pattern 1 even, 2 odd, 3..6 one of every four; packed output: dst = packed lanes of src with pattern bit"""  # noqa: E501
+    """Pipe V. compresses: keeps lanes by pattern 1 even, 2 odd, 3..6 one of every four; packed output; the mask is ignored, in counter mode `count` elements take part; RSVD_CNT tells how many were kept: dst = packed lanes of src with pattern bit"""  # noqa: E501
 
     name = "davinci.vreduce"
     MNEMONIC: ClassVar[str] = "vreduce"
@@ -535,3 +535,43 @@ class VextractOp(InstructionOp):
 
     name = "davinci.vextract"
     MNEMONIC: ClassVar[str] = "vextract"
+
+
+@irdl_op_definition
+class VselvsOp(InstructionOp):
+    """Pipe V. vsel mode 1: lanes of a tensor or a scalar, by one bit per lane streamed from UB, contiguous (the chip takes the scalar from CMPMASK, here it is an operand): dst = bits.bit[lane] ? src : scalar"""  # noqa: E501
+
+    name = "davinci.vselvs"
+    MNEMONIC: ClassVar[str] = "vselvs"
+
+
+@irdl_op_definition
+class VreducevOp(InstructionOp):
+    """Pipe V. compresses by a bit tensor; packed output, the mask is ignored, in counter mode `count` elements take part; RSVD_CNT tells how many were kept: dst = packed lanes of src whose bit is 1"""  # noqa: E501
+
+    name = "davinci.vreducev"
+    MNEMONIC: ClassVar[str] = "vreducev"
+
+
+@irdl_op_definition
+class VpaddingOp(InstructionOp):
+    """Pipe V. what continues each block beyond its left or right side: its outermost element (mode 0), its mirror image (mode 1), or the mirror image without the outermost element, a 0 at the far end (mode 2): b = elements per block, side left: dst[i] = src[0] (0), src[b-1-i] (1), i ? src[b-i] : 0 (2); right: dst[i] = src[b-1] (0), src[b-1-i] (1), i < b-1 ? src[b-2-i] : 0 (2)"""  # noqa: E501
+
+    name = "davinci.vpadding"
+    MNEMONIC: ClassVar[str] = "vpadding"
+
+
+@irdl_op_definition
+class V4dtransOp(InstructionOp):
+    """Pipe V. transposes between channels first and channels last; both sides contiguous: chw_to_hwc: dst[i·channels + c] = src[c·positions + i], else dst[c·positions + i] = src[i·channels + c]; i < positions, c < channels"""  # noqa: E501
+
+    name = "davinci.v4dtrans"
+    MNEMONIC: ClassVar[str] = "v4dtrans"
+
+
+@irdl_op_definition
+class VbiOp(InstructionOp):
+    """Pipe V. gathers blocks by byte offset, multiplies and adds: bilinear interpolation. Product and sum are rounded in every step; normal mask mode only: for v < v_repeat: dst[v·v_offset …] = Σ h: block[offset[8·(v·h_repeat+h) + b]] · factor, h in order, factor = src1[v·h_repeat+h] (each_block 0) or src1[8·(v·h_repeat+h) + b] (1)"""  # noqa: E501
+
+    name = "davinci.vbi"
+    MNEMONIC: ClassVar[str] = "vbi"

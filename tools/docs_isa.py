@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from ..runtime.isa import absent, record, rows_cube, rows_move, rows_scalar, rows_sort, rows_vector
-from ..runtime.isa.model import Instruction, Scalar
+from ..runtime.isa import absent, record, rows_cube, rows_move, rows_scalar, rows_select, rows_sort, rows_vector
+from ..runtime.isa.model import VECTOR_REGISTERS, Instruction, Scalar
 from ..runtime.isa.table import INSTRUCTIONS, STATE_GROUPS
 from ..runtime.soc import Soc, load_soc, soc_names
 from .docs_markdown import code, document, prose
@@ -18,6 +18,7 @@ _SECTIONS: Final = (
     ("Cube", rows_cube, rows_cube.CUBE_ROWS),
     ("Vector unit", rows_vector, rows_vector.VECTOR_ROWS),
     ("Sorting", rows_sort, rows_sort.SORT_ROWS),
+    ("Selecting and rearranging", rows_select, rows_select.SELECT_ROWS),
 )
 _INTRO: Final = """
 One table (`runtime/isa`) drives the ops of the `davinci` dialect, encoder, decoder, assembler, disassembler,
@@ -30,7 +31,7 @@ of a fact. A block is 32 bytes.
 def isa_document() -> str:
     """The text of `docs/isa.md`."""
     socs = [load_soc(name) for name in soc_names()]
-    parts = [_INTRO, *_chips(socs), *_encoding(), *_state(), "## Instructions\n", _overview()]
+    parts = [_INTRO, *_chips(socs), *_encoding(), *_state(), *_vector_registers(), "## Instructions\n", _overview()]
     for title, module, rows in _SECTIONS:
         parts += [f"## {title}\n", prose(module.__doc__), *(_instruction(row, socs) for row in rows)]
     parts += ["## Absent\n", prose(absent.__doc__), _absent()]
@@ -89,6 +90,23 @@ def _state() -> Iterator[str]:
     )
 
 
+def _vector_registers() -> Iterator[str]:
+    yield (
+        "An instruction of pipe V that writes one of these does so in its pipe: whoever reads it needs a barrier "
+        "(pipe V) or a flag (the scalar unit) in between, like for bytes in memory.\n"
+    )
+    rows = (
+        (
+            code(name),
+            doc,
+            ", ".join(code(row.mnemonic) for row in INSTRUCTIONS if name in row.writes),
+            ", ".join(code(row.mnemonic) for row in INSTRUCTIONS if name in row.reads),
+        )
+        for name, doc in VECTOR_REGISTERS.items()
+    )
+    yield markdown_table(("register", "", "written by", "read by"), rows)
+
+
 def _number(value: int, wide: bool) -> str:
     return "all ones" if wide and value == -1 else str(value)
 
@@ -129,6 +147,8 @@ def _instruction(row: Instruction, socs: list[Soc]) -> str:
     if row.state:
         names = (code(value.name) for name in row.state for value in STATE_GROUPS[name].fields)
         lines.append(f"Reads state: {', '.join(names)}.\n")
+    for verb, registers in (("Reads", row.reads), ("Writes", row.writes)):
+        lines += [f"{verb} register: {', '.join(map(code, registers))}.\n"] if registers else []
     lines += [_types(row, socs), _timing(row, socs)]
     lines += [f"Faults: {'; '.join(row.faults)}.\n"] if row.faults else []
     lines += [f"Source: {row.source}.\n"] if row.source else []
@@ -162,7 +182,7 @@ def _operands(row: Instruction) -> str:
                 _range(field.low, field.high),
                 field.unit,
                 _default(field.default),
-                field.doc or words,
+                "; ".join(text for text in (field.doc, words) if text),
             )
         )
     return markdown_table(("operand", "kind", "memory or range", "use or unit", "default", ""), rows)

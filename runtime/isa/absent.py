@@ -50,14 +50,9 @@ ABSENT: tuple[Absent, ...] = (
         "one instruction each with a field `condition`; the SoC files' row of `eq` stands for all six",
     ),
     Absent(
-        ("v4dtrans", "vpadding", "vcbd", "vbi", "vdp", "vshl of f16 and f32"),
+        ("vcbd", "vdp", "vshl of f16 and f32"),
         "310P",
         "names and types are public, but not what happens to the lanes: overflow of narrowing, order, rounding",
-    ),
-    Absent(
-        ("f32 scalar arithmetic (abs, max, min, sqrt)",),
-        "310P, in part 910",
-        "registers of this machine hold integers; nothing generated computes with single fp32 numbers",
     ),
     Absent(
         ("copy_matrix_cc_to_ubuf with F16_MUL, DEQ8, VDEQ8, DEQ16 or VDEQ16",),
@@ -68,17 +63,6 @@ ABSENT: tuple[Absent, ...] = (
         ("data_move_l0c2ub of s16, u16 and u32",),
         "310, 910, 310P",
         "the cube has no such accumulators, except u32, whose bytes move as s32",
-    ),
-    Absent(
-        (
-            "vreduce by a bit tensor",
-            "vsel mode 1",
-            "vcmax and vcmin with the index first",
-            "RSVD_CNT",
-            "vshr with rounding",
-        ),
-        "310P",
-        "variants of instructions that exist; public, to do",
     ),
     Absent(
         (

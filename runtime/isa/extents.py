@@ -206,6 +206,8 @@ def _mad(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
 def _transpose(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
     if row.mnemonic == "vtranspose":
         return (FRACTAL, FRACTAL)
+    if row.mnemonic == "v4dtrans":
+        return (v["positions"] * v["channels"] * type_size(dtype),) * 2
     if v["repeat"] == 0:
         return (0, 0)
     return tuple(
@@ -215,6 +217,8 @@ def _transpose(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
 
 
 def _gather(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
+    if row.mnemonic == "vbi":
+        return _interpolation(v)
     size = type_size(dtype)
     lanes = 256 // size
     repeats, active = repeats_of(v, lanes)
@@ -223,8 +227,25 @@ def _gather(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
         data = ((repeats - 1) * v[f"{side}_rep"] + -(-active * size // BLOCK)) * BLOCK
         offsets = ((repeats - 1) * lanes + active) * 4
         return (data, offsets, 0) if side == "dst" else (0, data, offsets)
+    if repeats == 0:
+        return (0,) * len(row.addresses)
+    blocks = -(-active * size // BLOCK)
+    source = ((repeats - 1) * v["src_rep"] + (blocks - 1) * v["src_blk"] + 1) * BLOCK
+    if row.mnemonic == "vreducev":
+        count = v.get("count", -1)
+        most = repeats * lanes if count < 0 else count
+        return (most * size, source, (repeats - 1) * v["bits_rep"] * BLOCK + lanes // 8)
     kept = lanes // (2 if v["pattern"] < 3 else 4)
-    return (repeats * kept * size, ((repeats - 1) * v["src_rep"] + 7 * v["src_blk"] + 1) * BLOCK)
+    return (repeats * kept * size, source)
+
+
+def _interpolation(v: Values) -> tuple[int, ...]:
+    active = active_lanes(v, 128)
+    if not active:
+        return (0, 0, 0, 0)
+    steps, blocks = v["h_repeat"] * v["v_repeat"], -(-active * 2 // BLOCK)
+    dst = (v["v_repeat"] - 1) * v["v_offset"] * 2 + ((blocks - 1) * v["dst_blk"] + 1) * BLOCK
+    return (dst, steps * 8 * 4, 0, steps * (8 if v["each_block"] else 1) * 2)
 
 
 def _sort(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
@@ -259,6 +280,7 @@ _BY_FAMILY: dict[str, Callable[[Instruction, str, Values], tuple[int, ...]]] = {
     "vector_dup": _vector,
     "vector_conv": _vector,
     "vector_select": _vector,
+    "vector_padding": _vector,
     "vector_reduce": _reduce,
     "vector_compare": _compare,
     "vector_transpose": _transpose,

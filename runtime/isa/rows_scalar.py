@@ -184,6 +184,66 @@ SCALAR_ROWS: tuple[Instruction, ...] = (
         family="scalar",
         source="[PYPTO] scalar st",
     ),
+    *(
+        Instruction(
+            name,
+            opcode,
+            "S",
+            doc,
+            f"dst = {register}",
+            scalars=(_DST,),
+            intrinsic=name,
+            timing=_ISSUE,
+            family="scalar",
+            source=source,
+            reads=(register,),
+            faults=("no flag from V to S behind the instruction that wrote the register",),
+        )
+        for opcode, name, register, doc, source in (
+            (
+                0x38,
+                "get_rsvd_cnt",
+                "RSVD_CNT",
+                "how many elements vreduce or vreducev kept",
+                "[ASC GatherMask] §3.8",
+            ),
+            (
+                0x39,
+                "get_max_min_cnt",
+                "MAX_MIN_CNT",
+                "the value that vcmax or vcmin found; bits 63:32 are 0",
+                "[ASC GetReduceMaxMinCount][ASC-IMPL dav_m200]",
+            ),
+            (
+                0x3A,
+                "get_vms4_sr",
+                "VMS4_SR",
+                "proposals that vmrgsort4 took of list 0 (bits 12:0), 1 (25:13), 2 (38:26) and 3 (51:39)",
+                "[ASC GetMrgSortResult][ASC-IMPL dav_m200]",
+            ),
+        )
+    ),
+    *(
+        Instruction(
+            name,
+            opcode,
+            "S",
+            doc,
+            formula,
+            scalars=(_DST, Scalar("a", "fp32 bits in bits 31:0"), *more),
+            types=("f32",),
+            intrinsic=intrinsic,
+            timing=_ISSUE,
+            family="scalar",
+            source="[RT-INI] scalar unit, f32 §3.7; NaN rules as the vector unit's",
+        )
+        for opcode, name, intrinsic, doc, formula, more in (
+            (0x3B, "fabs", "abs", "fp32 absolute value", "dst = |a|", ()),
+            (0x3C, "fsqrt", "sqrt", "fp32 root", "dst = √a, correctly rounded, nan when a < 0", ()),
+            (0x3D, "fmax", "max", "fp32 maximum", "dst = max(a, b), nan when one is nan", (Scalar("b"),)),
+            (0x3E, "fmin", "min", "fp32 minimum", "dst = min(a, b), nan when one is nan", (Scalar("b"),)),
+        )
+    ),
     Instruction(
         "set_flag",
         0x20,

@@ -13,6 +13,7 @@ from .model import Instruction, StateField, StateGroup
 from .rows_cube import CUBE_ROWS
 from .rows_move import MOVE_ROWS
 from .rows_scalar import SCALAR_ROWS
+from .rows_select import SELECT_ROWS
 from .rows_sort import SORT_ROWS
 from .rows_vector import VECTOR_ROWS
 
@@ -74,6 +75,7 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
     *CUBE_ROWS,
     *VECTOR_ROWS,
     *SORT_ROWS,
+    *SELECT_ROWS,
 )
 TABLE: dict[str, Instruction] = {row.mnemonic: row for row in INSTRUCTIONS}
 BY_OPCODE: dict[int, Instruction] = {row.opcode: row for row in INSTRUCTIONS}

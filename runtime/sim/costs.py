@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from math import prod
 from typing import Any, NamedTuple
 
 from ..isa.extents import BLOCK, FRACTAL, PROPOSAL, lanes_of, operand_types, type_size
@@ -20,6 +21,7 @@ from ..soc import Soc
 Values = Mapping[str, int]
 
 _VECTOR_FAMILIES = "vector_"
+_TIMES = ("repeat", "h_repeat", "v_repeat")  # fields that say how often an instruction works on 256 bytes
 _REPEAT_BYTES = 256  # one operand of one repeat: 8 blocks of 32 bytes, the same on every chip (vec_calc_size)
 _STATE_OF_LOAD3D = ("fm_width", "pad_left", "pad_right")
 
@@ -54,10 +56,12 @@ def moves_gm(row: Instruction) -> bool:
 def cost_operands(row: Instruction) -> tuple[str, ...]:
     """Names of the fields and state values that the cost of `row` depends on."""
     names = [field.name for field in row.fields]
+    if row.mnemonic == "v4dtrans":
+        return ("positions", "channels")
     if row.mnemonic == "vmrgsort4":
         return ("repeat", "valid", *(name for name in names if name.startswith("length")))
     if row.family.startswith(_VECTOR_FAMILIES):
-        wanted = [name for name in names if name == "repeat"]
+        wanted = [name for name in names if name in _TIMES]
         return (*wanted, "count") if wanted and "count" in row.state else tuple(wanted)
     if row.family == "load" and row.timing == "load3d":
         skip = (
@@ -156,7 +160,10 @@ class Costs:
         entry = rows.get(dtype) or rows.get(types[0]) or rows.get("any") or next(iter(rows.values()))
         per_cycle, factor, fixed = entry
         count = values.get("count", -1)
-        repeat = values.get("repeat", 1) if count < 0 else _ceil(count, lanes_of(types))
+        repeat = prod(values.get(name, 1) for name in _TIMES) if count < 0 else _ceil(count, lanes_of(types))
+        if row.mnemonic == "v4dtrans":
+            volume = values["positions"] * values["channels"] * type_size(dtype)
+            return Duration(max(1, _ceil(volume, per_cycle) * factor), fixed)
         if row.family == "vector_sort":  # by the bytes of all proposals
             proposal = PROPOSAL * type_size(dtype)
             number = 16

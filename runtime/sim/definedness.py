@@ -204,6 +204,15 @@ def _moved(memory: OnChip, step: Step) -> tuple[Ints, Bytes]:
         return _moved_l0c(memory, step, base)
     if step.row.family == "load":
         return _row_numbers(step.prints[0]), _moved_load(memory, step, base)
+    if step.row.mnemonic == "v4dtrans":
+        size, wanted = type_size(step.dtype), _row_numbers(step.prints[0])
+        shape = [step.values["channels"], step.values["positions"]]
+        if shape[1] * size % BLOCK:  # the machine refuses it: another fault's business
+            return wanted, memory.rows("ub", base + wanted)
+        found = memory.rows("ub", base + wanted).reshape(
+            *shape[:: 1 if step.values["chw_to_hwc"] else -1], size
+        )
+        return wanted, np.ascontiguousarray(found.swapaxes(0, 1)).reshape(-1, BLOCK)
     if step.row.mnemonic == "vtranspose":
         block = memory.rows("ub", base + np.arange(16)).reshape(16, 16, 2)
         return np.arange(16), np.ascontiguousarray(block.swapaxes(0, 1))

@@ -20,9 +20,11 @@ from .img2col import make_load3d, make_load3dv1
 from .memory import Core
 from .move import make_copy, make_l0c_copy, make_load2d, make_load_scalar, make_set_2d, make_store_scalar
 from .program import Program, load_program
+from .readback import make_readback
+from .rearrange import make_compress, make_interpolation, make_padding, make_turn
 from .sort import make_sort
 from .translate import Translator, operands_text, value_text
-from .vector import make_elementwise
+from .vector import make_elementwise, make_shift_right
 from .vector_more import make_compare, make_gather, make_ramp, make_reduce, make_select, make_transpose
 
 Maker = Callable[[Decoded, Soc], Executor]
@@ -39,6 +41,7 @@ _BY_FAMILY: dict[str, Maker] = {
     "vector_reduce": make_reduce,
     "vector_compare": make_compare,
     "vector_select": make_select,
+    "vector_padding": make_padding,
     "vector_transpose": make_transpose,
     "vector_gather": make_gather,
     "vector_sort": make_sort,
@@ -50,6 +53,14 @@ _BY_NAME: dict[str, Maker] = {
     "load3dv1": make_load3dv1,
     "set_2d": make_set_2d,
     "vci": make_ramp,
+    "vshr": make_shift_right,
+    "vreduce": make_compress,
+    "vreducev": make_compress,
+    "v4dtrans": make_turn,
+    "vbi": make_interpolation,
+    "get_rsvd_cnt": make_readback,
+    "get_max_min_cnt": make_readback,
+    "get_vms4_sr": make_readback,
     "load_scalar": make_load_scalar,
     "store_scalar": make_store_scalar,
 }

@@ -26,7 +26,7 @@ Bools: TypeAlias = NDArray[np.bool_]
 Ints: TypeAlias = NDArray[np.int64]
 
 _ALL = (1 << 64) - 1
-_PATTERNS = {1: (0, 2), 2: (1, 2), 3: (0, 4), 4: (1, 4), 5: (2, 4), 6: (3, 4)}  # vreduce: first lane, step
+PATTERNS = {1: (0, 2), 2: (1, 2), 3: (0, 4), 4: (1, 4), 5: (2, 4), 6: (3, 4)}  # vreduce: first lane, step
 _PADDING = 1 << 32  # img2col tables name padding by a cell number far behind the end of L1
 
 
@@ -341,6 +341,8 @@ def vnchwconv_blocks(v: Values, side: str) -> Ints:
 def _transpose(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
     if row.mnemonic == "vtranspose":
         return solid(FRACTAL), solid(FRACTAL)
+    if row.mnemonic == "v4dtrans":
+        return (solid(v["positions"] * v["channels"] * type_size(dtype)),) * 2
     prints: list[Footprint] = []
     for side in ("dst", "src"):
         blocks = vnchwconv_blocks(v, side)
@@ -353,6 +355,8 @@ def _transpose(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]
 
 
 def _gather(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
+    if row.mnemonic == "vbi":
+        return _interpolation(v)
     size = type_size(dtype)
     lanes = 256 // size
     active = active_lanes(v, lanes)
@@ -363,9 +367,52 @@ def _gather(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
         if row.mnemonic == "vscatter":
             return table, _lanes(active, size, 1, v["src_rep"]), from_bytes(offsets)
         return _lanes(active, size, 1, v["dst_rep"]), from_bytes(offsets), table
-    first, step = _PATTERNS[v["pattern"]]
+    if row.mnemonic == "vreducev":
+        # How many bytes are written depends on data: at most those of all lanes.
+        bits = np.arange(len(active))[:, None] * v["bits_rep"] * BLOCK + np.arange(lanes // 8)
+        used = bits[active.reshape(len(active), lanes // 8, 8).any(axis=2)]
+        packed = solid(int(np.count_nonzero(active)) * size)
+        return packed, _lanes(active, size, v["src_blk"], v["src_rep"]), from_bytes(used.astype(np.int64))
+    first, step = PATTERNS[v["pattern"]]
     kept = active & (np.arange(lanes) % step == first)
     return solid(int(np.count_nonzero(kept)) * size), _lanes(kept, size, v["src_blk"], v["src_rep"])
+
+
+def _interpolation(v: Values) -> tuple[Footprint, ...]:
+    """vbi: which blocks of the table are read depends on data, its first one stands for them."""
+    active = np.broadcast_to(lane_mask(v, 128), (v["v_repeat"], 128))
+    if not active.any():
+        return (EMPTY,) * 4
+    steps = v["h_repeat"] * v["v_repeat"]
+    blocks = np.arange(steps)[:, None] * 8 + np.flatnonzero(active[0].reshape(8, 16).any(axis=1))
+    offsets = blocks.reshape(-1, 1) * 4 + np.arange(4)
+    factors = blocks.reshape(-1) if v["each_block"] else np.arange(steps)
+    dst = _lanes(active, 2, v["dst_blk"], v["v_offset"] * 2 // BLOCK)
+    return dst, from_bytes(offsets), solid(BLOCK), from_bytes(factors[:, None] * 2 + np.arange(2))
+
+
+def padding_sources(width: int, mode: int, side: int) -> Ints:
+    """vpadding: which element of its block each of the `width` elements of a block comes from, -1 = none (0)."""
+    place = np.arange(width)
+    if mode == 0:
+        return np.full(width, (width - 1) * side)
+    mirrored = width - 1 - place
+    if mode == 1:
+        return mirrored
+    return mirrored - 1 if side else np.where(place == 0, -1, mirrored + 1)
+
+
+def _padding(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
+    size = type_size(dtype)
+    active = active_lanes(v, 256 // size)
+    source = padding_sources(BLOCK // size, v["pad_mode"], v["side"])
+    blocks = active.reshape(len(active), 8, len(source))
+    used = np.zeros_like(blocks)
+    for place, wanted in enumerate(source.tolist()):
+        if wanted >= 0:
+            used[:, :, wanted] |= blocks[:, :, place]
+    read = _lanes(used.reshape(active.shape), size, v["src_blk"], v["src_rep"])
+    return _lanes(active, size, v["dst_blk"] or 1, v["dst_rep"]), read
 
 
 def _sort(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
@@ -398,6 +445,7 @@ _BY_FAMILY: dict[str, Callable[[Instruction, str, Values], tuple[Footprint, ...]
     "vector_dup": _vector,
     "vector_conv": _vector,
     "vector_select": _vector,
+    "vector_padding": _padding,
     "vector_reduce": _reduce,
     "vector_compare": _compare,
     "vector_transpose": _transpose,

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 from ..isa.model import Instruction
 from ..isa.record import AddressOperand, Decoded, Operand, Reg
 from ..isa.table import STATE_GROUPS
+from . import scalar_floats
 from .fault import SimulatorFault
 from .program import If, Loop, Node, Program
 
@@ -49,6 +50,9 @@ _UNARY = {
     "bcnt0": "64 - ({a} & MASK).bit_count()",
     "bcnt1": "({a} & MASK).bit_count()",
     "clz": "64 - ({a} & MASK).bit_length()",
+}
+_FLOAT = {name: f"{name}({{a}}, {{b}})" for name in ("fmax", "fmin")} | {
+    name: f"{name}({{a}})" for name in ("fabs", "fsqrt")
 }
 _MAY_OVERFLOW = frozenset(("add", "sub", "mul", "div", "shl", "abs"))
 
@@ -123,6 +127,7 @@ def check_state(record: Decoded, values: tuple[int, ...]) -> tuple[int, ...]:
 
 _NAMES: dict[str, Any] = {
     "loop_values": loop_values,
+    **{name: getattr(scalar_floats, name) for name in _FLOAT},
     "wrap": wrap,
     "isqrt": isqrt,
     "MASK": (1 << 64) - 1,
@@ -260,7 +265,7 @@ def _arithmetic(record: Decoded) -> Iterator[str]:
             yield f"{target} = args[{number}] if 0 <= {number} < len(args) else 0"
         case name:
             operands = [value_text(operand) for operand in record.scalars[1:]]
-            form = _UNARY[name] if name in _UNARY else _BINARY[name]
+            form = next(forms[name] for forms in (_UNARY, _BINARY, _FLOAT) if name in forms)
             yield f"{target} = {form.format(**dict(zip('ab', operands, strict=False)))}"
             if name in _MAY_OVERFLOW:
                 yield f"if not LOWEST <= {target} <= HIGHEST: {target} = wrap({target})"

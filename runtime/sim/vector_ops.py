@@ -198,6 +198,15 @@ def _shift(left: bool) -> Lanes:
     return run
 
 
+def _shift_rounding(dst: Array, src: list[Array], scalar: Any) -> None:
+    """vshr with `round`: signed values round half up; the last bit shifted out of a long shift is the sign."""
+    bits, amount = dst.dtype.itemsize * 8, int(scalar)
+    last = src[0] >> dst.dtype.type(min(max(amount - 1, 0), bits - 1)) & 1
+    _shift(False)(dst, src, scalar)
+    if dst.dtype.kind == "i" and amount > 0:
+        dst += last
+
+
 def _narrow(dst: Array, result: Array) -> None:
     """Rounds fp32 (or exact) results to a narrower type: nearest even, saturating, nan gives 0 in integers."""
     if dst.dtype == np.float16:
@@ -267,6 +276,7 @@ ELEMENTWISE: dict[str, Lanes] = {
     "vaxpy": _axpy,
     "vshl": _shift(True),
     "vshr": _shift(False),
+    "vshr rounding": _shift_rounding,
     "vector_dup": _fill,
 }
 

@@ -22,6 +22,7 @@ SKIPPED = {
     "s8", "u8", "u8s8", "s4", "f16u2", "f16f16u2", "b8u2", "s32u8u2", "s32s4s4",  # mmad: short names, 4 and 2 bits
     "f16f16f16", "f32f32f32",  # vmla, vaxpy: other names of f16 and f32
     "f162s4",
+    "s64", "u64",  # scalars: rows without a type
 }  # fmt: skip
 
 
