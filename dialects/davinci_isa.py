@@ -29,6 +29,7 @@ from .davinci_isa_data import (
 from .davinci_isa_vector import (
     BroadcastUbToCcOp,
     CopyMatrixCcToUbufOp,
+    CopyMatrixCcToUbufVdeqOp,
     CopyMatrixUbufToCcOp,
     CopyUbufToUbufOp,
     CopyVectorCcToUbufOp,
@@ -123,6 +124,7 @@ INSTRUCTION_OPS: list[type[InstructionOp]] = [
     Load3dOp,
     Set2dOp,
     CopyMatrixCcToUbufOp,
+    CopyMatrixCcToUbufVdeqOp,
     CopyMatrixUbufToCcOp,
     BroadcastUbToCcOp,
     CopyVectorCcToUbufOp,

@@ -19,10 +19,18 @@ class CopyUbufToUbufOp(InstructionOp):
 
 @irdl_op_definition
 class CopyMatrixCcToUbufOp(InstructionOp):
-    """Pipe V. accumulator fractals L0C → UB, with conversion and ReLU: for i < bursts, j < length: UB fractal = relu?(convert(L0C fractal)); gaps: src in fractals, dst in 32 B"""  # noqa: E501
+    """Pipe V. accumulator fractals L0C → UB, with conversion and ReLU; the scale of s322f16 and f162f16 is the half in bits 15:0 of DEQSCALE, other dequantising types take all of it: for i < bursts, j < length: UB fractal = relu?(convert(L0C fractal)); gaps: src in fractals, dst in 32 B; s322s8, s322u8: y = fp32(MCB ? sat16(x >> N) : x) · M, ReLU, sat(offset + round(clamp(y, -256, 255))); s322f16d: f16(y) after ReLU; s322s16: sat16(x >> N), ReLU (parameters of DEQSCALE; ReLU if `relu` or bit 47)"""  # noqa: E501
 
     name = "davinci.copy_matrix_cc_to_ubuf"
     MNEMONIC: ClassVar[str] = "copy_matrix_cc_to_ubuf"
+
+
+@irdl_op_definition
+class CopyMatrixCcToUbufVdeqOp(InstructionOp):
+    """Pipe V. accumulator fractals L0C → UB, each column dequantised by its own parameter (the chip takes the address of the parameters from DEQSCALE, here it is an operand): as copy_matrix_cc_to_ubuf; column n of burst i: s322f16: x · half scales[16·i + n]; s322s8, s322u8: y = fp32(MCB ? sat16(x >> N) : x) · M, ReLU, sat(offset + round(clamp(y, -256, 255))); s322f16d: f16(y) after ReLU; s322s16: sat16(x >> N), ReLU (64-bit parameter scales[16·i + n]; ReLU if `relu`, bit 47 is ignored)"""  # noqa: E501
+
+    name = "davinci.copy_matrix_cc_to_ubuf_vdeq"
+    MNEMONIC: ClassVar[str] = "copy_matrix_cc_to_ubuf_vdeq"
 
 
 @irdl_op_definition

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from ..runtime.isa import absent, record, rows_cube, rows_move, rows_scalar, rows_select, rows_sort, rows_vector
+from ..runtime.isa import (
+    absent,
+    record,
+    rows_cube,
+    rows_move,
+    rows_scalar,
+    rows_select,
+    rows_sort,
+    rows_vector,
+)
 from ..runtime.isa.model import VECTOR_REGISTERS, Instruction, Scalar
 from ..runtime.isa.table import INSTRUCTIONS, STATE_GROUPS
 from ..runtime.soc import Soc, load_soc, soc_names
@@ -31,7 +40,15 @@ of a fact. A block is 32 bytes.
 def isa_document() -> str:
     """The text of `docs/isa.md`."""
     socs = [load_soc(name) for name in soc_names()]
-    parts = [_INTRO, *_chips(socs), *_encoding(), *_state(), *_vector_registers(), "## Instructions\n", _overview()]
+    parts = [
+        _INTRO,
+        *_chips(socs),
+        *_encoding(),
+        *_state(),
+        *_vector_registers(),
+        "## Instructions\n",
+        _overview(),
+    ]
     for title, module, rows in _SECTIONS:
         parts += [f"## {title}\n", prose(module.__doc__), *(_instruction(row, socs) for row in rows)]
     parts += ["## Absent\n", prose(absent.__doc__), _absent()]

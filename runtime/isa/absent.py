@@ -55,14 +55,14 @@ ABSENT: tuple[Absent, ...] = (
         "names and types are public, but not what happens to the lanes: overflow of narrowing, order, rounding",
     ),
     Absent(
-        ("copy_matrix_cc_to_ubuf with F16_MUL, DEQ8, VDEQ8, DEQ16 or VDEQ16",),
-        "310, 910, 310P",
-        "semantics are public (davinci.md §3.1), to do; only `s322f16` with the half in DEQSCALE is there",
+        ("dequantising types of copy_matrix_cc_to_ubuf other than s322f16",),
+        "310",
+        "the kernel libraries that use them are those of 910 and 310P; nothing says that 310 has them",
     ),
     Absent(
-        ("data_move_l0c2ub of s16, u16 and u32",),
+        ("data_move_l0c2ub of s16 and u16",),
         "310, 910, 310P",
-        "the cube has no such accumulators, except u32, whose bytes move as s32",
+        "the cube has no such accumulators; `f16` moves the same bytes",
     ),
     Absent(
         (

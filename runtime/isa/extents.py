@@ -145,8 +145,8 @@ def _dma(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
 def _l0c(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
     bursts, length = v["bursts"], v["length"]
     if bursts == 0 or length == 0:
-        return (0, 0)
-    to, source = operand_types(row, dtype)
+        return (0,) * len(row.addresses)
+    to, source = operand_types(row, dtype)[:2]
     if row.mnemonic == "broadcast_ub_to_cc":
         vector, fractal = 16 * type_size(source), 256 * type_size(to)
         src = (bursts - 1) * (length * vector + v["src_gap"] * BLOCK) + length * vector
@@ -159,13 +159,26 @@ def _l0c(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
         return (ub, l0c) if out else (l0c, ub)
     in_l0c, in_ub, l0c_gap, ub_gap = (
         (source, to, v["src_gap"], v["dst_gap"])
-        if row.mnemonic == "copy_matrix_cc_to_ubuf"
+        if row.mnemonic.startswith("copy_matrix_cc_to_ubuf")
         else (to, source, v["dst_gap"], v["src_gap"])
     )
     l0c = ((bursts - 1) * (length + l0c_gap) + length) * 256 * type_size(in_l0c)
-    piece = length * 256 * type_size(in_ub)
+    piece = length * ub_fractal(in_ub, v.get("store", 0))
     ub = (bursts - 1) * (piece + ub_gap * BLOCK) + piece
+    if row.mnemonic == "copy_matrix_cc_to_ubuf_vdeq":
+        return (ub, l0c, bursts * scale_bytes(dtype))
     return (ub, l0c) if row.mnemonic == "copy_matrix_cc_to_ubuf" else (l0c, ub)
+
+
+def ub_fractal(kind: str, store: int) -> int:
+    """Bytes that a 16×16 fractal takes in UB: rows of bytes fill half blocks unless two fractals share them."""
+    size = type_size(kind)
+    return 256 * size if size > 1 or store == 2 else 16 * BLOCK
+
+
+def scale_bytes(dtype: str) -> int:
+    """Bytes of the parameters of a burst: 16 halves or 16 words."""
+    return 32 if dtype == "s322f16" else 128
 
 
 def _load(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:

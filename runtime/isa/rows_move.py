@@ -1,5 +1,9 @@
 """Data movement: DMA bursts (MTE2, MTE3, MTE1), fractal loads and img2col into L0 (MTE1), L0C copies (V).
 
+Dequantising L0C copies take 64-bit parameters, one in DEQSCALE or 16 per burst from UB: bits 31:13 are those of an
+fp32 factor M (bits 12:0 are ignored), 35:32 are N - 1, 36 is MCB, 45:37 a signed offset, 46 says signed result, 47
+ReLU [ASC SetDeqScale, DataCopy].
+
 A burst copy moves `bursts` pieces of `length` units; between pieces it skips `src_gap` and `dst_gap` units,
 tail to head.  `bursts` = 0 is a no-op.  [CSIM generic_dma; AKG cce_params.h for the field widths]
 """
@@ -69,6 +73,33 @@ _FILTER = (
     Field("filter_h", 1, 511, default=1),
     Field("dilation_w", 1, 255, default=1),
     Field("dilation_h", 1, 255, default=1),
+)
+
+_FRACTALS = (
+    Field("bursts", 0, 4095),
+    Field("length", 0, 65535, "fractals"),
+    Field("src_gap", 0, 65535, "fractals", default=0),
+    Field("dst_gap", 0, 65535, "32 B", default=0),
+    Field("relu", 0, 1, default=0),
+    Field(
+        "store",
+        0,
+        2,
+        "",
+        "8-bit results: a row of 16 in the low or the high half of a block, or two fractals side by side in whole blocks",
+        default=0,
+        choices=("low", "high", "whole"),
+    ),
+)
+_DEQUANT = (
+    "s322s8, s322u8: y = fp32(MCB ? sat16(x >> N) : x) · M, ReLU, sat(offset + round(clamp(y, -256, 255))); "
+    "s322f16d: f16(y) after ReLU; s322s16: sat16(x >> N), ReLU"
+)
+_DEQUANT_FAULTS = (
+    "`store` other than low with a result that is not 8 bits wide",
+    "`store` whole with an odd `length`",
+    "bit 46 differs from the sign of the type",
+    "ReLU with an offset other than -128 (s8) or 0 (u8)",
 )
 
 MOVE_ROWS: tuple[Instruction, ...] = (
@@ -176,22 +207,53 @@ MOVE_ROWS: tuple[Instruction, ...] = (
         "copy_matrix_cc_to_ubuf",
         0x50,
         "V",
-        "accumulator fractals L0C → UB, with conversion and ReLU",
-        "for i < bursts, j < length: UB fractal = relu?(convert(L0C fractal)); gaps: src in fractals, dst in 32 B",
+        "accumulator fractals L0C → UB, with conversion and ReLU; the scale of s322f16 and f162f16 is the half in bits 15:0 "
+        "of DEQSCALE, other dequantising types take all of it",
+        "for i < bursts, j < length: UB fractal = relu?(convert(L0C fractal)); gaps: src in fractals, dst in 32 B; "
+        f"{_DEQUANT} (parameters of DEQSCALE; ReLU if `relu` or bit 47)",
         addresses=(Address("dst", "w", ("ub",)), Address("src", "r", ("l0c",))),
-        fields=(
-            Field("bursts", 0, 4095),
-            Field("length", 0, 65535, "fractals"),
-            Field("src_gap", 0, 65535, "fractals", default=0),
-            Field("dst_gap", 0, 65535, "32 B", default=0),
-            Field("relu", 0, 1, default=0),
-        ),
+        fields=_FRACTALS,
         state=("deqscale",),
-        types=("f16", "f32", "s32", "f322f16", "s322f16"),
+        types=(
+            "f16",
+            "f32",
+            "s32",
+            "f322f16",
+            "s322f16",
+            "u32",
+            "f162f16",
+            "s322s8",
+            "s322u8",
+            "s322f16d",
+            "s322s16",
+        ),
         intrinsic="data_move_l0c2ub",
         timing="l0c_to_ub",
         family="l0c",
-        source="[CSIM generic_copy_matrix][ASC DataCopy] §3.1",
+        source="[CSIM generic_copy_matrix][ASC DataCopy][ASC-IMPL dav_m200] §3.1, arithmetic §3.5; M, the product and its "
+        "operand are fp32, nearest even; which two fractals `store` whole joins (neighbours of a burst) is inferred",
+        faults=_DEQUANT_FAULTS,
+    ),
+    Instruction(
+        "copy_matrix_cc_to_ubuf_vdeq",
+        0x55,
+        "V",
+        "accumulator fractals L0C → UB, each column dequantised by its own parameter (the chip takes the address of the "
+        "parameters from DEQSCALE, here it is an operand)",
+        "as copy_matrix_cc_to_ubuf; column n of burst i: s322f16: x · half scales[16·i + n]; "
+        f"{_DEQUANT} (64-bit parameter scales[16·i + n]; ReLU if `relu`, bit 47 is ignored)",
+        addresses=(
+            Address("dst", "w", ("ub",)),
+            Address("src", "r", ("l0c",)),
+            Address("scales", "r", ("ub",), "32 bytes (s322f16) or 128 bytes per burst"),
+        ),
+        fields=_FRACTALS,
+        types=("s322f16", "s322s8", "s322u8", "s322f16d", "s322s16"),
+        intrinsic="data_move_l0c2ub_vdeq",
+        timing="l0c_to_ub",
+        family="l0c",
+        source="[ASC DataCopy][ASC-IMPL dav_m200] §3.1, arithmetic §3.5",
+        faults=(*_DEQUANT_FAULTS, "parameters of one burst with different MCB"),
     ),
     Instruction(
         "copy_matrix_ubuf_to_cc",

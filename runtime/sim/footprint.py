@@ -17,7 +17,16 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..isa.extents import BLOCK, FRACTAL, PROPOSAL, lanes_of, operand_types, type_size
+from ..isa.extents import (
+    BLOCK,
+    FRACTAL,
+    PROPOSAL,
+    lanes_of,
+    operand_types,
+    scale_bytes,
+    type_size,
+    ub_fractal,
+)
 from ..isa.model import Instruction
 from .img2col import positions_table, version1_table
 
@@ -261,7 +270,7 @@ def _dma(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
 
 def _l0c(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
     bursts, length = v["bursts"], v["length"]
-    to, source = operand_types(row, dtype)
+    to, source = operand_types(row, dtype)[:2]
     if row.mnemonic == "broadcast_ub_to_cc":
         vector, fractal = 16 * type_size(source) // BLOCK, 256 * type_size(to) // BLOCK
         dst = _bursts(bursts, length * fractal, (length + v["dst_gap"]) * fractal)
@@ -273,12 +282,26 @@ def _l0c(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
         l0c = from_blocks(fractals.reshape(-1, 1) * type_size(to) * 8 + np.arange(vector))
         ub = _bursts(bursts, length * vector, length * vector + ub_gap)
         return (ub, l0c) if out else (l0c, ub)
-    out = row.mnemonic == "copy_matrix_cc_to_ubuf"
+    out = row.mnemonic.startswith("copy_matrix_cc_to_ubuf")
     in_l0c, in_ub = (type_size(source), type_size(to)) if out else (type_size(to), type_size(source))
     l0c_gap, ub_gap = (v["src_gap"], v["dst_gap"]) if out else (v["dst_gap"], v["src_gap"])
     l0c = _bursts(bursts, length * in_l0c * 8, (length + l0c_gap) * in_l0c * 8)
-    ub = _bursts(bursts, length * in_ub * 8, length * in_ub * 8 + ub_gap)
+    blocks = length * ub_fractal(to if out else source, v.get("store", 0)) // BLOCK
+    ub = _bursts(bursts, blocks, blocks + ub_gap)
+    if in_ub == 1 and v["store"] < 2 and ub.count:  # half blocks
+        halves = half_blocks(v)
+        ub = from_bytes((halves.reshape(-1, 1) + np.arange(16)).astype(np.int64))
+    if row.mnemonic == "copy_matrix_cc_to_ubuf_vdeq":
+        return ub, l0c, solid(bursts * scale_bytes(dtype) if length else 0)
     return (ub, l0c) if out else (l0c, ub)
+
+
+def half_blocks(v: Values) -> Ints:
+    """(bursts, length, 16): byte of UB at which each row of each fractal of 8-bit results begins."""
+    fractals = np.arange(v["length"]) * 16
+    pitch = v["length"] * 16 + v["dst_gap"]
+    blocks = (np.arange(v["bursts"])[:, None] * pitch + fractals)[:, :, None] + np.arange(16)
+    return (blocks * BLOCK + 16 * v["store"]).astype(np.int64)
 
 
 def load2d_sources(v: Values) -> Ints:

@@ -29,7 +29,7 @@ from ..isa.model import PIPES
 from ..isa.record import Decoded, Reg
 from ..soc import Soc
 from .access import Access, AccessIndex, disturbances, statics_of
-from .definedness import CARRIES, OnChip, carry, compute
+from .definedness import CARRIES, OnChip, carry, compute, parameters
 from .gm_conflicts import GmAccess, Meeting, cross_block, gaps
 from .gm_state import GmRange, GmState
 from .gm_state import unordered as gm_unordered
@@ -135,15 +135,13 @@ class BlockCheck:
         """Definedness of what an on-chip instruction reads and writes."""
         step, row = access.step(), access.static.record.row
         if row.family in CARRIES:
-            once = carry(self.memory, step)
+            problems, once = parameters(self.memory, step), carry(self.memory, step)
         else:
             problems, once = compute(self.memory, step)
-            for problem in problems:
-                name = row.addresses[problem.operand].name
-                place = (problem.space, problem.address, problem.address + 1)
-                self.report(
-                    "undefined", access.number, None, place, f"computes with undefined bytes ({name})"
-                )
+        for problem in problems:
+            name = row.addresses[problem.operand].name
+            place = (problem.space, problem.address, problem.address + 1)
+            self.report("undefined", access.number, None, place, f"computes with undefined bytes ({name})")
         access.epoch = self.memory.epoch if once else -1
 
     def gm_access(self, access: Access, order: int, clock: Clock, address: int, atomic: int) -> None:
