@@ -66,6 +66,22 @@ class SetFmatrixOp(InstructionOp):
 
 
 @irdl_op_definition
+class SetFmatrixBOp(InstructionOp):
+    """Pipe S. geometry of the feature map for load3d with `fmatrix` 1"""  # noqa: E501
+
+    name = "davinci.set_fmatrix_b"
+    MNEMONIC: ClassVar[str] = "set_fmatrix_b"
+
+
+@irdl_op_definition
+class SetL13dSizeOp(InstructionOp):
+    """Pipe S. L1 boundary of load3d: addresses from there on wrap to 0; 32-byte units for load3dv1, bytes for load3d; 0 = off"""  # noqa: E501
+
+    name = "davinci.set_l1_3d_size"
+    MNEMONIC: ClassVar[str] = "set_l1_3d_size"
+
+
+@irdl_op_definition
 class SetPaddingOp(InstructionOp):
     """Pipe S. value of load3d elements outside the image"""  # noqa: E501
 

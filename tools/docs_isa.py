@@ -287,6 +287,8 @@ def _small(row: Instruction, timing: Mapping[str, Any]) -> str:
     if row.family == "load":
         kind = "load3d" if row.timing == "load3d" else "load2d"
         rates = f"{l0['l0a_rate']} B/cycle into L0A, {l0['l0b_rate']} into L0B"
+        if "ub" in row.addresses[0].spaces:
+            rates += f", {l0['ub_rate']} into UB (**no source**: as into L0A, at most what l1_to_ub has)"
         slower = ", less with a stride or several output rows" if kind == "load3d" else ""
         return f"{rates}{slower}, result {l0[f'{kind}_fixed']} later"
     keys = {

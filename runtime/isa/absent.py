@@ -65,14 +65,20 @@ ABSENT: tuple[Absent, ...] = (
         "the cube has no such accumulators; `f16` moves the same bytes",
     ),
     Absent(
-        (
-            "img2col to UB",
-            "the L1 boundary of load3d (L1_3D_SIZE)",
-            "the second FMATRIX register",
-            "PAD_MODE1..5 of GM→L1",
-        ),
+        ("PAD_MODE1..8 of GM→L1",),
         "310, 910, 310P",
-        "the first three are public, to do; nothing says what the padding modes do",
+        "how far each mode spreads or shrinks a block is public (mssanitizer), which register holds the padding value is not",
+    ),
+    Absent(
+        ("load3d (version 2) to UB", "the compact mode of load3dv1 (csize)"),
+        "310P; 310, 910, 310P",
+        "the kernel library calls them, but nothing says how the result lies in UB, or the 4 channels in L1",
+    ),
+    Absent(
+        ("the second FMATRIX register",),
+        "310, 910, 310P",
+        "`set_fmatrix_b` and load3d with `fmatrix` b are rows, but the library of 310P refuses them (it gives load3d no such "
+        "argument); cores that have it say so by `fmatrix_b` in their SoC file",
     ),
     Absent(
         ("set_l3d_rpt", "load3d of 32-bit types"),

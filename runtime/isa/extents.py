@@ -13,6 +13,7 @@ from .model import Instruction
 BLOCK = 32
 FRACTAL = 512
 PROPOSAL = 8  # elements of a region proposal
+GEOMETRY = ("fm_width", "fm_height", "pad_left", "pad_right", "pad_top", "pad_bottom")
 
 Values = Mapping[str, int]
 
@@ -181,6 +182,14 @@ def scale_bytes(dtype: str) -> int:
     return 32 if dtype == "s322f16" else 128
 
 
+def selected_geometry(v: Values) -> dict[str, int]:
+    """`v` of a load3d with the feature map that its field `fmatrix` chooses as fm_width, fm_height and pad_…"""
+    chosen = dict(v)
+    if v.get("fmatrix"):
+        chosen |= {name: v[f"fmb_{name.removeprefix('fm_')}"] for name in GEOMETRY}
+    return chosen
+
+
 def _load(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
     match row.mnemonic:
         case "set_2d":
@@ -193,6 +202,7 @@ def _load(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
         case "load3d":
             size = type_size(dtype)
             c0 = BLOCK // size
+            v = selected_geometry(v)
             plane = v["fm_width"] * v["fm_height"] * BLOCK
             return (-(-v["m_extent"] // 16) * 16 * v["k_extent"] * size, plane * -(-v["channels"] // c0))
         case _:

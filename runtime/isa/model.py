@@ -80,6 +80,7 @@ class StateField:
     high: int
     default: int
     doc: str = ""
+    machine_only: bool = False  # the dialect knows the default only
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,8 @@ _LOAD2D_FIELDS = (
     Field("decrement", 0, 1, "", "walk the source backwards", default=0),
 )
 
+_BOUNDARY_FAULTS = ("`l1_boundary` is no multiple of 32 bytes, beyond L1 or not above the source address",)
+
 _FILTER = (
     Field("stride_w", 1, 63, default=1),
     Field("stride_h", 1, 63, default=1),
@@ -146,7 +148,7 @@ MOVE_ROWS: tuple[Instruction, ...] = (
         "row p of a fractal = feature map [c1][leftTopH' + fetch_h·dilation_h][leftTopW' + fetch_w·dilation_w][0:C0], "
         "positions step stride_w and wrap at the right padded edge; repeat_mode 0: next tap (kw, kh, c1), "
         "1: next 16 positions and jump fractals further",
-        addresses=(Address("dst", "w", ("l0a", "l0b")), Address("src", "r", ("l1",))),
+        addresses=(Address("dst", "w", ("l0a", "l0b", "ub")), Address("src", "r", ("l1",))),
         fields=(
             Field("fetch_w", 0, 254, default=0),
             Field("fetch_h", 0, 254, default=0),
@@ -158,12 +160,13 @@ MOVE_ROWS: tuple[Instruction, ...] = (
             Field("repeat_mode", 0, 1, default=0),
             Field("repeat", 0, 255),
         ),
-        state=("fmatrix", "padding"),
+        state=("fmatrix", "padding", "l1_boundary"),
         types=("f16", "s8", "u8"),
         intrinsic="load3dv1",
         timing="load3d",
         family="load",
-        source="[CSIM field layout][ASC LoadData3Dv1] §3.3",
+        source="[CSIM field layout][ASC LoadData3Dv1][ASC SetLoadDataBoundary] §3.3",
+        faults=("`left_top_w` is no filter position of the padded row", *_BOUNDARY_FAULTS),
     ),
     Instruction(
         "load3d",
@@ -181,13 +184,29 @@ MOVE_ROWS: tuple[Instruction, ...] = (
             *_FILTER,
             Field("channels", 1, 65535, "elements", "channels of the feature map in L1"),
             Field("transpose", 0, 1, default=0),
+            Field(
+                "fmatrix",
+                0,
+                1,
+                "",
+                "which registers hold the geometry",
+                default=0,
+                choices=("a", "b"),
+                intrinsic="fmatrix_b",
+            ),
         ),
-        state=("fmatrix", "padding"),
+        state=("fmatrix", "padding", "fmatrix_b", "l1_boundary"),
         types=("f16", "s8", "u8"),
         intrinsic="load3d",
         timing="load3d",
         family="load",
-        source="[ASC LoadData3Dv2][ASC-EX load3d.py] §3.3",
+        source="[ASC LoadData3Dv2][ASC-EX load3d.py][ASC SetLoadDataBoundary] §3.3",
+        faults=(
+            "`k_start` or `k_extent` is no multiple of C0, `m_start` none of 16",
+            "`transpose` of 8-bit types or to L0B",
+            "the slice is larger than L0 or lies beyond the matrix",
+            *_BOUNDARY_FAULTS,
+        ),
     ),
     Instruction(
         "set_2d",

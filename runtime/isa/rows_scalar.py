@@ -55,6 +55,7 @@ def _state(
     fields: tuple[Field, ...] = (),
     timing: str = "set_register",
     source: str = "[CSIM][ASC] §3.8",
+    intrinsic: str = "",
 ) -> Instruction:
     return Instruction(
         name,
@@ -64,6 +65,7 @@ def _state(
         "",
         scalars=scalars,
         fields=fields,
+        intrinsic=intrinsic,
         timing=timing,
         family="state",
         source=source,
@@ -201,21 +203,21 @@ SCALAR_ROWS: tuple[Instruction, ...] = (
         )
         for opcode, name, register, doc, source in (
             (
-                0x38,
+                0x23,
                 "get_rsvd_cnt",
                 "RSVD_CNT",
                 "how many elements vreduce or vreducev kept",
                 "[ASC GatherMask] §3.8",
             ),
             (
-                0x39,
+                0x24,
                 "get_max_min_cnt",
                 "MAX_MIN_CNT",
                 "the value that vcmax or vcmin found; bits 63:32 are 0",
                 "[ASC GetReduceMaxMinCount][ASC-IMPL dav_m200]",
             ),
             (
-                0x3A,
+                0x25,
                 "get_vms4_sr",
                 "VMS4_SR",
                 "proposals that vmrgsort4 took of list 0 (bits 12:0), 1 (25:13), 2 (38:26) and 3 (51:39)",
@@ -306,6 +308,28 @@ SCALAR_ROWS: tuple[Instruction, ...] = (
             Field("pad_top", 0, 255),
             Field("pad_bottom", 0, 255),
         ),
+    ),
+    _state(
+        0x39,
+        "set_fmatrix_b",
+        "geometry of the feature map for load3d with `fmatrix` 1",
+        fields=(
+            Field("fmb_width", 1, 32767),
+            Field("fmb_height", 1, 32767),
+            Field("fmb_pad_left", 0, 255),
+            Field("fmb_pad_right", 0, 255),
+            Field("fmb_pad_top", 0, 255),
+            Field("fmb_pad_bottom", 0, 255),
+        ),
+        intrinsic="fmatrix_b",
+        source="[ASC SetFmatrix] §3.3",
+    ),
+    _state(
+        0x3A,
+        "set_l1_3d_size",
+        "L1 boundary of load3d: addresses from there on wrap to 0; 32-byte units for load3dv1, bytes for load3d; 0 = off",
+        (Scalar("l1_boundary"),),
+        source="[ASC SetLoadDataBoundary] §3.3",
     ),
     _state(
         0x33,

@@ -1,4 +1,4 @@
-"""Selecting, packing and rearranging lanes (pipe V, all operands in UB; opcodes 0xE0..0xe7).
+"""Selecting, packing and rearranging lanes (pipe V, all operands in UB; opcodes 0xf0..0xf7).
 
 Bits that choose lanes lie in UB as `vcmpv` writes them: one per lane, the lowest first, 16 bytes (16-bit types) or
 8 bytes (32-bit types) per repeat.
@@ -23,7 +23,7 @@ _BLOCKS = (
 SELECT_ROWS: tuple[Instruction, ...] = (
     Instruction(
         "vselvs",
-        0xE0,
+        0xF0,
         "V",
         "vsel mode 1: lanes of a tensor or a scalar, by one bit per lane streamed from UB, contiguous "
         "(the chip takes the scalar from CMPMASK, here it is an operand)",
@@ -41,7 +41,7 @@ SELECT_ROWS: tuple[Instruction, ...] = (
     ),
     Instruction(
         "vreducev",
-        0xE1,
+        0xF1,
         "V",
         "compresses by a bit tensor; packed output, the mask is ignored, in counter mode `count` elements take part; "
         "RSVD_CNT tells how many were kept",
@@ -64,7 +64,7 @@ SELECT_ROWS: tuple[Instruction, ...] = (
     ),
     Instruction(
         "vpadding",
-        0xE2,
+        0xF2,
         "V",
         "what continues each block beyond its left or right side: its outermost element (mode 0), its mirror image "
         "(mode 1), or the mirror image without the outermost element, a 0 at the far end (mode 2)",
@@ -87,7 +87,7 @@ SELECT_ROWS: tuple[Instruction, ...] = (
     ),
     Instruction(
         "v4dtrans",
-        0xE3,
+        0xF3,
         "V",
         "transposes between channels first and channels last; both sides contiguous",
         "chw_to_hwc: dst[i·channels + c] = src[c·positions + i], else dst[c·positions + i] = src[i·channels + c]; "
@@ -107,7 +107,7 @@ SELECT_ROWS: tuple[Instruction, ...] = (
     ),
     Instruction(
         "vbi",
-        0xE4,
+        0xF4,
         "V",
         "gathers blocks by byte offset, multiplies and adds: bilinear interpolation. Product and sum are rounded in "
         "every step; normal mask mode only",

@@ -58,6 +58,33 @@ STATE_GROUPS: dict[str, StateGroup] = {
             ),
         ),
         StateGroup(
+            "fmatrix_b",
+            "set_fmatrix_b",
+            (
+                StateField("fmb_width", 1, 32767, 1, "as fm_width …, of the second feature map"),
+                StateField("fmb_height", 1, 32767, 1),
+                StateField("fmb_pad_left", 0, 255, 0),
+                StateField("fmb_pad_right", 0, 255, 0),
+                StateField("fmb_pad_top", 0, 255, 0),
+                StateField("fmb_pad_bottom", 0, 255, 0),
+            ),
+        ),
+        StateGroup(
+            "l1_boundary",
+            "set_l1_3d_size",
+            (
+                StateField(
+                    "l1_boundary",
+                    0,
+                    1 << 20,
+                    0,
+                    "L1 addresses of load3d wrap to 0 there; 32-byte units (load3dv1) or bytes (load3d); 0 = off; machine "
+                    "code only: the extents of the dialect do not wrap",
+                    machine_only=True,
+                ),
+            ),
+        ),
+        StateGroup(
             "padding", "set_padding", (StateField("pad_value", 0, 65535, 0, "raw 16-bit fill value"),)
         ),
         StateGroup("deqscale", "set_deqscale", (StateField("deqscale", -(1 << 63), (1 << 63) - 1, 0),)),

@@ -127,6 +127,8 @@ class Static:
             for name in sorted({*row.reads, *row.writes} & self.read_registers)
         ]
         self.states = [name for name in record.row.state if STATE_GROUPS[name].setter in self.setters]
+        # With an L1 boundary the bytes depend on the source address, not only on the other operands.
+        self.wraps = "l1_boundary" in self.states
         for name in record.row.state:
             if name not in self.states:
                 self.fixed |= {spec.name: spec.default for spec in STATE_GROUPS[name].fields}
@@ -142,11 +144,16 @@ class Static:
         """On-chip addresses, then `value_text`."""
         return [*(address_text(self.record.addresses[i]) for i in self.chip), *self.value_text()]
 
-    def _known(self, values: tuple[Any, ...]) -> tuple[tuple[Footprint, ...], dict[str, int], Pieces | None]:
-        known = self._prints.get(values)
+    def _known(
+        self, values: tuple[Any, ...], source: int | None = None
+    ) -> tuple[tuple[Footprint, ...], dict[str, int], Pieces | None]:
+        known_as = values if source is None else (*values, source)
+        known = self._prints.get(known_as)
         if known is not None:
             return known
         named = dict(self.fixed)
+        if source is not None:
+            named["src_at"] = source
         named |= {name: value for (name, _), value in zip(self.varying, values, strict=False)}
         for name, state in zip(self.states, values[len(self.varying) :], strict=True):
             named |= {spec.name: v for spec, v in zip(STATE_GROUPS[name].fields, state, strict=True)}
@@ -166,7 +173,7 @@ class Static:
             local = {**named, **{name: 0 for name in flat if name in named}}
         prints = footprints(row, self.record.dtype, local)
         prints = tuple(EMPTY if i == self.gm_operand else p for i, p in enumerate(prints))
-        known = self._prints[values] = (prints, named, pieces)
+        known = self._prints[known_as] = (prints, named, pieces)
         return known
 
     def pieces(self, values: tuple[Any, ...]) -> Pieces:
@@ -178,7 +185,7 @@ class Static:
     def access(self, key: tuple[Any, ...]) -> Access:
         """A new access; `key` as `key_text` says."""
         count = len(self.chip)
-        prints, values, pieces = self._known(key[count:])
+        prints, values, pieces = self._known(key[count:], key[count - 1] if self.wraps else None)
         at = [0] * len(self.spaces)
         for place, address in zip(self.chip, key[:count], strict=True):
             at[place] = address

@@ -24,6 +24,7 @@ _VECTOR_FAMILIES = "vector_"
 _TIMES = ("repeat", "h_repeat", "v_repeat")  # fields that say how often an instruction works on 256 bytes
 _REPEAT_BYTES = 256  # one operand of one repeat: 8 blocks of 32 bytes, the same on every chip (vec_calc_size)
 _STATE_OF_LOAD3D = ("fm_width", "pad_left", "pad_right")
+SECOND_MAP = ("fmb_width", "fmb_pad_left", "fmb_pad_right")  # matter when the field `fmatrix` is not 0
 
 
 class Duration(NamedTuple):
@@ -76,7 +77,8 @@ def cost_operands(row: Instruction) -> tuple[str, ...]:
             "c1",
             "jump",
         )
-        return (*(name for name in names if name not in skip), *_STATE_OF_LOAD3D)
+        second = SECOND_MAP if "fmatrix" in names else ()
+        return (*(name for name in names if name not in skip), *_STATE_OF_LOAD3D, *second)
     if row.family == "load":
         return tuple(name for name in names if name in ("repeat", "src_stride"))
     if row.family == "cube":
@@ -202,6 +204,9 @@ class Costs:
             cycles = _ceil(values["repeat"] * FRACTAL, self._l0[f"{space}_rate"])
             return Duration(cycles + gap, max(0, self._l0["load2d_fixed"] - gap))
         size = type_size(dtype)
+        if values.get("fmatrix"):
+            second = {first: values[name] for first, name in zip(_STATE_OF_LOAD3D, SECOND_MAP, strict=True)}
+            values = {**values, **second}
         if row.mnemonic == "load3d":
             rows = _output_rows(values, values["m_start"], values["m_extent"])
             volume = _ceil(values["m_extent"], 16) * 16 * values["k_extent"] * size
@@ -225,7 +230,7 @@ class Costs:
             divisor = 2 * stride + table[f"{space}_stride"] + spanned
         else:
             return table[f"{space}_floor"]
-        return max(table[f"{space}_floor"], table["load3d_span"] // divisor)
+        return max(table[f"{space}_floor"], min(table["load3d_span"] // divisor, table[f"{space}_rate"]))
 
 
 def _burst_cycles(bursts: int, length: int, gap: int, rate: int) -> int:

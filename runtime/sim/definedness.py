@@ -21,6 +21,7 @@ from ..isa.extents import BLOCK, FRACTAL, operand_types, type_size
 from ..isa.model import Instruction
 from ..soc import Soc
 from .footprint import (
+    NO_CELL,
     Bools,
     Footprint,
     Ints,
@@ -251,8 +252,9 @@ def _moved_load(memory: OnChip, step: Step, base: int) -> Bytes:
 
 def _cells(memory: OnChip, cells: Ints, base: int) -> Bytes:
     """Definedness of img2col cells; padding is a value."""
-    found = memory.rows("l1", np.where(cells < 0, base, cells + base))
-    return np.where((cells < 0)[..., None], np.uint8(1), found)
+    padding = cells == NO_CELL
+    found = memory.rows("l1", np.where(padding, base, cells + base))
+    return np.where(padding[..., None], np.uint8(1), found)
 
 
 def _moved_l0c(memory: OnChip, step: Step, base: int) -> tuple[Ints, Bytes]:

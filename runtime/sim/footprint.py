@@ -24,11 +24,12 @@ from ..isa.extents import (
     lanes_of,
     operand_types,
     scale_bytes,
+    selected_geometry,
     type_size,
     ub_fractal,
 )
 from ..isa.model import Instruction
-from .img2col import positions_table, version1_table
+from .img2col import positions_table, version1_table, wrapped_cells
 
 Values: TypeAlias = Mapping[str, int]
 Bools: TypeAlias = NDArray[np.bool_]
@@ -37,6 +38,7 @@ Ints: TypeAlias = NDArray[np.int64]
 _ALL = (1 << 64) - 1
 PATTERNS = {1: (0, 2), 2: (1, 2), 3: (0, 4), 4: (1, 4), 5: (2, 4), 6: (3, 4)}  # vreduce: first lane, step
 _PADDING = 1 << 32  # img2col tables name padding by a cell number far behind the end of L1
+NO_CELL = -(1 << 40)  # and these functions by one far in front of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -311,20 +313,25 @@ def load2d_sources(v: Values) -> Ints:
 
 
 def load3d_cells(dtype: str, v: Values) -> Ints:
-    """(m rounded up to 16, k cells): number of the 32-byte cell [c1][h][w] that is read, -1 for padding."""
+    """(m rounded up to 16, k cells): number of the 32-byte cell [c1][h][w] that is read, NO_CELL for padding."""
     c0 = BLOCK // type_size(dtype)
     positions = v["m_start"] + np.arange(-(-v["m_extent"] // 16) * 16)
     taps = v["k_start"] // c0 + np.arange(v["k_extent"] // c0)
-    return _without_padding(positions_table(dict(v), positions, taps))
+    return _without_padding(positions_table(selected_geometry(v), positions, taps), v, BLOCK)
 
 
 def load3dv1_cells(v: Values) -> Ints:
-    """(repeat, 16): number of the cell that each row of each fractal is read from, -1 for padding."""
-    return _without_padding(version1_table(dict(v)))
+    """(repeat, 16): number of the cell that each row of each fractal is read from, NO_CELL for padding."""
+    return _without_padding(version1_table(dict(v)), v, 1)
 
 
-def _without_padding(table: Ints) -> Ints:
-    return np.where(table < _PADDING, table, -1)
+def _without_padding(table: Ints, v: Values, unit: int) -> Ints:
+    """Cells relative to the source address; `src_at` is that address where the L1 boundary makes it matter."""
+    end = v.get("l1_boundary", 0) // unit
+    if end:
+        first = v["src_at"] // BLOCK
+        table = np.where(table < _PADDING, wrapped_cells(table, first, end) - first, table)
+    return np.where(table < _PADDING, table, NO_CELL)
 
 
 def _load(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
@@ -337,12 +344,12 @@ def _load(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
             return Footprint(0, v["repeat"] * per_fractal), source
         case "load3d":
             cells = load3d_cells(dtype, v)
-            return Footprint(0, cells.size), from_blocks(cells[cells >= 0])
+            return Footprint(0, cells.size), from_blocks(cells[cells > NO_CELL])
         case _:
             cells = load3dv1_cells(v)
             step = v["jump"] if v["repeat_mode"] else 1
             dst = _bursts(v["repeat"], per_fractal, step * per_fractal)
-            return dst, from_blocks(cells[cells >= 0])
+            return dst, from_blocks(cells[cells > NO_CELL])
 
 
 def _mad(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:

@@ -31,7 +31,7 @@ from ..isa.model import PIPES, StateField
 from ..isa.record import Decoded, Operand, Reg
 from ..isa.table import STATE_GROUPS
 from ..soc import Soc
-from .costs import Costs, Duration, Transfer, cost_operands, costs_of, moves_gm
+from .costs import SECOND_MAP, Costs, Duration, Transfer, cost_operands, costs_of, moves_gm
 from .gm_model import GmModel, L2State, cold_l2
 from .program import If, Loop, Node, Program
 from .translate import DEFAULT_FUEL, STATE_NAMES, Translator, address_text, tuple_text, value_text
@@ -196,6 +196,8 @@ class _Emitter:
     def _cost(self, record: Decoded, solve: Callable[[Mapping[str, int]], Cost]) -> Cost | str:
         """The cost when all its operands are constants, else the text of a cached look-up."""
         names = cost_operands(record.row)
+        if "fmatrix" in names and record.field("fmatrix") == 0:
+            names = tuple(name for name in names if name not in SECOND_MAP)
         places = [_operand(record, name) for name in names]
         if all(isinstance(place, int) for place in places):
             return solve(
