@@ -67,6 +67,8 @@ def positions(g: dict[str, int]) -> int:
 
 def cell(l1: bytes, g: dict[str, int], source: int, m: int, tap: int, pad: int) -> bytes:
     """The 32 bytes I2C[m][tap]: `tap` counts filter columns, rows, then channel blocks."""
+    if m >= positions(g):  # decision 0008: rows beyond the last are padding
+        return pad.to_bytes(2, "little") * 16
     kw, kh, c1 = (
         tap % g["filter_w"],
         tap // g["filter_w"] % g["filter_h"],
