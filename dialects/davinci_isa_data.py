@@ -191,3 +191,67 @@ class MadOp(InstructionOp):
 
     name = "davinci.mad"
     MNEMONIC: ClassVar[str] = "mad"
+
+
+@irdl_op_definition
+class SetVa0Op(InstructionOp):
+    """Pipe S. block numbers of VA0, 16 bits each: entries 0..3 and 4..7, the lowest bits first"""  # noqa: E501
+
+    name = "davinci.set_va0"
+    MNEMONIC: ClassVar[str] = "set_va0"
+
+
+@irdl_op_definition
+class SetVa1Op(InstructionOp):
+    """Pipe S. block numbers of VA1, 16 bits each: entries 0..3 and 4..7, the lowest bits first"""  # noqa: E501
+
+    name = "davinci.set_va1"
+    MNEMONIC: ClassVar[str] = "set_va1"
+
+
+@irdl_op_definition
+class SetVa2Op(InstructionOp):
+    """Pipe S. block numbers of VA2, 16 bits each: entries 0..3 and 4..7, the lowest bits first"""  # noqa: E501
+
+    name = "davinci.set_va2"
+    MNEMONIC: ClassVar[str] = "set_va2"
+
+
+@irdl_op_definition
+class SetVa3Op(InstructionOp):
+    """Pipe S. block numbers of VA3, 16 bits each: entries 0..3 and 4..7, the lowest bits first"""  # noqa: E501
+
+    name = "davinci.set_va3"
+    MNEMONIC: ClassVar[str] = "set_va3"
+
+
+@irdl_op_definition
+class SetVa4Op(InstructionOp):
+    """Pipe S. block numbers of VA4, 16 bits each: entries 0..3 and 4..7, the lowest bits first"""  # noqa: E501
+
+    name = "davinci.set_va4"
+    MNEMONIC: ClassVar[str] = "set_va4"
+
+
+@irdl_op_definition
+class SetVa5Op(InstructionOp):
+    """Pipe S. block numbers of VA5, 16 bits each: entries 0..3 and 4..7, the lowest bits first"""  # noqa: E501
+
+    name = "davinci.set_va5"
+    MNEMONIC: ClassVar[str] = "set_va5"
+
+
+@irdl_op_definition
+class SetVa6Op(InstructionOp):
+    """Pipe S. block numbers of VA6, 16 bits each: entries 0..3 and 4..7, the lowest bits first"""  # noqa: E501
+
+    name = "davinci.set_va6"
+    MNEMONIC: ClassVar[str] = "set_va6"
+
+
+@irdl_op_definition
+class SetVa7Op(InstructionOp):
+    """Pipe S. block numbers of VA7, 16 bits each: entries 0..3 and 4..7, the lowest bits first"""  # noqa: E501
+
+    name = "davinci.set_va7"
+    MNEMONIC: ClassVar[str] = "set_va7"

@@ -583,3 +583,203 @@ class VbiOp(InstructionOp):
 
     name = "davinci.vbi"
     MNEMONIC: ClassVar[str] = "vbi"
+
+
+@irdl_op_definition
+class ScatterVabsOp(InstructionOp):
+    """Pipe V. vabs on the blocks of VA registers: dst = |src|"""  # noqa: E501
+
+    name = "davinci.scatter_vabs"
+    MNEMONIC: ClassVar[str] = "scatter_vabs"
+
+
+@irdl_op_definition
+class ScatterVaddOp(InstructionOp):
+    """Pipe V. vadd on the blocks of VA registers: dst = src0 + src1"""  # noqa: E501
+
+    name = "davinci.scatter_vadd"
+    MNEMONIC: ClassVar[str] = "scatter_vadd"
+
+
+@irdl_op_definition
+class ScatterVaddsOp(InstructionOp):
+    """Pipe V. vadds on the blocks of VA registers: dst = src + scalar"""  # noqa: E501
+
+    name = "davinci.scatter_vadds"
+    MNEMONIC: ClassVar[str] = "scatter_vadds"
+
+
+@irdl_op_definition
+class ScatterVaxpyOp(InstructionOp):
+    """Pipe V. vaxpy on the blocks of VA registers: dst = dst + scalar · src"""  # noqa: E501
+
+    name = "davinci.scatter_vaxpy"
+    MNEMONIC: ClassVar[str] = "scatter_vaxpy"
+
+
+@irdl_op_definition
+class ScatterVcmpOp(InstructionOp):
+    """Pipe V. vcmp on the blocks of VA registers: CMPMASK[lane] = src0 ? src1"""  # noqa: E501
+
+    name = "davinci.scatter_vcmp"
+    MNEMONIC: ClassVar[str] = "scatter_vcmp"
+
+
+@irdl_op_definition
+class ScatterVdivOp(InstructionOp):
+    """Pipe V. vdiv on the blocks of VA registers: dst = src0 / src1"""  # noqa: E501
+
+    name = "davinci.scatter_vdiv"
+    MNEMONIC: ClassVar[str] = "scatter_vdiv"
+
+
+@irdl_op_definition
+class ScatterVexpOp(InstructionOp):
+    """Pipe V. vexp on the blocks of VA registers: dst = e^src, correctly rounded"""  # noqa: E501
+
+    name = "davinci.scatter_vexp"
+    MNEMONIC: ClassVar[str] = "scatter_vexp"
+
+
+@irdl_op_definition
+class ScatterVlnOp(InstructionOp):
+    """Pipe V. vln on the blocks of VA registers: dst = ln(src), correctly rounded"""  # noqa: E501
+
+    name = "davinci.scatter_vln"
+    MNEMONIC: ClassVar[str] = "scatter_vln"
+
+
+@irdl_op_definition
+class ScatterVmaddOp(InstructionOp):
+    """Pipe V. vmadd on the blocks of VA registers: dst = src0 · dst + src1"""  # noqa: E501
+
+    name = "davinci.scatter_vmadd"
+    MNEMONIC: ClassVar[str] = "scatter_vmadd"
+
+
+@irdl_op_definition
+class ScatterVmaddreluOp(InstructionOp):
+    """Pipe V. vmaddrelu on the blocks of VA registers: dst = max(src0 · dst + src1, 0)"""  # noqa: E501
+
+    name = "davinci.scatter_vmaddrelu"
+    MNEMONIC: ClassVar[str] = "scatter_vmaddrelu"
+
+
+@irdl_op_definition
+class ScatterVmaxOp(InstructionOp):
+    """Pipe V. vmax on the blocks of VA registers: dst = max(src0, src1)"""  # noqa: E501
+
+    name = "davinci.scatter_vmax"
+    MNEMONIC: ClassVar[str] = "scatter_vmax"
+
+
+@irdl_op_definition
+class ScatterVmaxsOp(InstructionOp):
+    """Pipe V. vmaxs on the blocks of VA registers: dst = max(src, scalar)"""  # noqa: E501
+
+    name = "davinci.scatter_vmaxs"
+    MNEMONIC: ClassVar[str] = "scatter_vmaxs"
+
+
+@irdl_op_definition
+class ScatterVminOp(InstructionOp):
+    """Pipe V. vmin on the blocks of VA registers: dst = min(src0, src1)"""  # noqa: E501
+
+    name = "davinci.scatter_vmin"
+    MNEMONIC: ClassVar[str] = "scatter_vmin"
+
+
+@irdl_op_definition
+class ScatterVminsOp(InstructionOp):
+    """Pipe V. vmins on the blocks of VA registers: dst = min(src, scalar)"""  # noqa: E501
+
+    name = "davinci.scatter_vmins"
+    MNEMONIC: ClassVar[str] = "scatter_vmins"
+
+
+@irdl_op_definition
+class ScatterVmlaOp(InstructionOp):
+    """Pipe V. vmla on the blocks of VA registers: dst = src0 · src1 + dst"""  # noqa: E501
+
+    name = "davinci.scatter_vmla"
+    MNEMONIC: ClassVar[str] = "scatter_vmla"
+
+
+@irdl_op_definition
+class ScatterVmulOp(InstructionOp):
+    """Pipe V. vmul on the blocks of VA registers: dst = src0 · src1"""  # noqa: E501
+
+    name = "davinci.scatter_vmul"
+    MNEMONIC: ClassVar[str] = "scatter_vmul"
+
+
+@irdl_op_definition
+class ScatterVmulsOp(InstructionOp):
+    """Pipe V. vmuls on the blocks of VA registers: dst = src · scalar"""  # noqa: E501
+
+    name = "davinci.scatter_vmuls"
+    MNEMONIC: ClassVar[str] = "scatter_vmuls"
+
+
+@irdl_op_definition
+class ScatterVrecOp(InstructionOp):
+    """Pipe V. vrec on the blocks of VA registers: dst ≈ 1/src, 9-bit significand rounded down"""  # noqa: E501
+
+    name = "davinci.scatter_vrec"
+    MNEMONIC: ClassVar[str] = "scatter_vrec"
+
+
+@irdl_op_definition
+class ScatterVreluOp(InstructionOp):
+    """Pipe V. vrelu on the blocks of VA registers: dst = max(src, 0)"""  # noqa: E501
+
+    name = "davinci.scatter_vrelu"
+    MNEMONIC: ClassVar[str] = "scatter_vrelu"
+
+
+@irdl_op_definition
+class ScatterVrsqrtOp(InstructionOp):
+    """Pipe V. vrsqrt on the blocks of VA registers: dst ≈ 1/√src, 9-bit significand rounded down"""  # noqa: E501
+
+    name = "davinci.scatter_vrsqrt"
+    MNEMONIC: ClassVar[str] = "scatter_vrsqrt"
+
+
+@irdl_op_definition
+class ScatterVselOp(InstructionOp):
+    """Pipe V. vsel on the blocks of VA registers: dst = CMPMASK.bit[lane] ? src0 : src1"""  # noqa: E501
+
+    name = "davinci.scatter_vsel"
+    MNEMONIC: ClassVar[str] = "scatter_vsel"
+
+
+@irdl_op_definition
+class ScatterVsqrtOp(InstructionOp):
+    """Pipe V. vsqrt on the blocks of VA registers: dst = √src, correctly rounded"""  # noqa: E501
+
+    name = "davinci.scatter_vsqrt"
+    MNEMONIC: ClassVar[str] = "scatter_vsqrt"
+
+
+@irdl_op_definition
+class ScatterVsubOp(InstructionOp):
+    """Pipe V. vsub on the blocks of VA registers: dst = src0 - src1"""  # noqa: E501
+
+    name = "davinci.scatter_vsub"
+    MNEMONIC: ClassVar[str] = "scatter_vsub"
+
+
+@irdl_op_definition
+class ScatterVectorMovOp(InstructionOp):
+    """Pipe V. copies active lanes between blocks of VA registers: dst = src"""  # noqa: E501
+
+    name = "davinci.scatter_vector_mov"
+    MNEMONIC: ClassVar[str] = "scatter_vector_mov"
+
+
+@irdl_op_definition
+class ScatterVnchwconvOp(InstructionOp):
+    """Pipe V. vnchwconv whose rows 0..7 and 8..15 are the blocks of two neighbouring VA registers: as vnchwconv, row i at address + (VA[va + i // 8][i % 8] + r·rep)·32"""  # noqa: E501
+
+    name = "davinci.scatter_vnchwconv"
+    MNEMONIC: ClassVar[str] = "scatter_vnchwconv"

@@ -11,6 +11,7 @@ from ..runtime.isa import (
     rows_cube,
     rows_move,
     rows_scalar,
+    rows_scatter,
     rows_select,
     rows_sort,
     rows_vector,
@@ -28,6 +29,7 @@ _SECTIONS: Final = (
     ("Vector unit", rows_vector, rows_vector.VECTOR_ROWS),
     ("Sorting", rows_sort, rows_sort.SORT_ROWS),
     ("Selecting and rearranging", rows_select, rows_select.SELECT_ROWS),
+    ("Blocks anywhere", rows_scatter, rows_scatter.SCATTER_ROWS),
 )
 _INTRO: Final = """
 One table (`runtime/isa`) drives the ops of the `davinci` dialect, encoder, decoder, assembler, disassembler,

@@ -35,14 +35,9 @@ ABSENT: tuple[Absent, ...] = (
         "4-bit and 2-bit formats come with quantised models, which are not compiled yet",
     ),
     Absent(
-        ("scatter_v* other than scatter_vnchwconv",),
+        ("scatter_vconv", "scatter_vmulconv", "scatter_vmla and scatter_vaxpy of f32f16f16"),
         "310, 910, 310P",
-        "operands in VA registers, eight block addresses each; block strides reach what the generators need",
-    ),
-    Absent(
-        ("VA registers of scatter_vnchwconv",),
-        "310, 910, 310P",
-        "`vnchwconv` gives its rows as base + i · stride instead (decision 0006)",
+        "nothing says how an operand narrower than the others lies in the blocks of its VA register",
     ),
     Absent(
         ("vcmpv_* and vcmpvs_* as six instructions each",),

@@ -97,6 +97,36 @@ def _vector(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
     return tuple(extents)
 
 
+def va_blocks(v: Values, register: int) -> list[int]:
+    """The eight block numbers of a VA register."""
+    words = (v[f"va{register}_low"], v[f"va{register}_high"])
+    return [words[i // 4] >> 16 * (i % 4) & 0xFFFF for i in range(8)]
+
+
+def va_rows(v: Values, side: str) -> list[int]:
+    """The 16 block numbers of a pair of VA registers (the machine refuses a pair that begins with VA7)."""
+    register = v[f"{side}_va"]
+    return va_blocks(v, register) + va_blocks(v, min(register + 1, 7))
+
+
+def _scatter(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
+    size = type_size(dtype)
+    lanes = 256 // size
+    repeats, active = repeats_of({"repeat": 1, **v}, lanes)
+    if repeats == 0 or active == 0:
+        return (0,) * len(row.addresses)
+    used = -(-active * size // BLOCK)
+    return tuple(
+        (
+            max(va_blocks(v, v[f"{address.name}_va"])[:used])
+            + (repeats - 1) * v.get(f"{address.name}_rep", 0)
+            + 1
+        )
+        * BLOCK
+        for address in row.addresses
+    )
+
+
 def _reduce(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
     size = type_size(dtype)
     lanes = 256 // size
@@ -233,6 +263,11 @@ def _transpose(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
         return (v["positions"] * v["channels"] * type_size(dtype),) * 2
     if v["repeat"] == 0:
         return (0, 0)
+    if row.mnemonic == "scatter_vnchwconv":
+        return tuple(
+            ((v["repeat"] - 1) * v[f"{side}_rep"] + max(va_rows(v, side)) + 1) * BLOCK
+            for side in ("dst", "src")
+        )
     return tuple(
         ((v["repeat"] - 1) * v[f"{side}_rep"] + 15 * v[f"{side}_row_stride"] + 1) * BLOCK
         for side in ("dst", "src")
@@ -304,6 +339,7 @@ _BY_FAMILY: dict[str, Callable[[Instruction, str, Values], tuple[int, ...]]] = {
     "vector_conv": _vector,
     "vector_select": _vector,
     "vector_padding": _vector,
+    "vector_scatter": _scatter,
     "vector_reduce": _reduce,
     "vector_compare": _compare,
     "vector_transpose": _transpose,

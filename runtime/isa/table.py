@@ -13,6 +13,7 @@ from .model import Instruction, StateField, StateGroup
 from .rows_cube import CUBE_ROWS
 from .rows_move import MOVE_ROWS
 from .rows_scalar import SCALAR_ROWS
+from .rows_scatter import SCATTER_ROWS, VA_REGISTERS
 from .rows_select import SELECT_ROWS
 from .rows_sort import SORT_ROWS
 from .rows_vector import VECTOR_ROWS
@@ -93,6 +94,17 @@ STATE_GROUPS: dict[str, StateGroup] = {
             "set_atomic",
             (StateField("atomic", 0, 3, 0, "0 none, 1 add f32, 2 add f16, 3 add s16"),),
         ),
+        *(
+            StateGroup(
+                name,
+                f"set_{name}",
+                tuple(
+                    StateField(f"{name}_{half}", -(1 << 63), (1 << 63) - 1, 0, f"block numbers {entries}")
+                    for half, entries in (("low", "0..3"), ("high", "4..7"))
+                ),
+            )
+            for name in VA_REGISTERS
+        ),
     )
 }
 
@@ -103,6 +115,7 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
     *VECTOR_ROWS,
     *SORT_ROWS,
     *SELECT_ROWS,
+    *SCATTER_ROWS,
 )
 TABLE: dict[str, Instruction] = {row.mnemonic: row for row in INSTRUCTIONS}
 BY_OPCODE: dict[int, Instruction] = {row.opcode: row for row in INSTRUCTIONS}

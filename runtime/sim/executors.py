@@ -22,6 +22,7 @@ from .move import make_copy, make_l0c_copy, make_load2d, make_load_scalar, make_
 from .program import Program, load_program
 from .readback import make_readback
 from .rearrange import make_compress, make_interpolation, make_padding, make_turn
+from .scatter import make_scatter, make_scatter_transpose
 from .sort import make_sort
 from .translate import Translator, operands_text, value_text
 from .vector import make_elementwise, make_shift_right
@@ -42,6 +43,7 @@ _BY_FAMILY: dict[str, Maker] = {
     "vector_compare": make_compare,
     "vector_select": make_select,
     "vector_padding": make_padding,
+    "vector_scatter": make_scatter,
     "vector_transpose": make_transpose,
     "vector_gather": make_gather,
     "vector_sort": make_sort,
@@ -58,6 +60,7 @@ _BY_NAME: dict[str, Maker] = {
     "vreducev": make_compress,
     "v4dtrans": make_turn,
     "vbi": make_interpolation,
+    "scatter_vnchwconv": make_scatter_transpose,
     "get_rsvd_cnt": make_readback,
     "get_max_min_cnt": make_readback,
     "get_vms4_sr": make_readback,

@@ -27,6 +27,8 @@ from ..isa.extents import (
     selected_geometry,
     type_size,
     ub_fractal,
+    va_blocks,
+    va_rows,
 )
 from ..isa.model import Instruction
 from .img2col import positions_table, version1_table, wrapped_cells
@@ -365,6 +367,8 @@ def _mad(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
 
 def vnchwconv_blocks(v: Values, side: str) -> Ints:
     """(repeat, 16): block number of each row."""
+    if f"{side}_va" in v:
+        return np.arange(v["repeat"])[:, None] * v[f"{side}_rep"] + np.array(va_rows(v, side))
     return np.arange(v["repeat"])[:, None] * v[f"{side}_rep"] + np.arange(16) * v[f"{side}_row_stride"]
 
 
@@ -445,6 +449,23 @@ def _padding(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
     return _lanes(active, size, v["dst_blk"] or 1, v["dst_rep"]), read
 
 
+def scattered(v: Values, name: str, size: int, repeats: int) -> Ints:
+    """(repeats, lanes): byte of each lane of a VA operand, counted from its address."""
+    blocks = np.array(va_blocks(v, v[f"{name}_va"])) + np.arange(repeats)[:, None] * v.get(f"{name}_rep", 0)
+    lanes = blocks[:, :, None] * BLOCK + np.arange(BLOCK // size) * size
+    return lanes.reshape(repeats, 256 // size).astype(np.int64)
+
+
+def _scatter(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
+    size = type_size(dtype)
+    active = active_lanes(v, 256 // size)
+    prints: list[Footprint] = []
+    for address in row.addresses:
+        first = scattered(v, address.name, size, len(active))[active]
+        prints.append(from_bytes(first[:, None] + np.arange(size)))
+    return tuple(prints)
+
+
 def _sort(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
     size = type_size(dtype)
     proposals, plain = (solid(16 * v["repeat"] * n * size) for n in (PROPOSAL, 1))
@@ -476,6 +497,7 @@ _BY_FAMILY: dict[str, Callable[[Instruction, str, Values], tuple[Footprint, ...]
     "vector_conv": _vector,
     "vector_select": _vector,
     "vector_padding": _padding,
+    "vector_scatter": _scatter,
     "vector_reduce": _reduce,
     "vector_compare": _compare,
     "vector_transpose": _transpose,

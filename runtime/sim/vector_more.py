@@ -23,7 +23,7 @@ from .vector_plan import BLOCK, Operand, Plan
 if TYPE_CHECKING:
     from .memory import Core
 
-_COMPARE: tuple[Callable[..., Any], ...] = (
+COMPARE: tuple[Callable[..., Any], ...] = (
     np.equal,
     np.not_equal,
     np.less,
@@ -245,7 +245,7 @@ def make_compare(record: Decoded, soc: Soc) -> Executor:
         first = 0 if to_register else 1
         sources = [source(core, n, addresses[n], v, sizes[n]) for n in range(first, len(addresses))]
         other = sources[1] if len(sources) > 1 else from_bits(scalars[0], record.dtype)
-        result = _COMPARE[v["condition"]](sources[0], other)
+        result = COMPARE[v["condition"]](sources[0], other)
         if to_register:
             active = active_lanes(1, lanes, state)[0]
             core.cmpmask[:lanes][active] = result[0][active]
@@ -365,12 +365,12 @@ def make_transpose(record: Decoded, soc: Soc) -> Executor:
             )
             for operand, side in enumerate(("dst", "src"))
         ]
-        _transpose_rows(views[0], views[1], v)
+        transpose_rows(views[0], views[1], v)
 
     return square if record.mnemonic == "vtranspose" else rows
 
 
-def _transpose_rows(dst: Array, src: Array, v: dict[str, int]) -> None:
+def transpose_rows(dst: Array, src: Array, v: dict[str, int]) -> None:
     values = src.copy()
     repeats = len(values)
     size = values.itemsize

@@ -52,6 +52,11 @@ def _draw(row: Instruction, rng: random.Random) -> dict[str, int]:
     for group in row.state:
         for spec in STATE_GROUPS[group].fields:
             values[spec.name] = spec.default
+        if group.startswith("va"):
+            for spec in STATE_GROUPS[group].fields:
+                values[spec.name] = sum(rng.randint(0, 400) << 16 * i for i in range(4))
+    if row.mnemonic == "scatter_vnchwconv":
+        values |= {"dst_va": 2 * rng.randint(0, 3), "src_va": 2 * rng.randint(0, 3)}
     if "mask" in row.state and rng.random() < 0.6:
         values["mask_hi"], values["mask_lo"] = (rng.getrandbits(64) - (1 << 63) for _ in range(2))
     if "count" in row.state and rng.random() < 0.3 and "repeat" in values:
@@ -136,7 +141,8 @@ def test_moves_carry_definedness_as_they_carry_bytes(row: Instruction) -> None:
             raw = (noise.random(len(memory.view[space])) < 0.7).astype(np.uint8)
             memory.view[space][:] = raw
             (core.ub if space == "ub" else core.l1.data)[:] = raw
-        make_executor(record, P3)(core, at, (), record.fields, ())
+        state = tuple(tuple(values[f.name] for f in STATE_GROUPS[g].fields) for g in row.state)
+        make_executor(record, P3)(core, at, (), record.fields, state)
         carry(memory, Step(row, dtype, spaces, at, footprints(row, dtype, values), values))
         assert (memory.view["ub"] == core.ub).all() and (memory.view["l1"] == core.l1.data).all()
 

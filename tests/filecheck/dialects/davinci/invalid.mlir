@@ -102,3 +102,19 @@ davinci.kernel @padding(%x: !davinci.gm) blocks 1 {
   davinci.vpadding f16 %a, %a, repeat 1, pad_mode 3, side left
 }
 // CHECK: vpadding pad_mode: expected 0 to 2, got 3
+
+// -----
+
+davinci.kernel @registers(%x: !davinci.gm) blocks 1 {
+  %a = davinci.alloc : !davinci.buffer<ub, 4096>
+  davinci.scatter_vabs f16 %a, %a, repeat 1, dst_va 8, src_va 0
+}
+// CHECK: scatter_vabs dst_va: expected 0 to 7, got 8
+
+// -----
+
+davinci.kernel @mixed(%x: !davinci.gm) blocks 1 {
+  %a = davinci.alloc : !davinci.buffer<ub, 4096>
+  davinci.scatter_vmla f32f16f16 %a, %a, %a, repeat 1, dst_va 0, src0_va 1, src1_va 2
+}
+// CHECK: scatter_vmla data type: expected one of f16, f32, got f32f16f16

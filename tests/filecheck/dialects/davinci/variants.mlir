@@ -39,4 +39,6 @@ davinci.kernel @variants(%x: !davinci.gm) blocks 1 {
   davinci.load3dv1 f16 %a, %l1, left_top_w 0, left_top_h 0, repeat 2, fm_width 8, fm_height 4
   // CHECK-NEXT: davinci.load3d f16 %{{.*}}, %{{.*}}, m_extent 16, k_extent 16, channels 16, fmatrix b, fmb_width 8, fmb_height 4
   davinci.load3d f16 %l0, %l1, m_extent 16, k_extent 16, channels 16, fmatrix b, fmb_width 8, fmb_height 4
+  // CHECK-NEXT: davinci.scatter_vadd f16 [[a]], [[b]], [[c]][32], repeat 2, dst_va 0, src0_va 1, src1_va 2, src1_rep 0, va0_low 281479271743489, va1_high 7, bytes [512, 512, 512]
+  davinci.scatter_vadd f16 %a, %b, %c[32], repeat 2, dst_va 0, src0_va 1, src1_va 2, src1_rep 0, va0_low 281479271743489, va1_high 7, bytes [512, 512, 512]
 }
