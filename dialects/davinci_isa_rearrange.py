@@ -51,7 +51,7 @@ class VbiOp(InstructionOp):
 
 @irdl_op_definition
 class SetVa0Op(InstructionOp):
-    """Pipe S. block numbers of VA0, 16 bits each: entries 0..3 and 4..7, the lowest bits first"""  # noqa: E501
+    """Pipe S. block numbers of VA0, 16 bits each: entries 0..3 and 4..7, the lowest bits first: VA0[i] = bits 16·(i % 4) … + 15 of low (i < 4) or high"""  # noqa: E501
 
     name = "davinci.set_va0"
     MNEMONIC: ClassVar[str] = "set_va0"
@@ -59,7 +59,7 @@ class SetVa0Op(InstructionOp):
 
 @irdl_op_definition
 class SetVa1Op(InstructionOp):
-    """Pipe S. block numbers of VA1, 16 bits each: entries 0..3 and 4..7, the lowest bits first"""  # noqa: E501
+    """Pipe S. block numbers of VA1, 16 bits each: entries 0..3 and 4..7, the lowest bits first: VA1[i] = bits 16·(i % 4) … + 15 of low (i < 4) or high"""  # noqa: E501
 
     name = "davinci.set_va1"
     MNEMONIC: ClassVar[str] = "set_va1"
@@ -67,7 +67,7 @@ class SetVa1Op(InstructionOp):
 
 @irdl_op_definition
 class SetVa2Op(InstructionOp):
-    """Pipe S. block numbers of VA2, 16 bits each: entries 0..3 and 4..7, the lowest bits first"""  # noqa: E501
+    """Pipe S. block numbers of VA2, 16 bits each: entries 0..3 and 4..7, the lowest bits first: VA2[i] = bits 16·(i % 4) … + 15 of low (i < 4) or high"""  # noqa: E501
 
     name = "davinci.set_va2"
     MNEMONIC: ClassVar[str] = "set_va2"
@@ -75,7 +75,7 @@ class SetVa2Op(InstructionOp):
 
 @irdl_op_definition
 class SetVa3Op(InstructionOp):
-    """Pipe S. block numbers of VA3, 16 bits each: entries 0..3 and 4..7, the lowest bits first"""  # noqa: E501
+    """Pipe S. block numbers of VA3, 16 bits each: entries 0..3 and 4..7, the lowest bits first: VA3[i] = bits 16·(i % 4) … + 15 of low (i < 4) or high"""  # noqa: E501
 
     name = "davinci.set_va3"
     MNEMONIC: ClassVar[str] = "set_va3"
@@ -83,7 +83,7 @@ class SetVa3Op(InstructionOp):
 
 @irdl_op_definition
 class SetVa4Op(InstructionOp):
-    """Pipe S. block numbers of VA4, 16 bits each: entries 0..3 and 4..7, the lowest bits first"""  # noqa: E501
+    """Pipe S. block numbers of VA4, 16 bits each: entries 0..3 and 4..7, the lowest bits first: VA4[i] = bits 16·(i % 4) … + 15 of low (i < 4) or high"""  # noqa: E501
 
     name = "davinci.set_va4"
     MNEMONIC: ClassVar[str] = "set_va4"
@@ -91,7 +91,7 @@ class SetVa4Op(InstructionOp):
 
 @irdl_op_definition
 class SetVa5Op(InstructionOp):
-    """Pipe S. block numbers of VA5, 16 bits each: entries 0..3 and 4..7, the lowest bits first"""  # noqa: E501
+    """Pipe S. block numbers of VA5, 16 bits each: entries 0..3 and 4..7, the lowest bits first: VA5[i] = bits 16·(i % 4) … + 15 of low (i < 4) or high"""  # noqa: E501
 
     name = "davinci.set_va5"
     MNEMONIC: ClassVar[str] = "set_va5"
@@ -99,7 +99,7 @@ class SetVa5Op(InstructionOp):
 
 @irdl_op_definition
 class SetVa6Op(InstructionOp):
-    """Pipe S. block numbers of VA6, 16 bits each: entries 0..3 and 4..7, the lowest bits first"""  # noqa: E501
+    """Pipe S. block numbers of VA6, 16 bits each: entries 0..3 and 4..7, the lowest bits first: VA6[i] = bits 16·(i % 4) … + 15 of low (i < 4) or high"""  # noqa: E501
 
     name = "davinci.set_va6"
     MNEMONIC: ClassVar[str] = "set_va6"
@@ -107,7 +107,7 @@ class SetVa6Op(InstructionOp):
 
 @irdl_op_definition
 class SetVa7Op(InstructionOp):
-    """Pipe S. block numbers of VA7, 16 bits each: entries 0..3 and 4..7, the lowest bits first"""  # noqa: E501
+    """Pipe S. block numbers of VA7, 16 bits each: entries 0..3 and 4..7, the lowest bits first: VA7[i] = bits 16·(i % 4) … + 15 of low (i < 4) or high"""  # noqa: E501
 
     name = "davinci.set_va7"
     MNEMONIC: ClassVar[str] = "set_va7"

@@ -69,20 +69,20 @@ _LOAD2D_FIELDS = (
 _BOUNDARY_FAULTS = ("`l1_boundary` is no multiple of 32 bytes, beyond L1 or not above the source address",)
 
 _FILTER = (
-    Field("stride_w", 1, 63, default=1),
-    Field("stride_h", 1, 63, default=1),
-    Field("filter_w", 1, 511, default=1),
-    Field("filter_h", 1, 511, default=1),
-    Field("dilation_w", 1, 255, default=1),
-    Field("dilation_h", 1, 255, default=1),
+    Field("stride_w", 1, 63, "columns", default=1),
+    Field("stride_h", 1, 63, "rows", default=1),
+    Field("filter_w", 1, 511, "taps", default=1),
+    Field("filter_h", 1, 511, "taps", default=1),
+    Field("dilation_w", 1, 255, "columns", "distance of taps", default=1),
+    Field("dilation_h", 1, 255, "rows", "distance of taps", default=1),
 )
 
 _FRACTALS = (
-    Field("bursts", 0, 4095),
+    Field("bursts", 0, 4095, "", "number of bursts; 0 = no-op"),
     Field("length", 0, 65535, "fractals"),
     Field("src_gap", 0, 65535, "fractals", default=0),
     Field("dst_gap", 0, 65535, "32 B", default=0),
-    Field("relu", 0, 1, default=0),
+    Field("relu", 0, 1, "", "1: negative results become 0", default=0),
     Field(
         "store",
         0,
@@ -150,15 +150,15 @@ MOVE_ROWS: tuple[Instruction, ...] = (
         "1: next 16 positions and jump fractals further",
         addresses=(Address("dst", "w", ("l0a", "l0b", "ub")), Address("src", "r", ("l1",))),
         fields=(
-            Field("fetch_w", 0, 254, default=0),
-            Field("fetch_h", 0, 254, default=0),
-            Field("left_top_w", -255, 32767),
-            Field("left_top_h", -255, 32767),
-            Field("c1", 0, 4095, default=0),
+            Field("fetch_w", 0, 254, "taps", "the first tap", default=0),
+            Field("fetch_h", 0, 254, "taps", "the first tap", default=0),
+            Field("left_top_w", -255, 32767, "columns", "of the first position; negative in the padding"),
+            Field("left_top_h", -255, 32767, "rows", "of the first position; negative in the padding"),
+            Field("c1", 0, 4095, "C0 channels", "the first channel block", default=0),
             *_FILTER,
             Field("jump", 1, 127, "512 B", default=1),
-            Field("repeat_mode", 0, 1, default=0),
-            Field("repeat", 0, 255),
+            Field("repeat_mode", 0, 1, "", "0: next tap, 1: next 16 positions", default=0),
+            Field("repeat", 0, 255, "", "fractals; 0 = no-op"),
         ),
         state=("fmatrix", "padding", "l1_boundary"),
         types=("f16", "s8", "u8"),
@@ -183,7 +183,7 @@ MOVE_ROWS: tuple[Instruction, ...] = (
             Field("k_start", 0, 65535, "elements", "multiple of C0", default=0),
             *_FILTER,
             Field("channels", 1, 65535, "elements", "channels of the feature map in L1"),
-            Field("transpose", 0, 1, default=0),
+            Field("transpose", 0, 1, "", "1: fractals [K1][M1][C0][16]; 16-bit types to L0A", default=0),
             Field(
                 "fmatrix",
                 0,
@@ -282,7 +282,7 @@ MOVE_ROWS: tuple[Instruction, ...] = (
         "as copy_matrix_cc_to_ubuf, the other way; gaps: src in 32 B, dst in fractals",
         addresses=(Address("dst", "w", ("l0c",)), Address("src", "r", ("ub",))),
         fields=(
-            Field("bursts", 0, 4095),
+            Field("bursts", 0, 4095, "", "number of bursts; 0 = no-op"),
             Field("length", 0, 65535, "fractals"),
             Field("src_gap", 0, 65535, "32 B", default=0),
             Field("dst_gap", 0, 65535, "fractals", default=0),
@@ -301,7 +301,7 @@ MOVE_ROWS: tuple[Instruction, ...] = (
         "for i < bursts, j < length: all 16 rows of L0C fractal(i, j) = vector(i, j); src gap 32 B, dst gap fractals",
         addresses=(Address("dst", "w", ("l0c",)), Address("src", "r", ("ub",))),
         fields=(
-            Field("bursts", 0, 255),
+            Field("bursts", 0, 255, "", "number of bursts; 0 = no-op"),
             Field("length", 0, 255, "vectors"),
             Field("src_gap", 0, 255, "32 B", default=0),
             Field("dst_gap", 0, 255, "fractals", default=0),
@@ -321,7 +321,7 @@ MOVE_ROWS: tuple[Instruction, ...] = (
             "for i < bursts, j < length: UB vector(i, j) and row 0 of L0C fractal(i, j); L0C gap in fractals, UB gap in 32 B",
             addresses=(Address("dst", "w", (to,)), Address("src", "r", (source,))),
             fields=(
-                Field("bursts", 0, 4095),
+                Field("bursts", 0, 4095, "", "number of bursts; 0 = no-op"),
                 Field("length", 0, 65535, "vectors"),
                 Field("src_gap", 0, 65535, "fractals" if source == "l0c" else "32 B", default=0),
                 Field("dst_gap", 0, 65535, "fractals" if to == "l0c" else "32 B", default=0),

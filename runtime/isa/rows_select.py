@@ -96,7 +96,7 @@ SELECT_ROWS: tuple[Instruction, ...] = (
         fields=(
             Field("positions", 0, 4095, "elements", "H·W, a multiple of 32 bytes; 0 = no-op"),
             Field("channels", 0, 4095, "elements", "0 = no-op"),
-            Field("chw_to_hwc", 0, 1),
+            Field("chw_to_hwc", 0, 1, "", "1: to channels last, 0: to channels first"),
         ),
         types=("f16", "f32", "s8", "u8", *_WORDS[2:]),
         intrinsic="v4dtrans",

@@ -491,7 +491,7 @@ VECTOR_ROWS: tuple[Instruction, ...] = (
         addresses=(_DST, _SRC),
         fields=(
             _REPEAT,
-            Field("pattern", 1, 6),
+            Field("pattern", 1, 6, "", "which lanes"),
             Field("src_blk", 0, 255, "32 B", default=1),
             Field("src_rep", 0, 255, "32 B", default=8),
         ),
