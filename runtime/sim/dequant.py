@@ -142,7 +142,7 @@ def _scale(values: Array, scales: Array, target: Array, *, relu: int) -> None:
     """Times a half: exact in fp64, rounded once, saturating."""
     product = values.astype(np.float64) * scales.astype(np.float64)
     if relu:
-        product = np.maximum(product, 0.0)
+        rectify(product)
     target[...] = np.clip(product, -65504.0, 65504.0)
 
 

@@ -290,7 +290,7 @@ def _convert(values: Array, target: Array, dtype: str, relu: int, deqscale: int)
         store_half(rectify(single) if relu else single, target)
         return
     if relu:
-        values = np.maximum(values, 0)
+        values = np.maximum(values, 0) + 0  # -0 becomes +0
     target[...] = values
 
 

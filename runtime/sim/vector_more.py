@@ -212,6 +212,13 @@ def _block(name: str, values: Array, active: _Active, target: Array, v: dict[str
         result = _rounded(tree_sum(grid), target.dtype)
     else:
         result = np.max(grid, axis=2) if name == "vcgmax" else np.min(grid, axis=2)
+        if grid.dtype.kind == "f":  # of two zeros the positive one is the greater
+            zero = result == 0
+            if zero.any():
+                signs = np.signbit(grid[zero])
+                equal = grid[zero] == 0
+                negative = (signs | ~equal).all(axis=1) if name == "vcgmax" else (signs & equal).any(axis=1)
+                result[zero] = np.where(negative, np.float32(-0.0), np.float32(0))
     _write(target, result, 8 * v["dst_rep"], active.blocks)
 
 

@@ -58,40 +58,48 @@ def _two(function: Callable[..., Any], relu: bool = False) -> Lanes:
             _store(dst, result)
             return
         function(src[0], src[1], out=dst)
-        if relu:
+        if relu and dst.dtype.kind == "f":
+            rectify(dst)
+        elif relu:
             np.maximum(dst, 0, out=dst)
 
     return run
 
 
 def _pick(function: Callable[..., Any]) -> Lanes:
-    """max and min: no rounding, so fp16 needs no saturation."""
+    """max and min: no rounding, so fp16 needs no saturation.  Of two zeros the positive one is the greater."""
 
     def run(dst: Array, src: list[Array], scalar: Any) -> None:
-        if dst.dtype != np.float16 or dst.size < _FEW:  # numpy's own halves are slow, but one call
-            function(src[0], src[1], out=dst)
-            return
-        bits = [values.view(np.int16) for values in src]
-        if has_nan(bits[0]) or has_nan(bits[1]):
-            dst[...] = function(_single(src[0]), _single(src[1]))
-            return
-        dst.view(np.int16)[...] = order_key(function(order_key(bits[0]), order_key(bits[1])))
+        _extreme(function, dst, src[0], src[1])
 
     return run
 
 
 def _pick_scalar(function: Callable[..., Any]) -> Lanes:
     def run(dst: Array, src: list[Array], scalar: Any) -> None:
-        if dst.dtype != np.float16 or dst.size < _FEW:
-            function(src[0], scalar, out=dst)
-            return
-        bits, limit = src[0].view(np.int16), np.array([scalar]).view(np.int16)
-        if has_nan(bits) or has_nan(limit):
-            dst[...] = function(_single(src[0]), np.float32(scalar))
-            return
-        dst.view(np.int16)[...] = order_key(function(order_key(bits), order_key(limit)))
+        _extreme(function, dst, src[0], np.asarray(scalar, src[0].dtype))
 
     return run
+
+
+def _extreme(function: Callable[..., Any], dst: Array, one: Array, other: Array) -> None:
+    if dst.dtype.kind != "f":
+        function(one, other, out=dst)
+        return
+    if dst.dtype == np.float16 and dst.size >= _FEW:  # numpy's own halves are slow, but one call
+        bits = [values.view(np.int16) for values in (one, other)]
+        if not has_nan(bits[0]) and not has_nan(bits[1]):
+            dst.view(np.int16)[...] = order_key(function(order_key(bits[0]), order_key(bits[1])))
+            return
+    result = function(_single(one), _single(other))
+    zero = result == 0
+    if zero.any():  # numpy takes either zero
+        equal = zero & (one == other)
+        signs = np.logical_and if function is np.maximum else np.logical_or
+        result[equal] = np.where(signs(np.signbit(one), np.signbit(other)), np.float32(-0.0), np.float32(0))[
+            equal
+        ]
+    dst[...] = result
 
 
 def _bits(function: Callable[..., Any]) -> Lanes:
@@ -133,7 +141,7 @@ def _relu(dst: Array, src: list[Array], scalar: Any) -> None:
         if not nan:
             np.maximum(bits, np.int16(0), out=dst.view(np.int16))
             return
-    dst[...] = np.maximum(_single(src[0]), 0)
+    dst[...] = rectify(_single(src[0]) + np.float32(0))
 
 
 def _multiply_add(order: str, relu: bool = False) -> Lanes:
@@ -150,7 +158,7 @@ def _multiply_add(order: str, relu: bool = False) -> Lanes:
             return
         # fp32: the exact product and sum in fp64, rounded once
         wide = src[0].astype(np.float64) * factor.astype(np.float64) + addend
-        dst[...] = np.maximum(wide, 0.0) if relu else wide
+        dst[...] = rectify(wide) if relu else wide
 
     return run
 
@@ -224,16 +232,16 @@ def _mul_conv(dst: Array, src: list[Array], scalar: Any) -> None:
 def _relu_conv(function: Callable[..., Any]) -> Lanes:
     def run(dst: Array, src: list[Array], scalar: Any) -> None:
         wide = [_single(s) if s.dtype.kind == "f" else s.astype(np.float64) for s in src]
-        _narrow(dst, np.maximum(function(*wide), 0))
+        _narrow(dst, rectify(function(*wide)))
 
     return run
 
 
 def _dequant(dst: Array, src: list[Array], scalar: Any) -> None:
     """vconv_deq, and vadddeqrelu when there are two sources: exact in fp64, rounded once."""
-    total = sum(source.astype(np.float64) for source in src) * np.float64(scalar)
+    total: Array = np.add.reduce([source.astype(np.float64) for source in src]) * np.float64(scalar)
     if len(src) > 1:
-        total = np.maximum(total, 0.0)
+        rectify(total)
     dst[...] = np.clip(total, -F16_MAX, F16_MAX)
 
 

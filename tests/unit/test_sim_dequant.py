@@ -56,7 +56,7 @@ def wanted(x: int, parameter: int, relu: int, dtype: str) -> Any:
         result = to_16(x >> shift)
         return max(result, 0) if relu else result
     y = times(to_single(float(to_16(x >> shift) if mcb else x)), factor_of(parameter))
-    if relu and y < 0:
+    if relu and y <= 0:
         y = 0.0
     if dtype == "s322f16d":
         return to_half(y)
@@ -222,7 +222,7 @@ def test_halves_times_a_half(relu: int) -> None:
         got = run_on_ub(records, bytes(ub))
         for i in range(512):
             product = get(ub, 2 * i, "f16") * to_half(scale, saturated=False)
-            result = to_half(0.0 if relu and product < 0 else product)
+            result = to_half(0.0 if relu and product <= 0 else product)
             assert same(get(got, OUT + 2 * i, "f16"), result)
 
 
