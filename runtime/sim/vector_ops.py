@@ -91,14 +91,14 @@ def _extreme(function: Callable[..., Any], dst: Array, one: Array, other: Array)
         if not has_nan(bits[0]) and not has_nan(bits[1]):
             dst.view(np.int16)[...] = order_key(function(order_key(bits[0]), order_key(bits[1])))
             return
-    result = function(_single(one), _single(other))
-    zero = result == 0
-    if zero.any():  # numpy takes either zero
-        equal = zero & (one == other)
-        signs = np.logical_and if function is np.maximum else np.logical_or
-        result[equal] = np.where(signs(np.signbit(one), np.signbit(other)), np.float32(-0.0), np.float32(0))[
-            equal
-        ]
+    result = function(one, other)
+    if not result.all():  # of two zeros numpy takes either
+        equal = (one == 0) & (other == 0)
+        negative = np.logical_and if function is np.maximum else np.logical_or
+        zeros = np.copysign(
+            result.dtype.type(0), np.where(negative(np.signbit(one), np.signbit(other)), -1, 1)
+        )
+        np.copyto(result, zeros, where=equal, casting="same_kind")
     dst[...] = result
 
 
@@ -141,7 +141,10 @@ def _relu(dst: Array, src: list[Array], scalar: Any) -> None:
         if not nan:
             np.maximum(bits, np.int16(0), out=dst.view(np.int16))
             return
-    dst[...] = rectify(_single(src[0]) + np.float32(0))
+    if dst.dtype.kind == "f":
+        dst[...] = rectify(_single(src[0]) + np.float32(0))
+    else:
+        np.maximum(src[0], 0, out=dst)
 
 
 def _multiply_add(order: str, relu: bool = False) -> Lanes:
