@@ -16,6 +16,13 @@ from dataclasses import dataclass, field
 
 SPACES = ("gm", "l1", "l0a", "l0b", "l0c", "ub")
 PIPES = ("S", "V", "M", "MTE1", "MTE2", "MTE3")
+VECTOR_REGISTERS = {
+    "CMPMASK": "128 bits, one per lane: what vcmp found, what vsel selects by",
+    "RSVD_CNT": "number of elements that the last vreduce or vreducev wrote",
+    "MAX_MIN_CNT": "bits 31:0: the value that the last vcmax or vcmin found in all its repeats",
+    "VMS4_SR": "how many proposals of each list the last repeat of vmrgsort4 took: 13 bits per list",
+}
+"""Registers that an instruction of pipe V writes beside its operands, as `writes` and `reads` of the rows say."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,7 @@ class Field:
     doc: str = ""
     default: int | None = None
     choices: tuple[str, ...] = ()  # names of the values 0, 1, … when the field is an enumeration
+    intrinsic: str = ""  # key of the SoC file's map that values other than the default need
 
     @property
     def signed(self) -> bool:
@@ -72,6 +80,7 @@ class StateField:
     high: int
     default: int
     doc: str = ""
+    machine_only: bool = False  # the dialect knows the default only
 
 
 @dataclass(frozen=True)
@@ -102,8 +111,20 @@ class Instruction:
     source: str = ""
     family: str = ""
     faults: tuple[str, ...] = field(default=())
+    reads: tuple[str, ...] = ()  # of VECTOR_REGISTERS
+    writes: tuple[str, ...] = ()
 
     @property
     def values(self) -> tuple[Scalar | Field, ...]:
         """Scalars, then fields: the order of `static_values` in the dialect."""
         return (*self.scalars, *self.fields)
+
+    @property
+    def touches_data(self) -> bool:
+        """Whether the scalar unit meets memory or a register of the vector unit here."""
+        return self.family == "scalar" and bool(self.addresses or self.reads)
+
+    @property
+    def loads(self) -> bool:
+        """Whether a scalar register gets a value that depends on data."""
+        return self.touches_data and any("w" in scalar.register for scalar in self.scalars)

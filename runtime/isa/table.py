@@ -13,6 +13,8 @@ from .model import Instruction, StateField, StateGroup
 from .rows_cube import CUBE_ROWS
 from .rows_move import MOVE_ROWS
 from .rows_scalar import SCALAR_ROWS
+from .rows_scatter import SCATTER_ROWS, VA_REGISTERS
+from .rows_select import SELECT_ROWS
 from .rows_sort import SORT_ROWS
 from .rows_vector import VECTOR_ROWS
 
@@ -57,6 +59,33 @@ STATE_GROUPS: dict[str, StateGroup] = {
             ),
         ),
         StateGroup(
+            "fmatrix_b",
+            "set_fmatrix_b",
+            (
+                StateField("fmb_width", 1, 32767, 1, "as fm_width …, of the second feature map"),
+                StateField("fmb_height", 1, 32767, 1),
+                StateField("fmb_pad_left", 0, 255, 0),
+                StateField("fmb_pad_right", 0, 255, 0),
+                StateField("fmb_pad_top", 0, 255, 0),
+                StateField("fmb_pad_bottom", 0, 255, 0),
+            ),
+        ),
+        StateGroup(
+            "l1_boundary",
+            "set_l1_3d_size",
+            (
+                StateField(
+                    "l1_boundary",
+                    0,
+                    1 << 20,
+                    0,
+                    "L1 addresses of load3d wrap to 0 there; 32-byte units (load3dv1) or bytes (load3d); 0 = off; machine "
+                    "code only: the extents of the dialect do not wrap",
+                    machine_only=True,
+                ),
+            ),
+        ),
+        StateGroup(
             "padding", "set_padding", (StateField("pad_value", 0, 65535, 0, "raw 16-bit fill value"),)
         ),
         StateGroup("deqscale", "set_deqscale", (StateField("deqscale", -(1 << 63), (1 << 63) - 1, 0),)),
@@ -64,6 +93,17 @@ STATE_GROUPS: dict[str, StateGroup] = {
             "atomic",
             "set_atomic",
             (StateField("atomic", 0, 3, 0, "0 none, 1 add f32, 2 add f16, 3 add s16"),),
+        ),
+        *(
+            StateGroup(
+                name,
+                f"set_{name}",
+                tuple(
+                    StateField(f"{name}_{half}", -(1 << 63), (1 << 63) - 1, 0, f"block numbers {entries}")
+                    for half, entries in (("low", "0..3"), ("high", "4..7"))
+                ),
+            )
+            for name in VA_REGISTERS
         ),
     )
 }
@@ -74,6 +114,8 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
     *CUBE_ROWS,
     *VECTOR_ROWS,
     *SORT_ROWS,
+    *SELECT_ROWS,
+    *SCATTER_ROWS,
 )
 TABLE: dict[str, Instruction] = {row.mnemonic: row for row in INSTRUCTIONS}
 BY_OPCODE: dict[int, Instruction] = {row.opcode: row for row in INSTRUCTIONS}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
+from ..isa.model import Field
 from ..isa.record import Decoded
 from ..soc import Soc
 from .fault import SimulatorFault
@@ -34,6 +35,8 @@ class Rules:
         for spec, value in zip(self.record.row.fields, fields, strict=True):
             if not spec.low <= value <= spec.high:
                 self.fault(spec.name, f"{value} is outside {spec.low}..{spec.high}")
+            if spec.intrinsic and (reason := _field_reason(self.record, self.soc, spec, value)):
+                self.fault(spec.name, reason)
 
     def values(self, fields: Ints, state: State = ()) -> dict[str, int]:
         """Checked fields and state values by name."""
@@ -58,6 +61,14 @@ class Rules:
             )
 
 
+def _field_reason(record: Decoded, soc: Soc, spec: Field, value: int) -> str:
+    """Why this chip does not have a value of a field, "" when it does."""
+    if value == spec.default or soc.core.supports(spec.intrinsic, record.dtype):
+        return ""
+    shown = spec.choices[value] if spec.choices else value
+    return f"{soc.name} does not have {record.mnemonic} with {spec.name} = {shown}"
+
+
 def chip_reason(record: Decoded, soc: Soc) -> str:
     """Why this chip does not have the instruction, "" when it does; asked once per kernel, before it runs."""
     core = soc.core
@@ -67,6 +78,8 @@ def chip_reason(record: Decoded, soc: Soc) -> str:
     if record.mnemonic == "set_mask_count" and not core.has_counter_mode:
         return f"{soc.name} has no counter mode"
     for spec, value in zip(row.fields, record.fields, strict=True):
+        if spec.intrinsic and isinstance(value, int) and (reason := _field_reason(record, soc, spec, value)):
+            return f"{spec.name}: {reason}"
         if spec.name == "event" and isinstance(value, int) and value >= core.event_ids:
             return f"event {value}: {soc.name} has {core.event_ids} ids per pair of pipes"
     return ""

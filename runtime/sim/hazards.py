@@ -29,7 +29,7 @@ from ..isa.model import PIPES
 from ..isa.record import Decoded, Reg
 from ..soc import Soc
 from .access import Access, AccessIndex, disturbances, statics_of
-from .definedness import CARRIES, OnChip, carry, compute
+from .definedness import CARRIES, OnChip, carry, compute, parameters
 from .gm_conflicts import GmAccess, Meeting, cross_block, gaps
 from .gm_state import GmRange, GmState
 from .gm_state import unordered as gm_unordered
@@ -135,15 +135,13 @@ class BlockCheck:
         """Definedness of what an on-chip instruction reads and writes."""
         step, row = access.step(), access.static.record.row
         if row.family in CARRIES:
-            once = carry(self.memory, step)
+            problems, once = parameters(self.memory, step), carry(self.memory, step)
         else:
             problems, once = compute(self.memory, step)
-            for problem in problems:
-                name = row.addresses[problem.operand].name
-                place = (problem.space, problem.address, problem.address + 1)
-                self.report(
-                    "undefined", access.number, None, place, f"computes with undefined bytes ({name})"
-                )
+        for problem in problems:
+            name = row.addresses[problem.operand].name
+            place = (problem.space, problem.address, problem.address + 1)
+            self.report("undefined", access.number, None, place, f"computes with undefined bytes ({name})")
         access.epoch = self.memory.epoch if once else -1
 
     def gm_access(self, access: Access, order: int, clock: Clock, address: int, atomic: int) -> None:
@@ -264,7 +262,7 @@ class _Emitter:
             address = address_text(record.addresses[static.gm_operand])
             atomic = f"{STATE_NAMES['atomic']}[0]" if "atomic" in record.row.state else "0"
             lines.append(f"check.gm_access(x, n_{pipe}, c_{pipe}, {address}, {atomic})")
-        if record.mnemonic == "load_scalar":
+        if record.row.loads:
             lines.append(f"{value_text(record.scalars[0])} = load()")
         return lines
 
@@ -369,7 +367,7 @@ def _compile_gm(program: Program) -> Callable[..., None]:
             address = address_text(record.addresses[static.gm_operand])
             atomic = f"{STATE_NAMES['atomic']}[0]" if "atomic" in record.row.state else "0"
             lines.append(f"log(({static.number}, {address}, {atomic}, {tuple_text(static.value_text())}))")
-        if record.mnemonic == "load_scalar":
+        if record.row.loads:
             lines.append(f"{value_text(record.scalars[0])} = load()")
         return lines
 
@@ -440,7 +438,7 @@ def check_task(
     """All broken ordering rules of a task.
 
     `gm_ranges` says what GM holds before the task and which ranges are its results (None: all is defined).
-    `loads[b]` are the values of block b's load_scalar instructions, for kernels that have any.
+    `loads[b]` are the values of block b's scalar loads, for kernels that have any.
     """
     chosen = range(blocks) if every_block else sorted({0, blocks // 2, blocks - 1})
     hazards: list[Hazard] = []

@@ -15,7 +15,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -157,7 +157,7 @@ class L1Memory:
 
 
 class Core:
-    """One AI Core: its memories and CMPMASK.  Contents survive from block to block: undefined."""
+    """One AI Core: its memories and the registers of its vector unit.  Contents survive from block to block: undefined."""
 
     def __init__(self, soc: Soc, gm: GlobalMemory) -> None:
         sizes = {space: buffer.size for space, buffer in soc.core.buffers.items()}
@@ -168,4 +168,7 @@ class Core:
         self.l0b = OperandMemory(sizes["l0b"], rows_outer=False)
         self.l0c = AccumulatorMemory(sizes["l0c"])
         self.cmpmask = np.zeros(128, np.bool_)
+        self.kept = 0  # RSVD_CNT
+        self.found: Any = None  # of the last vcmax or vcmin: see `vector_more.extreme_bits`
+        self.merged = 0  # VMS4_SR
         self.prepared: dict[object, list[Prepared]] = {}  # views of vector operands on `ub`

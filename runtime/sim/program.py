@@ -74,8 +74,8 @@ class Program:
 
     @property
     def reads_data(self) -> bool:
-        """Whether scalars come from memory: control flow may depend on data, so timing needs function."""
-        return any(record.mnemonic == "load_scalar" for record in self.records)
+        """Whether scalars come from memory or the vector unit: control flow may depend on data, so timing needs function."""
+        return any(record.row.loads for record in self.records)
 
 
 def load_program(image: bytes) -> Program:

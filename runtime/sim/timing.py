@@ -32,7 +32,7 @@ from ..isa.record import Decoded, Operand, Reg
 from ..isa.table import STATE_GROUPS
 from ..soc import Soc
 from .access import statics_of
-from .costs import Costs, Duration, Transfer, cost_operands, costs_of, moves_gm
+from .costs import SECOND_MAP, Costs, Duration, Transfer, cost_operands, costs_of, moves_gm
 from .gm_model import GmModel, L2State, cold_l2
 from .program import If, Loop, Node, Program
 from .translate import DEFAULT_FUEL, STATE_NAMES, Translator, address_text, tuple_text, value_text
@@ -218,6 +218,8 @@ class _Emitter:
     def _cost(self, record: Decoded, solve: Callable[[Mapping[str, int]], Cost]) -> Cost | str:
         """The cost when all its operands are constants, else the text of a cached look-up."""
         names = cost_operands(record.row)
+        if "fmatrix" in names and record.field("fmatrix") == 0:
+            names = tuple(name for name in names if name not in SECOND_MAP)
         places = [_operand(record, name) for name in names]
         if all(isinstance(place, int) for place in places):
             return solve(
@@ -250,14 +252,14 @@ class _Emitter:
                 return head + self._wait_flag(record)
             case "pipe_barrier":
                 return head + self._barrier(record)
-            case "load_scalar" | "store_scalar":
+            case _ if row.touches_data:
                 return head + self._scalar_memory(record)
             case _:
                 return head + (self._gm(record) if moves_gm(row) else self._work(record))
 
     def _scalar_memory(self, record: Decoded) -> list[str]:
         lines = [f"s = ts; ts += {self.costs.scalar(record.row)}", *self._event(record, "S", "s", "ts")]
-        if record.mnemonic == "load_scalar":  # behind the event: it may overwrite its own address
+        if record.row.loads:  # behind the event: it may overwrite its own address
             lines.append(f"{value_text(record.scalars[0])} = load()")
         return lines
 
