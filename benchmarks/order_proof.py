@@ -55,7 +55,7 @@ def run_events(program: Program, args: Sequence[int], block: int, blocks: int) -
 
     def emit(record: Decoded) -> list[str]:
         lines = [f"log({numbers[record.address]}, {operands_text(record)})"]
-        if record.mnemonic == "load_scalar":
+        if record.row.loads:
             lines.append(f"{value_text(record.scalars[0])} = load()")
         return lines
 

@@ -58,7 +58,7 @@ def groups_of(pairs: set[tuple[int, int]]) -> list[set[int]]:
 
 
 def _is_arithmetic(record: Decoded) -> bool:
-    if record.mnemonic in ("load_scalar", "store_scalar"):
+    if record.row.touches_data:
         return False
     return record.row.family in ("scalar", "state")
 

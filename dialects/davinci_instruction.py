@@ -203,6 +203,10 @@ class InstructionOp(IRDLOperation):
         dynamic = False
         for spec in value_specs(self.row):
             value = self.named_values[spec.name]
+            if isinstance(spec, StateField) and spec.machine_only and value != spec.default:
+                raise VerifyException(
+                    f"{self.MNEMONIC} {spec.name}: expected {spec.default}, only machine code may set it"
+                )
             if not isinstance(value, int):
                 dynamic = True
                 continue

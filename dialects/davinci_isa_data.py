@@ -35,7 +35,7 @@ class WaitFlagOp(InstructionOp):
 
 @irdl_op_definition
 class PipeBarrierOp(InstructionOp):
-    """Pipe S. later instructions of the pipe start after all earlier ones are complete"""  # noqa: E501
+    """Pipe S. later instructions of the pipe start after all earlier ones are complete: start(each later instruction of the pipe) ≥ end(each earlier one)"""  # noqa: E501
 
     name = "davinci.pipe_barrier"
     MNEMONIC: ClassVar[str] = "pipe_barrier"
@@ -43,7 +43,7 @@ class PipeBarrierOp(InstructionOp):
 
 @irdl_op_definition
 class SetVectorMaskOp(InstructionOp):
-    """Pipe S. lane mask of vector instructions: bit i of hi:lo is lane i"""  # noqa: E501
+    """Pipe S. lane mask of vector instructions: bit i of hi:lo is lane i: mask_hi = operand; mask_lo = operand"""  # noqa: E501
 
     name = "davinci.set_vector_mask"
     MNEMONIC: ClassVar[str] = "set_vector_mask"
@@ -51,7 +51,7 @@ class SetVectorMaskOp(InstructionOp):
 
 @irdl_op_definition
 class SetMaskCountOp(InstructionOp):
-    """Pipe S. counter mode: the mask holds the total number of elements; -1 returns to normal mode"""  # noqa: E501
+    """Pipe S. counter mode: the mask holds the total number of elements; -1 returns to normal mode: count = operand"""  # noqa: E501
 
     name = "davinci.set_mask_count"
     MNEMONIC: ClassVar[str] = "set_mask_count"
@@ -59,15 +59,31 @@ class SetMaskCountOp(InstructionOp):
 
 @irdl_op_definition
 class SetFmatrixOp(InstructionOp):
-    """Pipe S. geometry of the feature map for load3d"""  # noqa: E501
+    """Pipe S. geometry of the feature map for load3d: fm_width = operand; fm_height = operand; pad_left = operand; pad_right = operand; pad_top = operand; pad_bottom = operand"""  # noqa: E501
 
     name = "davinci.set_fmatrix"
     MNEMONIC: ClassVar[str] = "set_fmatrix"
 
 
 @irdl_op_definition
+class SetFmatrixBOp(InstructionOp):
+    """Pipe S. geometry of the feature map for load3d with `fmatrix` 1: fmb_width = operand; fmb_height = operand; fmb_pad_left = operand; fmb_pad_right = operand; fmb_pad_top = operand; fmb_pad_bottom = operand"""  # noqa: E501
+
+    name = "davinci.set_fmatrix_b"
+    MNEMONIC: ClassVar[str] = "set_fmatrix_b"
+
+
+@irdl_op_definition
+class SetL13dSizeOp(InstructionOp):
+    """Pipe S. L1 boundary of load3d: addresses from there on wrap to 0; 32-byte units for load3dv1, bytes for load3d; 0 = off: l1_boundary = operand"""  # noqa: E501
+
+    name = "davinci.set_l1_3d_size"
+    MNEMONIC: ClassVar[str] = "set_l1_3d_size"
+
+
+@irdl_op_definition
 class SetPaddingOp(InstructionOp):
-    """Pipe S. value of load3d elements outside the image"""  # noqa: E501
+    """Pipe S. value of load3d elements outside the image: pad_value = operand"""  # noqa: E501
 
     name = "davinci.set_padding"
     MNEMONIC: ClassVar[str] = "set_padding"
@@ -75,7 +91,7 @@ class SetPaddingOp(InstructionOp):
 
 @irdl_op_definition
 class SetDeqscaleOp(InstructionOp):
-    """Pipe S. scale of dequantising L0C copies"""  # noqa: E501
+    """Pipe S. scale of dequantising L0C copies: deqscale = operand"""  # noqa: E501
 
     name = "davinci.set_deqscale"
     MNEMONIC: ClassVar[str] = "set_deqscale"
@@ -83,7 +99,7 @@ class SetDeqscaleOp(InstructionOp):
 
 @irdl_op_definition
 class SetAtomicOp(InstructionOp):
-    """Pipe S. UB→GM copies accumulate"""  # noqa: E501
+    """Pipe S. UB→GM copies accumulate: atomic = operand"""  # noqa: E501
 
     name = "davinci.set_atomic"
     MNEMONIC: ClassVar[str] = "set_atomic"

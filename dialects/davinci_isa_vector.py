@@ -19,10 +19,18 @@ class CopyUbufToUbufOp(InstructionOp):
 
 @irdl_op_definition
 class CopyMatrixCcToUbufOp(InstructionOp):
-    """Pipe V. accumulator fractals L0C → UB, with conversion and ReLU: for i < bursts, j < length: UB fractal = relu?(convert(L0C fractal)); gaps: src in fractals, dst in 32 B"""  # noqa: E501
+    """Pipe V. accumulator fractals L0C → UB, with conversion and ReLU; the scale of s322f16 and f162f16 is the half in bits 15:0 of DEQSCALE, other dequantising types take all of it: for i < bursts, j < length: UB fractal = relu?(convert(L0C fractal)); gaps: src in fractals, dst in 32 B; s322s8, s322u8: y = fp32(MCB ? sat16(x >> N) : x) · M, ReLU, sat(offset + round(clamp(y, -256, 255))); s322f16d: f16(y) after ReLU; s322s16: sat16(x >> N), ReLU (parameters of DEQSCALE; ReLU if `relu` or bit 47)"""  # noqa: E501
 
     name = "davinci.copy_matrix_cc_to_ubuf"
     MNEMONIC: ClassVar[str] = "copy_matrix_cc_to_ubuf"
+
+
+@irdl_op_definition
+class CopyMatrixCcToUbufVdeqOp(InstructionOp):
+    """Pipe V. accumulator fractals L0C → UB, each column dequantised by its own parameter (the chip takes the address of the parameters from DEQSCALE, here it is an operand): as copy_matrix_cc_to_ubuf; column n of burst i: s322f16: x · half scales[16·i + n]; s322s8, s322u8: y = fp32(MCB ? sat16(x >> N) : x) · M, ReLU, sat(offset + round(clamp(y, -256, 255))); s322f16d: f16(y) after ReLU; s322s16: sat16(x >> N), ReLU (64-bit parameter scales[16·i + n]; ReLU if `relu`, bit 47 is ignored)"""  # noqa: E501
+
+    name = "davinci.copy_matrix_cc_to_ubuf_vdeq"
+    MNEMONIC: ClassVar[str] = "copy_matrix_cc_to_ubuf_vdeq"
 
 
 @irdl_op_definition
@@ -315,7 +323,7 @@ class VshlOp(InstructionOp):
 
 @irdl_op_definition
 class VshrOp(InstructionOp):
-    """Pipe V. vector with scalar: dst = src >> scalar (arithmetic for signed types)"""  # noqa: E501
+    """Pipe V. vector with scalar: dst = src >> scalar (arithmetic for signed types); round 1 and signed: + 1 if the last bit shifted out is 1"""  # noqa: E501
 
     name = "davinci.vshr"
     MNEMONIC: ClassVar[str] = "vshr"
@@ -411,7 +419,7 @@ class VcaddOp(InstructionOp):
 
 @irdl_op_definition
 class VcmaxOp(InstructionOp):
-    """Pipe V. lowest lane wins ties; index as raw u16 (f16) or u32 (f32): dst[2·repeat·dst_rep] = (max, lane index)"""  # noqa: E501
+    """Pipe V. lowest lane wins ties; index as raw u16 (16-bit types) or u32; MAX_MIN_CNT = the value over all repeats: dst[2·repeat·dst_rep] = (max, lane index), or (lane index, max) with `order` index"""  # noqa: E501
 
     name = "davinci.vcmax"
     MNEMONIC: ClassVar[str] = "vcmax"
@@ -419,7 +427,7 @@ class VcmaxOp(InstructionOp):
 
 @irdl_op_definition
 class VcminOp(InstructionOp):
-    """Pipe V. lowest lane wins ties; index as raw u16 (f16) or u32 (f32): dst[2·repeat·dst_rep] = (min, lane index)"""  # noqa: E501
+    """Pipe V. lowest lane wins ties; index as raw u16 (16-bit types) or u32; MAX_MIN_CNT = the value over all repeats: dst[2·repeat·dst_rep] = (min, lane index), or (lane index, min) with `order` index"""  # noqa: E501
 
     name = "davinci.vcmin"
     MNEMONIC: ClassVar[str] = "vcmin"
@@ -475,7 +483,7 @@ class VnchwconvOp(InstructionOp):
 
 @irdl_op_definition
 class VreduceOp(InstructionOp):
-    """Pipe V. compresses: keeps lanes by pattern 1 even, 2 odd, 3..6 one of every four; packed output: dst = packed lanes of src with pattern bit"""  # noqa: E501
+    """Pipe V. compresses: keeps lanes by pattern 1 even, 2 odd, 3..6 one of every four; packed output; the mask is ignored, in counter mode `count` elements take part; RSVD_CNT tells how many were kept: dst = packed lanes of src with pattern bit"""  # noqa: E501
 
     name = "davinci.vreduce"
     MNEMONIC: ClassVar[str] = "vreduce"

@@ -31,12 +31,7 @@ from ..runtime.soc import CoreType
 from .davinci_operands import values_of
 from .davinci_program import UNBOUNDED, Access, BlockNode, Item, Program, Variable, common_block
 
-_COMPARE_MASK = {
-    "vcmp": (False, True),
-    "set_cmpmask": (False, True),
-    "get_cmpmask": (True, False),
-    "vsel": (True, False),
-}  # (reads, writes)
+_COMPARE_MASK = "CMPMASK"  # the one register of the vector unit that ops of this level read
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +160,10 @@ class Dependences:
     def _compare_mask(self, item: Item, owners: dict[object, list[Access]]) -> None:
         """CMPMASK is a register that vcmp writes and vsel reads: bytes of their own."""
         op = item.op
-        if isinstance(op, InstructionOp) and op.MNEMONIC in _COMPARE_MASK:
-            reads, writes = _COMPARE_MASK[op.MNEMONIC]
+        if not isinstance(op, InstructionOp):
+            return
+        reads, writes = _COMPARE_MASK in op.row.reads, _COMPARE_MASK in op.row.writes
+        if reads or writes:
             access = Access(item, "cmpmask", "cmpmask", 0, (), 16, reads, writes, 0, 16)
             owners.setdefault("cmpmask", []).append(access)
 

@@ -460,6 +460,8 @@ class Program:
         if bursts == 1 or op.MNEMONIC == "broadcast_ub_to_cc" or len(accesses) != 2:
             return
         types = operand_types(op.row, op.dtype.data) if op.row.family == "l0c" else ("", "")
+        if any(kind and type_size(kind) == 1 for kind in types):
+            return  # rows of bytes in half blocks
         for access, gap, kind in zip(accesses, ("dst_gap", "src_gap"), types, strict=True):
             unit = 256 * type_size(kind) if kind else 32
             gap_unit = unit if access.memory == "l0c" else 32

@@ -12,13 +12,16 @@ from ..runtime.isa import (
     rows_cube,
     rows_move,
     rows_scalar,
+    rows_scatter,
+    rows_select,
     rows_sort,
     rows_split,
     rows_split_vector,
     rows_vector,
 )
-from ..runtime.isa.model import SPACES, Instruction, Scalar
+from ..runtime.isa.model import SPACES, VECTOR_REGISTERS, Instruction, Scalar, StateField
 from ..runtime.isa.table import ATOMIC_NAMES, INSTRUCTIONS, STATE_GROUPS
+from ..runtime.sim.definedness import CARRIES
 from ..runtime.soc import CoreType, Soc, load_soc, soc_names
 from .docs_markdown import code, document, prose
 from .docs_markdown import table as markdown_table
@@ -34,6 +37,8 @@ _SECTIONS: Final = (
     ("Cube", rows_cube, rows_cube.CUBE_ROWS),
     ("Vector unit", rows_vector, rows_vector.VECTOR_ROWS),
     ("Sorting", rows_sort, rows_sort.SORT_ROWS),
+    ("Selecting and rearranging", rows_select, rows_select.SELECT_ROWS),
+    ("Blocks anywhere", rows_scatter, rows_scatter.SCATTER_ROWS),
     ("Cube core of split chips", rows_split, rows_split.SPLIT_ROWS),
     ("Vector core of split chips", rows_split_vector, rows_split_vector.SPLIT_VECTOR_ROWS),
 )
@@ -48,7 +53,15 @@ of a fact. A block is 32 bytes.
 def isa_document() -> str:
     """The text of `docs/isa.md`."""
     socs = [load_soc(name) for name in soc_names()]
-    parts = [_INTRO, *_chips(socs), *_encoding(), *_state(), "## Instructions\n", _overview()]
+    parts = [
+        _INTRO,
+        *_chips(socs),
+        *_encoding(),
+        *_state(),
+        *_vector_registers(),
+        "## Instructions\n",
+        _overview(),
+    ]
     for title, module, rows in _SECTIONS:
         parts += [f"## {title}\n", prose(module.__doc__), *(_instruction(row, socs) for row in rows)]
     parts += ["## Absent\n", prose(absent.__doc__), _absent()]
@@ -152,6 +165,23 @@ def _state() -> Iterator[str]:
     )
 
 
+def _vector_registers() -> Iterator[str]:
+    yield (
+        "An instruction of pipe V that writes one of these does so in its pipe: whoever reads it needs a barrier "
+        "(pipe V) or a flag (the scalar unit) in between, like for bytes in memory.\n"
+    )
+    rows = (
+        (
+            code(name),
+            doc,
+            ", ".join(code(row.mnemonic) for row in INSTRUCTIONS if name in row.writes),
+            ", ".join(code(row.mnemonic) for row in INSTRUCTIONS if name in row.reads),
+        )
+        for name, doc in VECTOR_REGISTERS.items()
+    )
+    yield markdown_table(("register", "", "written by", "read by"), rows)
+
+
 def _number(value: int, wide: bool) -> str:
     return "all ones" if wide and value == -1 else str(value)
 
@@ -192,13 +222,62 @@ def _instruction(row: Instruction, socs: list[Soc]) -> str:
     if row.state:
         names = (code(value.name) for name in row.state for value in STATE_GROUPS[name].fields)
         lines.append(f"Reads state: {', '.join(names)}.\n")
+    for verb, registers in (("Reads", row.reads), ("Writes", row.writes)):
+        lines += [f"{verb} register: {', '.join(map(code, registers))}.\n"] if registers else []
     lines += [_types(row, socs), _timing(row, socs)]
-    lines += [f"Faults: {'; '.join(row.faults)}.\n"] if row.faults else []
-    lines += [f"Source: {row.source}.\n"] if row.source else []
+    lines += [f"Faults: {'; '.join(_faults(row)) or 'none'}.\n", f"Source: {row.source}.\n"]
     return "\n".join(line for line in lines if line)
 
 
+_ALIGNMENT: Final = {
+    "vector_reduce": "destination not aligned to an element (vcadd), a pair (vcmax, vcmin) or 8 elements, source not to 32 bytes",
+    "vector_compare": "bits not aligned to 16 bytes (8 for 32-bit types), other operands not to 32 bytes",
+    "l0c": "UB address not aligned to 32 bytes, L0C address not to a fractal (512 bytes in 16-bit types, else 1024)",
+    "load": "L0 address not aligned to 512 bytes, other addresses of fractals not to 512, of feature maps and UB not to 32",
+    "cube": "",  # in the row
+    "dma": "",
+    "scalar": "",  # words may lie anywhere
+}
+_OVERLAPPING: Final = ("vector_binary", "vector_unary", "vector_scalar", "vector_conv", "vector_select")
+
+
+def _set_values(row: Instruction) -> tuple[StateField, ...]:
+    """The values of the special register that `row` writes."""
+    return next((group.fields for group in STATE_GROUPS.values() if group.setter == row.mnemonic), ())
+
+
+def _whole_word(value: StateField) -> bool:
+    return (value.low, value.high) == (-(1 << 63), (1 << 63) - 1)
+
+
+def _faults(row: Instruction) -> list[str]:
+    """What is checked for rows of this kind, then the row's own rules."""
+    found: list[str] = []
+    if row.intrinsic:
+        found.append("the chip has it not, or not for the type")
+    if row.family == "state" and any(not _whole_word(value) for value in _set_values(row)):
+        found.append("a value outside the range of the special register")
+    elif row.fields or row.state:
+        found.append("an operand from a register is outside its range")
+    if row.addresses:
+        own = "outside the buffer" in " ".join(row.faults)
+        found += [] if own else ["bytes outside the memory"]
+        alignment = _ALIGNMENT.get(row.family, "an address not aligned to 32 bytes")
+        found += [alignment] if alignment else []
+        if any(address.reads for address in row.addresses):
+            found.append(
+                "with the hazard check: undefined bytes in a result of the model"
+                if row.family in CARRIES
+                else "with the hazard check: computes with undefined bytes"
+            )
+    if row.family in _OVERLAPPING:
+        found.append("a repeat reads what an earlier one wrote")
+    return [*found, *row.faults]
+
+
 def _operands(row: Instruction) -> str:
+    if not row.addresses and not row.values:
+        return "No operands.\n"
     rows: list[tuple[object, ...]] = []
     uses = {"r": "read", "w": "written", "rw": "read and written"}
     for address in row.addresses:
@@ -225,7 +304,7 @@ def _operands(row: Instruction) -> str:
                 _range(field.low, field.high),
                 field.unit,
                 _default(field.default),
-                field.doc or words,
+                "; ".join(text for text in (field.doc, words) if text),
             )
         )
     return markdown_table(("operand", "kind", "memory or range", "use or unit", "default", ""), rows)
@@ -243,12 +322,13 @@ def _default(value: int | None) -> str:
 
 def _types(row: Instruction, socs: list[Soc]) -> str:
     if not row.intrinsic and not row.types:
-        return ""
+        kinds = "64-bit integers" if row.family == "scalar" else "none"
+        return f"Data types: {kinds}, on every chip.\n"
     lines: list[tuple[str, str]] = []
     for soc in socs:
         values = {
             kind: " ".join(dtype for dtype in row.types if core.supports(row.intrinsic, dtype))
-            or "bytes of any type"
+            or ("bytes of any type" if row.addresses else "64 bits")
             for kind, core in soc.core_types.items()
             if _has(core, row)
         }
@@ -331,6 +411,8 @@ def _small(row: Instruction, timing: Mapping[str, Any]) -> str:
     if row.family == "load":
         kind = "load3d" if row.timing == "load3d" else "load2d"
         rates = f"{l0['l0a_rate']} B/cycle into L0A, {l0['l0b_rate']} into L0B"
+        if "ub" in row.addresses[0].spaces:
+            rates += f", {l0['ub_rate']} into UB (**no source**: as into L0A, at most what l1_to_ub has)"
         slower = ", less with a stride or several output rows" if kind == "load3d" else ""
         return f"{rates}{slower}, result {l0[f'{kind}_fixed']} later"
     keys = {

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 from ..runtime.isa.model import Instruction
+from ..runtime.isa.rows_scatter import SCATTER_ROWS
+from ..runtime.isa.rows_select import SELECT_ROWS
 from ..runtime.isa.table import INSTRUCTIONS
 
 _FOLDER = Path(__file__).resolve().parent.parent / "dialects"
@@ -16,6 +18,7 @@ _INDEX = "davinci_isa.py"
 _FILES = {
     "davinci_isa_vector.py": "the vector unit",
     "davinci_isa_data.py": "data movement, the cube and flags",
+    "davinci_isa_rearrange.py": "the vector unit: blocks anywhere, selecting and rearranging lanes",
 }
 
 _HEAD = '''"""One op per machine instruction, of {unit}.  GENERATED from runtime/isa by `make isa`: do not edit."""
@@ -53,6 +56,8 @@ def class_name(row: Instruction) -> str:
 
 
 def _file_of(row: Instruction) -> str:
+    if row in (*SELECT_ROWS, *SCATTER_ROWS):
+        return "davinci_isa_rearrange.py"
     return "davinci_isa_vector.py" if row.pipe == "V" else "davinci_isa_data.py"
 
 

@@ -35,14 +35,9 @@ ABSENT: tuple[Absent, ...] = (
         "4-bit and 2-bit formats come with quantised models, which are not compiled yet",
     ),
     Absent(
-        ("scatter_v* other than scatter_vnchwconv",),
+        ("scatter_vconv", "scatter_vmulconv", "scatter_vmla and scatter_vaxpy of f32f16f16"),
         "310, 910, 310P",
-        "operands in VA registers, eight block addresses each; block strides reach what the generators need",
-    ),
-    Absent(
-        ("VA registers of scatter_vnchwconv",),
-        "310, 910, 310P",
-        "`vnchwconv` gives its rows as base + i · stride instead (decision 0006)",
+        "nothing says how an operand narrower than the others lies in the blocks of its VA register",
     ),
     Absent(
         ("vcmpv_* and vcmpvs_* as six instructions each",),
@@ -50,45 +45,35 @@ ABSENT: tuple[Absent, ...] = (
         "one instruction each with a field `condition`; the SoC files' row of `eq` stands for all six",
     ),
     Absent(
-        ("v4dtrans", "vpadding", "vcbd", "vbi", "vdp", "vshl of f16 and f32"),
+        ("vcbd", "vdp", "vshl of f16 and f32"),
         "310P",
         "names and types are public, but not what happens to the lanes: overflow of narrowing, order, rounding",
     ),
     Absent(
-        ("f32 scalar arithmetic (abs, max, min, sqrt)",),
-        "310P, in part 910",
-        "registers of this machine hold integers; nothing generated computes with single fp32 numbers",
+        ("dequantising types of copy_matrix_cc_to_ubuf other than s322f16",),
+        "310",
+        "the kernel libraries that use them are those of 910 and 310P; nothing says that 310 has them",
     ),
     Absent(
-        ("copy_matrix_cc_to_ubuf with F16_MUL, DEQ8, VDEQ8, DEQ16 or VDEQ16",),
+        ("data_move_l0c2ub of s16 and u16",),
         "310, 910, 310P",
-        "semantics are public (davinci.md §3.1), to do; only `s322f16` with the half in DEQSCALE is there",
+        "the cube has no such accumulators; `f16` moves the same bytes",
     ),
     Absent(
-        ("data_move_l0c2ub of s16, u16 and u32",),
+        ("PAD_MODE1..8 of GM→L1",),
         "310, 910, 310P",
-        "the cube has no such accumulators, except u32, whose bytes move as s32",
+        "how far each mode spreads or shrinks a block is public (mssanitizer), which register holds the padding value is not",
     ),
     Absent(
-        (
-            "vreduce by a bit tensor",
-            "vsel mode 1",
-            "vcmax and vcmin with the index first",
-            "RSVD_CNT",
-            "vshr with rounding",
-        ),
-        "310P",
-        "variants of instructions that exist; public, to do",
+        ("load3d (version 2) to UB", "the compact mode of load3dv1 (csize)"),
+        "310P; 310, 910, 310P",
+        "the kernel library calls them, but nothing says how the result lies in UB, or the 4 channels in L1",
     ),
     Absent(
-        (
-            "img2col to UB",
-            "the L1 boundary of load3d (L1_3D_SIZE)",
-            "the second FMATRIX register",
-            "PAD_MODE1..5 of GM→L1",
-        ),
+        ("the second FMATRIX register",),
         "310, 910, 310P",
-        "the first three are public, to do; nothing says what the padding modes do",
+        "`set_fmatrix_b` and load3d with `fmatrix` b are rows, but the library of 310P refuses them (it gives load3d no such "
+        "argument); cores that have it say so by `fmatrix_b` in their SoC file",
     ),
     Absent(
         ("set_l3d_rpt", "load3d of 32-bit types"),
@@ -127,7 +112,6 @@ ABSENT: tuple[Absent, ...] = (
             "load3d of bf16 and 32-bit types",
             "set_l0a and set_l0b of 32-bit values",
             "gaps of copy_cbuf_to_bt and copy_cbuf_to_fbuf",
-            "vbi",
         ),
         "910B",
         "variants that are public in part: the 32-bit rule of load3d and the units of the gaps are not stated; fills of L1 "

@@ -13,6 +13,7 @@ from .model import Instruction
 BLOCK = 32
 FRACTAL = 512
 PROPOSAL = 8  # elements of a region proposal
+GEOMETRY = ("fm_width", "fm_height", "pad_left", "pad_right", "pad_top", "pad_bottom")
 
 Values = Mapping[str, int]
 
@@ -118,6 +119,36 @@ def _vector(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
     return tuple(extents)
 
 
+def va_blocks(v: Values, register: int) -> list[int]:
+    """The eight block numbers of a VA register."""
+    words = (v[f"va{register}_low"], v[f"va{register}_high"])
+    return [words[i // 4] >> 16 * (i % 4) & 0xFFFF for i in range(8)]
+
+
+def va_rows(v: Values, side: str) -> list[int]:
+    """The 16 block numbers of a pair of VA registers (the machine refuses a pair that begins with VA7)."""
+    register = v[f"{side}_va"]
+    return va_blocks(v, register) + va_blocks(v, min(register + 1, 7))
+
+
+def _scatter(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
+    size = type_size(dtype)
+    lanes = 256 // size
+    repeats, active = repeats_of({"repeat": 1, **v}, lanes)
+    if repeats == 0 or active == 0:
+        return (0,) * len(row.addresses)
+    used = -(-active * size // BLOCK)
+    return tuple(
+        (
+            max(va_blocks(v, v[f"{address.name}_va"])[:used])
+            + (repeats - 1) * v.get(f"{address.name}_rep", 0)
+            + 1
+        )
+        * BLOCK
+        for address in row.addresses
+    )
+
+
 def _reduce(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
     size = type_size(dtype)
     lanes = 256 // size
@@ -167,8 +198,8 @@ def _dma(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
 def _l0c(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
     bursts, length = v["bursts"], v["length"]
     if bursts == 0 or length == 0:
-        return (0, 0)
-    to, source = operand_types(row, dtype)
+        return (0,) * len(row.addresses)
+    to, source = operand_types(row, dtype)[:2]
     if row.mnemonic == "broadcast_ub_to_cc":
         vector, fractal = 16 * type_size(source), 256 * type_size(to)
         src = (bursts - 1) * (length * vector + v["src_gap"] * BLOCK) + length * vector
@@ -181,13 +212,34 @@ def _l0c(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
         return (ub, l0c) if out else (l0c, ub)
     in_l0c, in_ub, l0c_gap, ub_gap = (
         (source, to, v["src_gap"], v["dst_gap"])
-        if row.mnemonic == "copy_matrix_cc_to_ubuf"
+        if row.mnemonic.startswith("copy_matrix_cc_to_ubuf")
         else (to, source, v["dst_gap"], v["src_gap"])
     )
     l0c = ((bursts - 1) * (length + l0c_gap) + length) * 256 * type_size(in_l0c)
-    piece = length * 256 * type_size(in_ub)
+    piece = length * ub_fractal(in_ub, v.get("store", 0))
     ub = (bursts - 1) * (piece + ub_gap * BLOCK) + piece
+    if row.mnemonic == "copy_matrix_cc_to_ubuf_vdeq":
+        return (ub, l0c, bursts * scale_bytes(dtype))
     return (ub, l0c) if row.mnemonic == "copy_matrix_cc_to_ubuf" else (l0c, ub)
+
+
+def ub_fractal(kind: str, store: int) -> int:
+    """Bytes that a 16×16 fractal takes in UB: rows of bytes fill half blocks unless two fractals share them."""
+    size = type_size(kind)
+    return 256 * size if size > 1 or store == 2 else 16 * BLOCK
+
+
+def scale_bytes(dtype: str) -> int:
+    """Bytes of the parameters of a burst: 16 halves or 16 words."""
+    return 32 if dtype == "s322f16" else 128
+
+
+def selected_geometry(v: Values) -> dict[str, int]:
+    """`v` of a load3d with the feature map that its field `fmatrix` chooses as fm_width, fm_height and pad_…"""
+    chosen = dict(v)
+    if v.get("fmatrix"):
+        chosen |= {name: v[f"fmb_{name.removeprefix('fm_')}"] for name in GEOMETRY}
+    return chosen
 
 
 def _load(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
@@ -202,6 +254,7 @@ def _load(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
         case "load3d":
             size = type_size(dtype)
             c0 = BLOCK // size
+            v = selected_geometry(v)
             plane = v["fm_width"] * v["fm_height"] * BLOCK
             return (-(-v["m_extent"] // 16) * 16 * v["k_extent"] * size, plane * -(-v["channels"] // c0))
         case _:
@@ -229,8 +282,15 @@ def _mad(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
 def _transpose(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
     if row.mnemonic == "vtranspose":
         return (FRACTAL, FRACTAL)
+    if row.mnemonic == "v4dtrans":
+        return (v["positions"] * v["channels"] * type_size(dtype),) * 2
     if v["repeat"] == 0:
         return (0, 0)
+    if row.mnemonic == "scatter_vnchwconv":
+        return tuple(
+            ((v["repeat"] - 1) * v[f"{side}_rep"] + max(va_rows(v, side)) + 1) * BLOCK
+            for side in ("dst", "src")
+        )
     return tuple(
         ((v["repeat"] - 1) * v[f"{side}_rep"] + 15 * v[f"{side}_row_stride"] + 1) * BLOCK
         for side in ("dst", "src")
@@ -238,6 +298,8 @@ def _transpose(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
 
 
 def _gather(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
+    if row.mnemonic == "vbi":
+        return _interpolation(v)
     size = type_size(dtype)
     lanes = 256 // size
     repeats, active = repeats_of(v, lanes)
@@ -246,8 +308,25 @@ def _gather(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
         data = ((repeats - 1) * v[f"{side}_rep"] + -(-active * size // BLOCK)) * BLOCK
         offsets = ((repeats - 1) * lanes + active) * 4
         return (data, offsets, 0) if side == "dst" else (0, data, offsets)
+    if repeats == 0:
+        return (0,) * len(row.addresses)
+    blocks = -(-active * size // BLOCK)
+    source = ((repeats - 1) * v["src_rep"] + (blocks - 1) * v["src_blk"] + 1) * BLOCK
+    if row.mnemonic == "vreducev":
+        count = v.get("count", -1)
+        most = repeats * lanes if count < 0 else count
+        return (most * size, source, (repeats - 1) * v["bits_rep"] * BLOCK + lanes // 8)
     kept = lanes // (2 if v["pattern"] < 3 else 4)
-    return (repeats * kept * size, ((repeats - 1) * v["src_rep"] + 7 * v["src_blk"] + 1) * BLOCK)
+    return (repeats * kept * size, source)
+
+
+def _interpolation(v: Values) -> tuple[int, ...]:
+    active = active_lanes(v, 128)
+    if not active:
+        return (0, 0, 0, 0)
+    steps, blocks = v["h_repeat"] * v["v_repeat"], -(-active * 2 // BLOCK)
+    dst = (v["v_repeat"] - 1) * v["v_offset"] * 2 + ((blocks - 1) * v["dst_blk"] + 1) * BLOCK
+    return (dst, steps * 8 * 4, 0, steps * (8 if v["each_block"] else 1) * 2)
 
 
 def _sort(row: Instruction, dtype: str, v: Values) -> tuple[int, ...]:
@@ -379,6 +458,8 @@ _BY_FAMILY: dict[str, Callable[[Instruction, str, Values], tuple[int, ...]]] = {
     "vector_dup": _vector,
     "vector_conv": _vector,
     "vector_select": _vector,
+    "vector_padding": _vector,
+    "vector_scatter": _scatter,
     "vector_reduce": _reduce,
     "vector_compare": _compare,
     "vector_transpose": _transpose,

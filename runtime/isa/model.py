@@ -27,6 +27,14 @@ BARRIER_SCOPES = (*PIPES[:6], "ALL", *PIPES[6:])
 CORE_TYPES = ("coupled", "aic", "aiv")
 """Kinds of cores; the position is the code in the header of a kernel image (decision 0012)."""
 
+VECTOR_REGISTERS = {
+    "CMPMASK": "128 bits, one per lane: what vcmp found, what vsel selects by",
+    "RSVD_CNT": "number of elements that the last vreduce or vreducev wrote",
+    "MAX_MIN_CNT": "bits 31:0: the value that the last vcmax or vcmin found in all its repeats",
+    "VMS4_SR": "how many proposals of each list the last repeat of vmrgsort4 took: 13 bits per list",
+}
+"""Registers that an instruction of pipe V writes beside its operands, as `writes` and `reads` of the rows say."""
+
 
 def barrier_pipes(code: int) -> tuple[int, ...]:
     """Positions in `PIPES` of the pipes that a pipe_barrier with this code orders."""
@@ -73,6 +81,7 @@ class Field:
     doc: str = ""
     default: int | None = None
     choices: tuple[str, ...] = ()  # names of the values 0, 1, … when the field is an enumeration
+    intrinsic: str = ""  # key of the SoC file's map that values other than the default need
 
     @property
     def signed(self) -> bool:
@@ -88,6 +97,7 @@ class StateField:
     high: int
     default: int
     doc: str = ""
+    machine_only: bool = False  # the dialect knows the default only
 
 
 @dataclass(frozen=True)
@@ -118,8 +128,20 @@ class Instruction:
     source: str = ""
     family: str = ""
     faults: tuple[str, ...] = field(default=())
+    reads: tuple[str, ...] = ()  # of VECTOR_REGISTERS
+    writes: tuple[str, ...] = ()
 
     @property
     def values(self) -> tuple[Scalar | Field, ...]:
         """Scalars, then fields: the order of `static_values` in the dialect."""
         return (*self.scalars, *self.fields)
+
+    @property
+    def touches_data(self) -> bool:
+        """Whether the scalar unit meets memory or a register of the vector unit here."""
+        return self.family == "scalar" and bool(self.addresses or self.reads)
+
+    @property
+    def loads(self) -> bool:
+        """Whether a scalar register gets a value that depends on data."""
+        return self.touches_data and any("w" in scalar.register for scalar in self.scalars)

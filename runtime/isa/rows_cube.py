@@ -19,9 +19,9 @@ CUBE_ROWS: tuple[Instruction, ...] = (
         "C[((no·M1+mo)·16+mi)·16+ni] = (init ? 0 : C) + Σk A[((mo·K1+ko)·16+mi)·k0+ki]·B[((ko·N1+no)·16+ni)·k0+ki]",
         addresses=(Address("c", "rw", ("l0c",)), Address("a", "r", ("l0a",)), Address("b", "r", ("l0b",))),
         fields=(
-            Field("m", 0, 4095),
-            Field("k", 0, 4095),
-            Field("n", 0, 4095),
+            Field("m", 0, 4095, "rows", "of A and C; 0 = no-op, 1 = GEMV"),
+            Field("k", 0, 4095, "elements", "columns of A, rows of B; 0 = no-op"),
+            Field("n", 0, 4095, "columns", "of B and C; 0 = no-op"),
             Field("init", 0, 1, "", "1: C starts at 0; 0: accumulates", default=0),
         ),
         types=(

@@ -1,5 +1,9 @@
 """Data movement: DMA bursts (MTE2, MTE3, MTE1), fractal loads and img2col into L0 (MTE1), L0C copies (V).
 
+Dequantising L0C copies take 64-bit parameters, one in DEQSCALE or 16 per burst from UB: bits 31:13 are those of an
+fp32 factor M (bits 12:0 are ignored), 35:32 are N - 1, 36 is MCB, 45:37 a signed offset, 46 says signed result, 47
+ReLU [ASC SetDeqScale, DataCopy].
+
 A burst copy moves `bursts` pieces of `length` units; between pieces it skips `src_gap` and `dst_gap` units,
 tail to head.  `bursts` = 0 is a no-op.  [CSIM generic_dma; AKG cce_params.h for the field widths]
 """
@@ -62,13 +66,42 @@ _LOAD2D_FIELDS = (
     Field("decrement", 0, 1, "", "walk the source backwards", default=0),
 )
 
+_BOUNDARY_FAULTS = ("`l1_boundary` is no multiple of 32 bytes, beyond L1 or not above the source address",)
+
 _FILTER = (
-    Field("stride_w", 1, 63, default=1),
-    Field("stride_h", 1, 63, default=1),
-    Field("filter_w", 1, 511, default=1),
-    Field("filter_h", 1, 511, default=1),
-    Field("dilation_w", 1, 255, default=1),
-    Field("dilation_h", 1, 255, default=1),
+    Field("stride_w", 1, 63, "columns", default=1),
+    Field("stride_h", 1, 63, "rows", default=1),
+    Field("filter_w", 1, 511, "taps", default=1),
+    Field("filter_h", 1, 511, "taps", default=1),
+    Field("dilation_w", 1, 255, "columns", "distance of taps", default=1),
+    Field("dilation_h", 1, 255, "rows", "distance of taps", default=1),
+)
+
+_FRACTALS = (
+    Field("bursts", 0, 4095, "", "number of bursts; 0 = no-op"),
+    Field("length", 0, 65535, "fractals"),
+    Field("src_gap", 0, 65535, "fractals", default=0),
+    Field("dst_gap", 0, 65535, "32 B", default=0),
+    Field("relu", 0, 1, "", "1: negative results become 0", default=0),
+    Field(
+        "store",
+        0,
+        2,
+        "",
+        "8-bit results: a row of 16 in the low or the high half of a block, or two fractals side by side in whole blocks",
+        default=0,
+        choices=("low", "high", "whole"),
+    ),
+)
+_DEQUANT = (
+    "s322s8, s322u8: y = fp32(MCB ? sat16(x >> N) : x) · M, ReLU, sat(offset + round(clamp(y, -256, 255))); "
+    "s322f16d: f16(y) after ReLU; s322s16: sat16(x >> N), ReLU"
+)
+_DEQUANT_FAULTS = (
+    "`store` other than low with a result that is not 8 bits wide",
+    "`store` whole with an odd `length`",
+    "bit 46 differs from the sign of the type",
+    "ReLU with an offset other than -128 (s8) or 0 (u8)",
 )
 
 MOVE_ROWS: tuple[Instruction, ...] = (
@@ -115,24 +148,25 @@ MOVE_ROWS: tuple[Instruction, ...] = (
         "row p of a fractal = feature map [c1][leftTopH' + fetch_h·dilation_h][leftTopW' + fetch_w·dilation_w][0:C0], "
         "positions step stride_w and wrap at the right padded edge; repeat_mode 0: next tap (kw, kh, c1), "
         "1: next 16 positions and jump fractals further",
-        addresses=(Address("dst", "w", ("l0a", "l0b")), Address("src", "r", ("l1",))),
+        addresses=(Address("dst", "w", ("l0a", "l0b", "ub")), Address("src", "r", ("l1",))),
         fields=(
-            Field("fetch_w", 0, 254, default=0),
-            Field("fetch_h", 0, 254, default=0),
-            Field("left_top_w", -255, 32767),
-            Field("left_top_h", -255, 32767),
-            Field("c1", 0, 4095, default=0),
+            Field("fetch_w", 0, 254, "taps", "the first tap", default=0),
+            Field("fetch_h", 0, 254, "taps", "the first tap", default=0),
+            Field("left_top_w", -255, 32767, "columns", "of the first position; negative in the padding"),
+            Field("left_top_h", -255, 32767, "rows", "of the first position; negative in the padding"),
+            Field("c1", 0, 4095, "C0 channels", "the first channel block", default=0),
             *_FILTER,
             Field("jump", 1, 127, "512 B", default=1),
-            Field("repeat_mode", 0, 1, default=0),
-            Field("repeat", 0, 255),
+            Field("repeat_mode", 0, 1, "", "0: next tap, 1: next 16 positions", default=0),
+            Field("repeat", 0, 255, "", "fractals; 0 = no-op"),
         ),
-        state=("fmatrix", "padding"),
+        state=("fmatrix", "padding", "l1_boundary"),
         types=("f16", "s8", "u8"),
         intrinsic="load3dv1",
         timing="load3d",
         family="load",
-        source="[CSIM field layout][ASC LoadData3Dv1] §3.3",
+        source="[CSIM field layout][ASC LoadData3Dv1][ASC SetLoadDataBoundary] §3.3",
+        faults=("`left_top_w` is no filter position of the padded row", *_BOUNDARY_FAULTS),
     ),
     Instruction(
         "load3d",
@@ -149,14 +183,30 @@ MOVE_ROWS: tuple[Instruction, ...] = (
             Field("k_start", 0, 65535, "elements", "multiple of C0", default=0),
             *_FILTER,
             Field("channels", 1, 65535, "elements", "channels of the feature map in L1"),
-            Field("transpose", 0, 1, default=0),
+            Field("transpose", 0, 1, "", "1: fractals [K1][M1][C0][16]; 16-bit types to L0A", default=0),
+            Field(
+                "fmatrix",
+                0,
+                1,
+                "",
+                "which registers hold the geometry",
+                default=0,
+                choices=("a", "b"),
+                intrinsic="fmatrix_b",
+            ),
         ),
-        state=("fmatrix", "padding"),
+        state=("fmatrix", "padding", "fmatrix_b", "l1_boundary"),
         types=("f16", "s8", "u8"),
         intrinsic="load3d",
         timing="load3d",
         family="load",
-        source="[ASC LoadData3Dv2][ASC-EX load3d.py] §3.3",
+        source="[ASC LoadData3Dv2][ASC-EX load3d.py][ASC SetLoadDataBoundary] §3.3",
+        faults=(
+            "`k_start` or `k_extent` is no multiple of C0, `m_start` none of 16",
+            "`transpose` of 8-bit types or to L0B",
+            "the slice is larger than L0 or lies beyond the matrix",
+            *_BOUNDARY_FAULTS,
+        ),
     ),
     Instruction(
         "set_2d",
@@ -176,22 +226,53 @@ MOVE_ROWS: tuple[Instruction, ...] = (
         "copy_matrix_cc_to_ubuf",
         0x50,
         "V",
-        "accumulator fractals L0C → UB, with conversion and ReLU",
-        "for i < bursts, j < length: UB fractal = relu?(convert(L0C fractal)); gaps: src in fractals, dst in 32 B",
+        "accumulator fractals L0C → UB, with conversion and ReLU; the scale of s322f16 and f162f16 is the half in bits 15:0 "
+        "of DEQSCALE, other dequantising types take all of it",
+        "for i < bursts, j < length: UB fractal = relu?(convert(L0C fractal)); gaps: src in fractals, dst in 32 B; "
+        f"{_DEQUANT} (parameters of DEQSCALE; ReLU if `relu` or bit 47)",
         addresses=(Address("dst", "w", ("ub",)), Address("src", "r", ("l0c",))),
-        fields=(
-            Field("bursts", 0, 4095),
-            Field("length", 0, 65535, "fractals"),
-            Field("src_gap", 0, 65535, "fractals", default=0),
-            Field("dst_gap", 0, 65535, "32 B", default=0),
-            Field("relu", 0, 1, default=0),
-        ),
+        fields=_FRACTALS,
         state=("deqscale",),
-        types=("f16", "f32", "s32", "f322f16", "s322f16"),
+        types=(
+            "f16",
+            "f32",
+            "s32",
+            "f322f16",
+            "s322f16",
+            "u32",
+            "f162f16",
+            "s322s8",
+            "s322u8",
+            "s322f16d",
+            "s322s16",
+        ),
         intrinsic="data_move_l0c2ub",
         timing="l0c_to_ub",
         family="l0c",
-        source="[CSIM generic_copy_matrix][ASC DataCopy] §3.1",
+        source="[CSIM generic_copy_matrix][ASC DataCopy][ASC-IMPL dav_m200] §3.1, arithmetic §3.5; M, the product and its "
+        "operand are fp32, nearest even; which two fractals `store` whole joins (neighbours of a burst) is inferred",
+        faults=_DEQUANT_FAULTS,
+    ),
+    Instruction(
+        "copy_matrix_cc_to_ubuf_vdeq",
+        0x55,
+        "V",
+        "accumulator fractals L0C → UB, each column dequantised by its own parameter (the chip takes the address of the "
+        "parameters from DEQSCALE, here it is an operand)",
+        "as copy_matrix_cc_to_ubuf; column n of burst i: s322f16: x · half scales[16·i + n]; "
+        f"{_DEQUANT} (64-bit parameter scales[16·i + n]; ReLU if `relu`, bit 47 is ignored)",
+        addresses=(
+            Address("dst", "w", ("ub",)),
+            Address("src", "r", ("l0c",)),
+            Address("scales", "r", ("ub",), "32 bytes (s322f16) or 128 bytes per burst"),
+        ),
+        fields=_FRACTALS,
+        types=("s322f16", "s322s8", "s322u8", "s322f16d", "s322s16"),
+        intrinsic="data_move_l0c2ub_vdeq",
+        timing="l0c_to_ub",
+        family="l0c",
+        source="[ASC DataCopy][ASC-IMPL dav_m200] §3.1, arithmetic §3.5",
+        faults=(*_DEQUANT_FAULTS, "parameters of one burst with different MCB"),
     ),
     Instruction(
         "copy_matrix_ubuf_to_cc",
@@ -201,7 +282,7 @@ MOVE_ROWS: tuple[Instruction, ...] = (
         "as copy_matrix_cc_to_ubuf, the other way; gaps: src in 32 B, dst in fractals",
         addresses=(Address("dst", "w", ("l0c",)), Address("src", "r", ("ub",))),
         fields=(
-            Field("bursts", 0, 4095),
+            Field("bursts", 0, 4095, "", "number of bursts; 0 = no-op"),
             Field("length", 0, 65535, "fractals"),
             Field("src_gap", 0, 65535, "32 B", default=0),
             Field("dst_gap", 0, 65535, "fractals", default=0),
@@ -220,7 +301,7 @@ MOVE_ROWS: tuple[Instruction, ...] = (
         "for i < bursts, j < length: all 16 rows of L0C fractal(i, j) = vector(i, j); src gap 32 B, dst gap fractals",
         addresses=(Address("dst", "w", ("l0c",)), Address("src", "r", ("ub",))),
         fields=(
-            Field("bursts", 0, 255),
+            Field("bursts", 0, 255, "", "number of bursts; 0 = no-op"),
             Field("length", 0, 255, "vectors"),
             Field("src_gap", 0, 255, "32 B", default=0),
             Field("dst_gap", 0, 255, "fractals", default=0),
@@ -240,7 +321,7 @@ MOVE_ROWS: tuple[Instruction, ...] = (
             "for i < bursts, j < length: UB vector(i, j) and row 0 of L0C fractal(i, j); L0C gap in fractals, UB gap in 32 B",
             addresses=(Address("dst", "w", (to,)), Address("src", "r", (source,))),
             fields=(
-                Field("bursts", 0, 4095),
+                Field("bursts", 0, 4095, "", "number of bursts; 0 = no-op"),
                 Field("length", 0, 65535, "vectors"),
                 Field("src_gap", 0, 65535, "fractals" if source == "l0c" else "32 B", default=0),
                 Field("dst_gap", 0, 65535, "fractals" if to == "l0c" else "32 B", default=0),

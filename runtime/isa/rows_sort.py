@@ -2,8 +2,7 @@
 
 A proposal is 8 elements: x1, y1, x2, y2, score, label and two more; instructions sort by element 4, the score,
 from high to low.  Equal scores keep their order; in a merge the list with the lower number comes first.  NaN counts
-as the lowest score: no source says so.  Data-dependent counts (which register tells how much of a list was merged
-when a merge is suspended) cannot be read here.
+as the lowest score: no source says so.
 """
 
 from __future__ import annotations
@@ -75,6 +74,7 @@ SORT_ROWS: tuple[Instruction, ...] = (
         timing="vmrgsort4",
         family="vector_sort",
         source="[CSIM][TIK vmrgsort4] §3.7",
+        writes=("VMS4_SR",),
         faults=(
             "`valid` is not 3, 7 or 15",
             "repeats of lists of different lengths",

@@ -10,6 +10,8 @@ Every instruction computes in fp32 (integers exactly) and rounds once to its res
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .model import Address, Field, Instruction, Scalar
 from .rows_split_vector import SPLIT_VCONV_TYPES
 
@@ -38,6 +40,9 @@ _SRC0 = Address("src0", "r", ("ub",))
 _SRC1 = Address("src1", "r", ("ub",))
 _FLOAT = ("f16", "f32")
 _ARITH = ("f16", "f32", "s16", "s32")
+_ORDER = Field(
+    "order", 0, 1, "", "what stands first", default=0, choices=("value", "index"), intrinsic="vcmax_order"
+)
 _FACTOR = Scalar("scalar", "raw bits of the instruction's type")
 
 VCONV_TYPES = (
@@ -147,7 +152,14 @@ def _scalar(
 
 
 def _reduce(
-    opcode: int, name: str, formula: str, unit: str, types: tuple[str, ...] = _FLOAT, doc: str = ""
+    opcode: int,
+    name: str,
+    formula: str,
+    unit: str,
+    types: tuple[str, ...] = _FLOAT,
+    doc: str = "",
+    more: tuple[Field, ...] = (),
+    writes: tuple[str, ...] = (),
 ) -> Instruction:
     return Instruction(
         name,
@@ -161,11 +173,13 @@ def _reduce(
             Field("dst_rep", 0, 65535, unit, default=1),
             Field("src_blk", 0, 65535, "32 B", default=1),
             Field("src_rep", 0, 255, "32 B", default=8),
+            *more,
         ),
         state=_STATE,
         types=types,
         intrinsic=name,
         timing=name,
+        writes=writes,
         family="vector_reduce",
         source="[CSIM][ASC reduce notes] §3.7: sums as a balanced tree over adjacent lanes of a block, then over blocks",
     )
@@ -232,7 +246,15 @@ VECTOR_ROWS: tuple[Instruction, ...] = (
     _scalar(0x94, "vlrelu", "dst = src ≥ 0 ? src : src · scalar", _FLOAT),
     _scalar(0x95, "vaxpy", "dst = dst + scalar · src", ("f16", "f32", "f32f16f16"), accumulate=True),
     _scalar(0x96, "vshl", "dst = src << scalar", ("s16", "s32", "u16", "u32")),
-    _scalar(0x97, "vshr", "dst = src >> scalar (arithmetic for signed types)", ("s16", "s32", "u16", "u32")),
+    replace(
+        _scalar(
+            0x97,
+            "vshr",
+            "dst = src >> scalar (arithmetic for signed types); round 1 and signed: + 1 if the last bit shifted out is 1",
+            ("s16", "s32", "u16", "u32"),
+        ),
+        fields=(*_UNARY, Field("round", 0, 1, "", "1: rounds signed types half up", default=0)),
+    ),
     Instruction(
         "vector_dup",
         0x98,
@@ -300,6 +322,7 @@ VECTOR_ROWS: tuple[Instruction, ...] = (
         timing="vcmp",
         family="vector_compare",
         source="[CSIM][ASC] §3.7",
+        writes=("CMPMASK",),
     ),
     Instruction(
         "vcmpv",
@@ -352,6 +375,7 @@ VECTOR_ROWS: tuple[Instruction, ...] = (
         timing="set_mask",
         family="vector_compare",
         source="[ASC SetCmpMask] §3.7",
+        writes=("CMPMASK",),
     ),
     Instruction(
         "get_cmpmask",
@@ -363,6 +387,7 @@ VECTOR_ROWS: tuple[Instruction, ...] = (
         timing="set_mask",
         family="vector_compare",
         source="[ASC GetCmpMask] §3.7",
+        reads=("CMPMASK",),
     ),
     Instruction(
         "vsel",
@@ -378,6 +403,7 @@ VECTOR_ROWS: tuple[Instruction, ...] = (
         timing="vsel",
         family="vector_select",
         source="[CSIM][ASC Select] §3.7",
+        reads=("CMPMASK",),
     ),
     Instruction(
         "vselv",
@@ -395,21 +421,18 @@ VECTOR_ROWS: tuple[Instruction, ...] = (
         source="[ASC Select mode 2] §3.7; 310P, 910B",
     ),
     _reduce(0xB0, "vcadd", "dst[repeat·dst_rep] = Σ active lanes", "element"),
-    _reduce(
-        0xB1,
-        "vcmax",
-        "dst[2·repeat·dst_rep] = (max, lane index)",
-        "pair",
-        ("f16", "f32", "s16"),
-        "lowest lane wins ties; index as raw u16 (f16) or u32 (f32)",
-    ),
-    _reduce(
-        0xB2,
-        "vcmin",
-        "dst[2·repeat·dst_rep] = (min, lane index)",
-        "pair",
-        ("f16", "f32", "s16"),
-        "lowest lane wins ties; index as raw u16 (f16) or u32 (f32)",
+    *(
+        _reduce(
+            opcode,
+            f"vc{name}",
+            f"dst[2·repeat·dst_rep] = ({name}, lane index), or (lane index, {name}) with `order` index",
+            "pair",
+            ("f16", "f32", "s16"),
+            "lowest lane wins ties; index as raw u16 (16-bit types) or u32; MAX_MIN_CNT = the value over all repeats",
+            (_ORDER,),
+            ("MAX_MIN_CNT",),
+        )
+        for opcode, name in ((0xB1, "max"), (0xB2, "min"))
     ),
     _reduce(
         0xB3,
@@ -464,21 +487,24 @@ VECTOR_ROWS: tuple[Instruction, ...] = (
         "vreduce",
         0xC2,
         "V",
-        "compresses: keeps lanes by pattern 1 even, 2 odd, 3..6 one of every four; packed output",
+        "compresses: keeps lanes by pattern 1 even, 2 odd, 3..6 one of every four; packed output; the mask is ignored, in "
+        "counter mode `count` elements take part; RSVD_CNT tells how many were kept",
         "dst = packed lanes of src with pattern bit",
         addresses=(_DST, _SRC),
         fields=(
             _REPEAT,
-            Field("pattern", 1, 6),
+            Field("pattern", 1, 6, "", "which lanes"),
             Field("src_blk", 0, 255, "32 B", default=1),
             Field("src_rep", 0, 255, "32 B", default=8),
         ),
-        state=_STATE,
+        state=("count",),
         types=("f16", "f32", "s16", "s32", "u16", "u32"),
         intrinsic="vreduce",
         timing="vreduce",
         family="vector_gather",
-        source="[ASC GatherMask] §3.7; 310P, 910B",
+        source="[ASC GatherMask][ASC-IMPL dav_m200] §3.7; 310P, 910B",
+        writes=("RSVD_CNT",),
+        faults=("destination overlaps the source",),
     ),
     Instruction(
         "vgather",

@@ -14,6 +14,8 @@ from .rows_cross import CROSS_ROWS
 from .rows_cube import CUBE_ROWS
 from .rows_move import MOVE_ROWS
 from .rows_scalar import SCALAR_ROWS
+from .rows_scatter import SCATTER_ROWS, VA_REGISTERS
+from .rows_select import SELECT_ROWS
 from .rows_sort import SORT_ROWS
 from .rows_split import ALIGN_ROWS, SPLIT_ROWS, SPLIT_STATE_ROWS
 from .rows_split_vector import SPLIT_VECTOR_ROWS
@@ -67,6 +69,33 @@ STATE_GROUPS: dict[str, StateGroup] = {
             ),
         ),
         StateGroup(
+            "fmatrix_b",
+            "set_fmatrix_b",
+            (
+                StateField("fmb_width", 1, 32767, 1, "as fm_width …, of the second feature map"),
+                StateField("fmb_height", 1, 32767, 1),
+                StateField("fmb_pad_left", 0, 255, 0),
+                StateField("fmb_pad_right", 0, 255, 0),
+                StateField("fmb_pad_top", 0, 255, 0),
+                StateField("fmb_pad_bottom", 0, 255, 0),
+            ),
+        ),
+        StateGroup(
+            "l1_boundary",
+            "set_l1_3d_size",
+            (
+                StateField(
+                    "l1_boundary",
+                    0,
+                    1 << 20,
+                    0,
+                    "L1 addresses of load3d wrap to 0 there; 32-byte units (load3dv1) or bytes (load3d); 0 = off; machine "
+                    "code only: the extents of the dialect do not wrap",
+                    machine_only=True,
+                ),
+            ),
+        ),
+        StateGroup(
             "padding", "set_padding", (StateField("pad_value", 0, 65535, 0, "raw 16-bit fill value"),)
         ),
         StateGroup(
@@ -102,6 +131,17 @@ STATE_GROUPS: dict[str, StateGroup] = {
                 ),
             ),
         ),
+        *(
+            StateGroup(
+                name,
+                f"set_{name}",
+                tuple(
+                    StateField(f"{name}_{half}", -(1 << 63), (1 << 63) - 1, 0, f"block numbers {entries}")
+                    for half, entries in (("low", "0..3"), ("high", "4..7"))
+                ),
+            )
+            for name in VA_REGISTERS
+        ),
     )
 }
 
@@ -116,6 +156,8 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
     *ALIGN_ROWS,
     *SPLIT_ROWS,
     *SPLIT_VECTOR_ROWS,
+    *SELECT_ROWS,
+    *SCATTER_ROWS,
 )
 TABLE: dict[str, Instruction] = {row.mnemonic: row for row in INSTRUCTIONS}
 BY_OPCODE: dict[int, Instruction] = {row.opcode: row for row in INSTRUCTIONS}

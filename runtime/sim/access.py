@@ -21,7 +21,7 @@ from ..isa.model import PIPES
 from ..isa.record import Decoded, Reg
 from ..isa.table import STATE_GROUPS
 from .definedness import Step
-from .footprint import EMPTY, Footprint, footprints, overlap
+from .footprint import BLOCK, EMPTY, Footprint, footprints, overlap
 from .gm_conflicts import Pieces, gm_pieces
 from .program import Program
 from .translate import STATE_NAMES, address_text, value_text
@@ -30,10 +30,11 @@ _PAGE_BITS = 12
 _UNKNOWN = (-1, -1)  # no overlap is known yet
 _SIZED_BY_SCALARS = frozenset(("align", "fixpipe"))  # whose scalars say which bytes are touched
 _SCALAR_PIPE = PIPES.index("S")
+_REGISTER = Footprint(0, 1)  # a register of the vector unit is a memory of one block
 
 
 class Part(NamedTuple):
-    """One on-chip operand: its hull, how it is used, and its exact bytes."""
+    """One on-chip operand, or a register of the vector unit: its hull, how it is used, and its exact bytes."""
 
     space: str
     low: int
@@ -90,6 +91,7 @@ class Access:
             for i in static.chip
             if prints[i].count
         ]
+        self.parts += static.registers
 
     def step(self) -> Step:
         """The same for the definedness check."""
@@ -104,6 +106,7 @@ class Static:
     number: int
     record: Decoded
     setters: frozenset[str]  # special-register instructions that the kernel has
+    read_registers: frozenset[str]  # registers of the vector unit that the kernel reads at all
     _prints: dict[tuple[Any, ...], tuple[tuple[Footprint, ...], dict[str, int], Pieces | None]] = field(
         default_factory=dict[tuple[Any, ...], tuple[tuple[Footprint, ...], dict[str, int], Pieces | None]]
     )
@@ -121,7 +124,14 @@ class Static:
             named += [(spec.name, v) for spec, v in zip(record.row.scalars, record.scalars, strict=True)]
         self.fixed = {name: v for name, v in named if isinstance(v, int)}
         self.varying = [(name, v) for name, v in named if isinstance(v, Reg)]
+        row = record.row
+        self.registers = [
+            Part(name, 0, BLOCK, name in row.reads, name in row.writes, _REGISTER, 0)
+            for name in sorted({*row.reads, *row.writes} & self.read_registers)
+        ]
         self.states = [name for name in record.row.state if STATE_GROUPS[name].setter in self.setters]
+        # With an L1 boundary the bytes depend on the source address, not only on the other operands.
+        self.wraps = "l1_boundary" in self.states
         for name in record.row.state:
             if name not in self.states:
                 self.fixed |= {spec.name: spec.default for spec in STATE_GROUPS[name].fields}
@@ -137,11 +147,16 @@ class Static:
         """On-chip addresses, then `value_text`."""
         return [*(address_text(self.record.addresses[i]) for i in self.chip), *self.value_text()]
 
-    def _known(self, values: tuple[Any, ...]) -> tuple[tuple[Footprint, ...], dict[str, int], Pieces | None]:
-        known = self._prints.get(values)
+    def _known(
+        self, values: tuple[Any, ...], source: int | None = None
+    ) -> tuple[tuple[Footprint, ...], dict[str, int], Pieces | None]:
+        known_as = values if source is None else (*values, source)
+        known = self._prints.get(known_as)
         if known is not None:
             return known
         named = dict(self.fixed)
+        if source is not None:
+            named["src_at"] = source
         named |= {name: value for (name, _), value in zip(self.varying, values, strict=False)}
         for name, state in zip(self.states, values[len(self.varying) :], strict=True):
             named |= {spec.name: v for spec, v in zip(STATE_GROUPS[name].fields, state, strict=True)}
@@ -163,7 +178,7 @@ class Static:
             local = {**named, **{name: 0 for name in flat if name in named}}
         prints = footprints(row, self.record.dtype, local)
         prints = tuple(EMPTY if i == self.gm_operand else p for i, p in enumerate(prints))
-        known = self._prints[values] = (prints, named, pieces)
+        known = self._prints[known_as] = (prints, named, pieces)
         return known
 
     def shapes(self, values: tuple[Any, ...]) -> tuple[tuple[Footprint, ...], Mapping[str, int]]:
@@ -180,7 +195,7 @@ class Static:
     def access(self, key: tuple[Any, ...]) -> Access:
         """A new access; `key` as `key_text` says."""
         count = len(self.chip)
-        prints, values, pieces = self._known(key[count:])
+        prints, values, pieces = self._known(key[count:], key[count - 1] if self.wraps else None)
         at = [0] * len(self.spaces)
         for place, address in zip(self.chip, key[:count], strict=True):
             at[place] = address
@@ -193,14 +208,15 @@ _STATICS: dict[str, dict[int, Static]] = {}
 
 
 def statics_of(program: Program) -> dict[int, Static]:
-    """Record number → its `Static`, for all instructions that touch memory."""
+    """Record number → its `Static`, for all instructions that touch memory or read a vector register."""
     made = _STATICS.get(program.digest)
     if made is None:
         setters = frozenset(record.mnemonic for record in program.records if record.row.family == "state")
+        read = frozenset(name for record in program.records for name in record.row.reads)
         made = {
-            number: Static(number, record, setters)
+            number: Static(number, record, setters, read)
             for number, record in enumerate(program.records)
-            if record.addresses
+            if record.addresses or record.row.reads
         }
         if program.digest:  # "" is any program that was never encoded
             _STATICS[program.digest] = made

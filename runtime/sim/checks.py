@@ -35,6 +35,8 @@ class Rules:
         for spec, value in zip(self.record.row.fields, fields, strict=True):
             if not spec.low <= value <= spec.high:
                 self.fault(spec.name, f"{value} is outside {spec.low}..{spec.high}")
+            if spec.intrinsic and (reason := _field_reason(self.record, self.soc, spec, value)):
+                self.fault(spec.name, reason)
 
     def values(self, fields: Ints, state: State = ()) -> dict[str, int]:
         """Checked fields and state values by name."""
@@ -67,6 +69,14 @@ def absent_operand(record: Decoded, soc: Soc) -> str:
     return ""
 
 
+def _field_reason(record: Decoded, soc: Soc, spec: Field, value: int) -> str:
+    """Why this chip does not have a value of a field, "" when it does."""
+    if value == spec.default or soc.core.supports(spec.intrinsic, record.dtype):
+        return ""
+    shown = spec.choices[value] if spec.choices else value
+    return f"{soc.name} does not have {record.mnemonic} with {spec.name} = {shown}"
+
+
 def chip_reason(record: Decoded, soc: Soc) -> str:
     """Why this chip does not have the instruction, "" when it does; asked once per kernel, before it runs."""
     core, row = soc.core, record.row
@@ -87,6 +97,8 @@ def chip_reason(record: Decoded, soc: Soc) -> str:
     for spec, value in zip(row.fields, record.fields, strict=True):
         if not isinstance(value, int):
             continue
+        if spec.intrinsic and (reason := _field_reason(record, soc, spec, value)):
+            return f"{spec.name}: {reason}"
         if spec.name == "event" and value >= core.event_ids:
             return f"event {value}: {soc.name} has {core.event_ids} ids per pair of pipes"
         if is_pipe(spec) and (reason := pipe_reason(record, value, soc)):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from math import prod
 from typing import Any, NamedTuple
 
 from ..isa.extents import (
@@ -31,8 +32,10 @@ from .ub_banks import conflict_cycles, group_name, repeat_cycles
 Values = Mapping[str, int]
 
 _VECTOR_FAMILIES = "vector_"
+_TIMES = ("repeat", "h_repeat", "v_repeat")  # fields that say how often an instruction works on 256 bytes
 _REPEAT_BYTES = 256  # one operand of one repeat: 8 blocks of 32 bytes, the same on every chip (vec_calc_size)
 _STATE_OF_LOAD3D = ("fm_width", "pad_left", "pad_right")
+SECOND_MAP = ("fmb_width", "fmb_pad_left", "fmb_pad_right")  # matter when the field `fmatrix` is not 0
 
 
 class Duration(NamedTuple):
@@ -67,10 +70,12 @@ def moves_gm(row: Instruction) -> bool:
 def cost_operands(row: Instruction) -> tuple[str, ...]:
     """Names of the fields and state values that the cost of `row` depends on."""
     names = [field.name for field in row.fields]
+    if row.mnemonic == "v4dtrans":
+        return ("positions", "channels")
     if row.mnemonic in ("vmrgsort4", "vmrgsort4v2"):
         return ("repeat", "valid", *(name for name in names if name.startswith("length")))
     if row.family.startswith(_VECTOR_FAMILIES):
-        wanted = [name for name in names if name == "repeat"]
+        wanted = [name for name in names if name in _TIMES]
         return (*wanted, "count") if wanted and "count" in row.state else tuple(wanted)
     if row.family == "load" and row.timing == "load3d":
         skip = (
@@ -85,7 +90,8 @@ def cost_operands(row: Instruction) -> tuple[str, ...]:
             "c1",
             "jump",
         )
-        return (*(name for name in names if name not in skip), *_STATE_OF_LOAD3D)
+        second = SECOND_MAP if "fmatrix" in names else ()
+        return (*(name for name in names if name not in skip), *_STATE_OF_LOAD3D, *second)
     if row.family == "load":
         return tuple(name for name in names if name in ("repeat", "src_stride"))
     if row.family == "cube":
@@ -181,7 +187,10 @@ class Costs:
         entry = rows.get(dtype) or rows.get(types[0]) or rows.get("any") or next(iter(rows.values()))
         per_cycle, factor, fixed = entry
         count = values.get("count", -1)
-        repeat = values.get("repeat", 1) if count < 0 else _ceil(count, lanes_of(types))
+        repeat = prod(values.get(name, 1) for name in _TIMES) if count < 0 else _ceil(count, lanes_of(types))
+        if row.mnemonic == "v4dtrans":
+            volume = values["positions"] * values["channels"] * type_size(dtype)
+            return Duration(max(1, _ceil(volume, per_cycle) * factor), fixed)
         if row.mnemonic == "vmrgsort4v2":  # by the bytes of all records
             number = sum(values[f"length{i}"] * (values["valid"] >> i & 1) for i in range(4))
             return Duration(max(1, _ceil(repeat * number * RECORD, per_cycle) * factor), fixed)
@@ -228,6 +237,9 @@ class Costs:
             cycles = _ceil(values["repeat"] * FRACTAL, self._l0[f"{space}_rate"])
             return Duration(cycles + gap, max(0, self._l0["load2d_fixed"] - gap))
         size = type_size(dtype)
+        if values.get("fmatrix"):
+            second = {first: values[name] for first, name in zip(_STATE_OF_LOAD3D, SECOND_MAP, strict=True)}
+            values = {**values, **second}
         if row.mnemonic == "load3d":
             rows = _output_rows(values, values["m_start"], values["m_extent"])
             volume = _ceil(values["m_extent"], 16) * 16 * values["k_extent"] * size
@@ -251,7 +263,7 @@ class Costs:
             divisor = 2 * stride + table[f"{space}_stride"] + spanned
         else:
             return table[f"{space}_floor"]
-        return max(table[f"{space}_floor"], table["load3d_span"] // divisor)
+        return max(table[f"{space}_floor"], min(table["load3d_span"] // divisor, table[f"{space}_rate"]))
 
 
 def _burst_cycles(bursts: int, length: int, gap: int, rate: int) -> int:

@@ -21,10 +21,12 @@ from ..isa.extents import BLOCK, FRACTAL, cube_types, operand_types, type_size
 from ..isa.model import Instruction
 from ..soc import Soc
 from .footprint import (
+    NO_CELL,
     Bools,
     Footprint,
     Ints,
     Values,
+    half_blocks,
     load2d_sources,
     load3d_cells,
     load3dv1_cells,
@@ -210,6 +212,15 @@ def _moved(memory: OnChip, step: Step) -> tuple[Ints, Bytes]:
         return _moved_l0c(memory, step, base)
     if step.row.family == "load":
         return _row_numbers(step.prints[0]), _moved_load(memory, step, base)
+    if step.row.mnemonic == "v4dtrans":
+        size, wanted = type_size(step.dtype), _row_numbers(step.prints[0])
+        shape = [step.values["channels"], step.values["positions"]]
+        if shape[1] * size % BLOCK:  # the machine refuses it: another fault's business
+            return wanted, memory.rows("ub", base + wanted)
+        found = memory.rows("ub", base + wanted).reshape(
+            *shape[:: 1 if step.values["chw_to_hwc"] else -1], size
+        )
+        return wanted, np.ascontiguousarray(found.swapaxes(0, 1)).reshape(-1, BLOCK)
     if step.row.mnemonic == "vtranspose":
         block = memory.rows("ub", base + np.arange(16)).reshape(16, 16, 2)
         return np.arange(16), np.ascontiguousarray(block.swapaxes(0, 1))
@@ -247,14 +258,15 @@ def _moved_load(memory: OnChip, step: Step, base: int) -> Bytes:
 
 def _cells(memory: OnChip, cells: Ints, base: int) -> Bytes:
     """Definedness of img2col cells; padding is a value."""
-    found = memory.rows("l1", np.where(cells < 0, base, cells + base))
-    return np.where((cells < 0)[..., None], np.uint8(1), found)
+    padding = cells == NO_CELL
+    found = memory.rows("l1", np.where(padding, base, cells + base))
+    return np.where(padding[..., None], np.uint8(1), found)
 
 
 def _moved_l0c(memory: OnChip, step: Step, base: int) -> tuple[Ints, Bytes]:
     """Fractal by fractal; a converted element is defined when all its bytes were."""
     row, values = step.row, step.values
-    to, source = operand_types(row, step.dtype)
+    to, source = operand_types(row, step.dtype)[:2]
     wide, narrow = type_size(to), type_size(source)
     piece = np.arange(values["bursts"])[:, None], np.arange(values["length"])[None, :]
     length = values["length"]
@@ -271,17 +283,48 @@ def _moved_l0c(memory: OnChip, step: Step, base: int) -> tuple[Ints, Bytes]:
         start_in, start_out = (fractal, vector) if out else (vector, fractal)
     else:
         rows_in, rows_out = 8 * narrow, 8 * wide
-        out = row.mnemonic == "copy_matrix_cc_to_ubuf"
+        out = row.mnemonic.startswith("copy_matrix_cc_to_ubuf")
         gap_in = values["src_gap"] * (rows_in if out else 1)
         gap_out = values["dst_gap"] * (1 if out else rows_out)
         start_in = piece[0] * (length * rows_in + gap_in) + piece[1] * rows_in
         start_out = piece[0] * (length * rows_out + gap_out) + piece[1] * rows_out
+        if wide == 1:
+            return _moved_bytes(memory, step, base + start_in)
     found = memory.rows(step.spaces[1], base + start_in.reshape(-1, 1) + np.arange(rows_in))
     elements = found.reshape(start_in.size, -1, narrow).min(axis=2)
     if row.mnemonic == "broadcast_ub_to_cc":
         elements = np.repeat(elements[:, None, :], _CUBE_ROWS, axis=1).reshape(start_in.size, -1)
     index = (start_out.reshape(-1, 1) + np.arange(rows_out)).ravel()
     return index, np.repeat(elements, wide, axis=1).reshape(-1, BLOCK)
+
+
+def _moved_bytes(memory: OnChip, step: Step, fractals: Ints) -> tuple[Ints, Bytes]:
+    """8-bit results of L0C fractals (bursts, length): half blocks, whose other half stays, or two side by side."""
+    v = step.values
+    found = memory.rows("l0c", fractals.reshape(-1, 1) + np.arange(32))
+    results = found.reshape(v["bursts"], v["length"], _CUBE_ROWS, 16, 4).min(axis=4)
+    if v["store"] < 2:
+        halves = half_blocks(v).ravel()
+        index = halves // BLOCK
+        moved = memory.rows("ub", index + step.at[0] // BLOCK).copy()
+        low = 16 * v["store"]
+        moved[:, low : low + 16] = results.reshape(-1, 16)
+        return index, moved
+    pairs = results[:, : v["length"] // 2 * 2].reshape(v["bursts"], v["length"] // 2, 2, _CUBE_ROWS, 16)
+    index = np.arange(v["bursts"])[:, None] * (v["length"] * 8 + v["dst_gap"]) + np.arange(
+        v["length"] // 2 * 16
+    )
+    return index.ravel(), np.ascontiguousarray(pairs.transpose(0, 1, 3, 2, 4)).reshape(-1, BLOCK)
+
+
+def parameters(memory: OnChip, step: Step) -> list[Undefined]:
+    """What a moving instruction computes with beside its source: undefined scales."""
+    problems: list[Undefined] = []
+    for number in range(2, len(step.row.addresses)):
+        found = memory.first_undefined(step.spaces[number], step.at[number], step.prints[number])
+        if found >= 0:
+            problems.append(Undefined(number, step.spaces[number], found))
+    return problems
 
 
 def _moved_rows(memory: OnChip, step: Step) -> tuple[Ints, Bytes]:

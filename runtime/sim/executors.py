@@ -31,11 +31,14 @@ from .img2col import make_load3d, make_load3dv1
 from .memory import Core
 from .move import make_copy, make_l0c_copy, make_load2d, make_load_scalar, make_set_2d, make_store_scalar
 from .program import Program, load_program
+from .readback import make_readback
+from .rearrange import make_compress, make_interpolation, make_padding, make_turn
+from .scatter import make_scatter, make_scatter_transpose
 from .sort import make_sort
 from .split_move import make_align, make_fill, make_nd2nz, make_squares, make_table
 from .split_vector import make_split_vector
 from .translate import Translator, operands_text, value_text
-from .vector import make_elementwise
+from .vector import make_elementwise, make_shift_right
 from .vector_more import make_compare, make_gather, make_ramp, make_reduce, make_select, make_transpose
 
 Maker = Callable[[Decoded, Soc], Executor]
@@ -52,6 +55,8 @@ _BY_FAMILY: dict[str, Maker] = {
     "vector_reduce": make_reduce,
     "vector_compare": make_compare,
     "vector_select": make_select,
+    "vector_padding": make_padding,
+    "vector_scatter": make_scatter,
     "vector_transpose": make_transpose,
     "vector_gather": make_gather,
     "vector_sort": make_sort,
@@ -71,6 +76,15 @@ _BY_NAME: dict[str, Maker] = {
     "load3dv1": make_load3dv1,
     "set_2d": make_set_2d,
     "vci": make_ramp,
+    "vshr": make_shift_right,
+    "vreduce": make_compress,
+    "vreducev": make_compress,
+    "v4dtrans": make_turn,
+    "vbi": make_interpolation,
+    "scatter_vnchwconv": make_scatter_transpose,
+    "get_rsvd_cnt": make_readback,
+    "get_max_min_cnt": make_readback,
+    "get_vms4_sr": make_readback,
     "load_scalar": make_load_scalar,
     "store_scalar": make_store_scalar,
 }
@@ -124,7 +138,7 @@ def executors_of(program: Program, soc: Soc) -> dict[str, Executor]:
             raise SimulatorFault(record, absent_operand(record, soc), reason)
         if record.row.family in ("control", "state"):
             continue
-        if record.row.family == "scalar" and record.mnemonic not in ("load_scalar", "store_scalar"):
+        if record.row.family == "scalar" and not record.row.touches_data:
             continue
         found[executor_name(record)] = make_executor(record, soc)
     return found
@@ -143,7 +157,7 @@ def call_text(record: Decoded, event_ids: int) -> str:
         if len(record.fields) == 3 and isinstance(event, Reg) and not others:
             return f"if not 0 <= {value_text(event)} < {event_ids}: {call}"  # the call is what faults
         return call
-    return f"{value_text(record.scalars[0])} = {call}" if record.mnemonic == "load_scalar" else call
+    return f"{value_text(record.scalars[0])} = {call}" if record.row.loads else call
 
 
 def accumulates(program: Program) -> bool:

@@ -100,8 +100,10 @@ def saturate(single: Array) -> Array:
 
 
 def rectify(single: Array) -> Array:
-    """Negative fp32 values become 0, in place; nan stays."""
-    return single.clip(_ZERO, _INFINITE, out=single)
+    """Negative values of a float array and -0 become +0, in place; nan stays."""
+    single.clip(_ZERO, _INFINITE, out=single)
+    single += _ZERO
+    return single
 
 
 def store_half(single: Array, out: Array) -> None:

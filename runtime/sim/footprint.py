@@ -25,10 +25,15 @@ from ..isa.extents import (
     extents,
     lanes_of,
     operand_types,
+    scale_bytes,
+    selected_geometry,
     type_size,
+    ub_fractal,
+    va_blocks,
+    va_rows,
 )
 from ..isa.model import Instruction
-from .img2col import positions_table, version1_table
+from .img2col import positions_table, version1_table, wrapped_cells
 from .split_geometry import (
     align_blocks,
     fill_blocks,
@@ -45,8 +50,9 @@ Bools: TypeAlias = NDArray[np.bool_]
 Ints: TypeAlias = NDArray[np.int64]
 
 _ALL = (1 << 64) - 1
-_PATTERNS = {1: (0, 2), 2: (1, 2), 3: (0, 4), 4: (1, 4), 5: (2, 4), 6: (3, 4)}  # vreduce: first lane, step
+PATTERNS = {1: (0, 2), 2: (1, 2), 3: (0, 4), 4: (1, 4), 5: (2, 4), 6: (3, 4)}  # vreduce: first lane, step
 _PADDING = 1 << 32  # img2col tables name padding by a cell number far behind the end of L1
+NO_CELL = -(1 << 40)  # and these functions by one far in front of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,7 +286,7 @@ def _dma(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
 
 def _l0c(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
     bursts, length = v["bursts"], v["length"]
-    to, source = operand_types(row, dtype)
+    to, source = operand_types(row, dtype)[:2]
     if row.mnemonic == "broadcast_ub_to_cc":
         vector, fractal = 16 * type_size(source) // BLOCK, 256 * type_size(to) // BLOCK
         dst = _bursts(bursts, length * fractal, (length + v["dst_gap"]) * fractal)
@@ -292,12 +298,26 @@ def _l0c(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
         l0c = from_blocks(fractals.reshape(-1, 1) * type_size(to) * 8 + np.arange(vector))
         ub = _bursts(bursts, length * vector, length * vector + ub_gap)
         return (ub, l0c) if out else (l0c, ub)
-    out = row.mnemonic == "copy_matrix_cc_to_ubuf"
+    out = row.mnemonic.startswith("copy_matrix_cc_to_ubuf")
     in_l0c, in_ub = (type_size(source), type_size(to)) if out else (type_size(to), type_size(source))
     l0c_gap, ub_gap = (v["src_gap"], v["dst_gap"]) if out else (v["dst_gap"], v["src_gap"])
     l0c = _bursts(bursts, length * in_l0c * 8, (length + l0c_gap) * in_l0c * 8)
-    ub = _bursts(bursts, length * in_ub * 8, length * in_ub * 8 + ub_gap)
+    blocks = length * ub_fractal(to if out else source, v.get("store", 0)) // BLOCK
+    ub = _bursts(bursts, blocks, blocks + ub_gap)
+    if in_ub == 1 and v["store"] < 2 and ub.count:  # half blocks
+        halves = half_blocks(v)
+        ub = from_bytes((halves.reshape(-1, 1) + np.arange(16)).astype(np.int64))
+    if row.mnemonic == "copy_matrix_cc_to_ubuf_vdeq":
+        return ub, l0c, solid(bursts * scale_bytes(dtype) if length else 0)
     return (ub, l0c) if out else (l0c, ub)
+
+
+def half_blocks(v: Values) -> Ints:
+    """(bursts, length, 16): byte of UB at which each row of each fractal of 8-bit results begins."""
+    fractals = np.arange(v["length"]) * 16
+    pitch = v["length"] * 16 + v["dst_gap"]
+    blocks = (np.arange(v["bursts"])[:, None] * pitch + fractals)[:, :, None] + np.arange(16)
+    return (blocks * BLOCK + 16 * v["store"]).astype(np.int64)
 
 
 def load2d_sources(v: Values) -> Ints:
@@ -307,20 +327,25 @@ def load2d_sources(v: Values) -> Ints:
 
 
 def load3d_cells(dtype: str, v: Values) -> Ints:
-    """(m rounded up to 16, k cells): number of the 32-byte cell [c1][h][w] that is read, -1 for padding."""
+    """(m rounded up to 16, k cells): number of the 32-byte cell [c1][h][w] that is read, NO_CELL for padding."""
     c0 = BLOCK // type_size(dtype)
     positions = v["m_start"] + np.arange(-(-v["m_extent"] // 16) * 16)
     taps = v["k_start"] // c0 + np.arange(v["k_extent"] // c0)
-    return _without_padding(positions_table(dict(v), positions, taps))
+    return _without_padding(positions_table(selected_geometry(v), positions, taps), v, BLOCK)
 
 
 def load3dv1_cells(v: Values) -> Ints:
-    """(repeat, 16): number of the cell that each row of each fractal is read from, -1 for padding."""
-    return _without_padding(version1_table(dict(v)))
+    """(repeat, 16): number of the cell that each row of each fractal is read from, NO_CELL for padding."""
+    return _without_padding(version1_table(dict(v)), v, 1)
 
 
-def _without_padding(table: Ints) -> Ints:
-    return np.where(table < _PADDING, table, -1)
+def _without_padding(table: Ints, v: Values, unit: int) -> Ints:
+    """Cells relative to the source address; `src_at` is that address where the L1 boundary makes it matter."""
+    end = v.get("l1_boundary", 0) // unit
+    if end:
+        first = v["src_at"] // BLOCK
+        table = np.where(table < _PADDING, wrapped_cells(table, first, end) - first, table)
+    return np.where(table < _PADDING, table, NO_CELL)
 
 
 def _load(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
@@ -333,12 +358,12 @@ def _load(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
             return Footprint(0, v["repeat"] * per_fractal), source
         case "load3d":
             cells = load3d_cells(dtype, v)
-            return Footprint(0, cells.size), from_blocks(cells[cells >= 0])
+            return Footprint(0, cells.size), from_blocks(cells[cells > NO_CELL])
         case _:
             cells = load3dv1_cells(v)
             step = v["jump"] if v["repeat_mode"] else 1
             dst = _bursts(v["repeat"], per_fractal, step * per_fractal)
-            return dst, from_blocks(cells[cells >= 0])
+            return dst, from_blocks(cells[cells > NO_CELL])
 
 
 def _mad(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
@@ -355,12 +380,16 @@ def _mad(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
 
 def vnchwconv_blocks(v: Values, side: str) -> Ints:
     """(repeat, 16): block number of each row."""
+    if f"{side}_va" in v:
+        return np.arange(v["repeat"])[:, None] * v[f"{side}_rep"] + np.array(va_rows(v, side))
     return np.arange(v["repeat"])[:, None] * v[f"{side}_rep"] + np.arange(16) * v[f"{side}_row_stride"]
 
 
 def _transpose(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
     if row.mnemonic == "vtranspose":
         return solid(FRACTAL), solid(FRACTAL)
+    if row.mnemonic == "v4dtrans":
+        return (solid(v["positions"] * v["channels"] * type_size(dtype)),) * 2
     prints: list[Footprint] = []
     for side in ("dst", "src"):
         blocks = vnchwconv_blocks(v, side)
@@ -373,6 +402,8 @@ def _transpose(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]
 
 
 def _gather(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
+    if row.mnemonic == "vbi":
+        return _interpolation(v)
     size = type_size(dtype)
     lanes = 256 // size
     active = active_lanes(v, lanes)
@@ -383,9 +414,69 @@ def _gather(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
         if row.mnemonic == "vscatter":
             return table, _lanes(active, size, 1, v["src_rep"]), from_bytes(offsets)
         return _lanes(active, size, 1, v["dst_rep"]), from_bytes(offsets), table
-    first, step = _PATTERNS[v["pattern"]]
+    if row.mnemonic == "vreducev":
+        # How many bytes are written depends on data: at most those of all lanes.
+        bits = np.arange(len(active))[:, None] * v["bits_rep"] * BLOCK + np.arange(lanes // 8)
+        used = bits[active.reshape(len(active), lanes // 8, 8).any(axis=2)]
+        packed = solid(int(np.count_nonzero(active)) * size)
+        return packed, _lanes(active, size, v["src_blk"], v["src_rep"]), from_bytes(used.astype(np.int64))
+    first, step = PATTERNS[v["pattern"]]
     kept = active & (np.arange(lanes) % step == first)
     return solid(int(np.count_nonzero(kept)) * size), _lanes(kept, size, v["src_blk"], v["src_rep"])
+
+
+def _interpolation(v: Values) -> tuple[Footprint, ...]:
+    """vbi: which blocks of the table are read depends on data, its first one stands for them."""
+    active = np.broadcast_to(lane_mask(v, 128), (v["v_repeat"], 128))
+    if not active.any():
+        return (EMPTY,) * 4
+    steps = v["h_repeat"] * v["v_repeat"]
+    blocks = np.arange(steps)[:, None] * 8 + np.flatnonzero(active[0].reshape(8, 16).any(axis=1))
+    offsets = blocks.reshape(-1, 1) * 4 + np.arange(4)
+    factors = blocks.reshape(-1) if v["each_block"] else np.arange(steps)
+    dst = _lanes(active, 2, v["dst_blk"], v["v_offset"] * 2 // BLOCK)
+    return dst, from_bytes(offsets), solid(BLOCK), from_bytes(factors[:, None] * 2 + np.arange(2))
+
+
+def padding_sources(width: int, mode: int, side: int) -> Ints:
+    """vpadding: which element of its block each of the `width` elements of a block comes from, -1 = none (0)."""
+    place = np.arange(width)
+    if mode == 0:
+        return np.full(width, (width - 1) * side)
+    mirrored = width - 1 - place
+    if mode == 1:
+        return mirrored
+    return mirrored - 1 if side else np.where(place == 0, -1, mirrored + 1)
+
+
+def _padding(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
+    size = type_size(dtype)
+    active = active_lanes(v, 256 // size)
+    source = padding_sources(BLOCK // size, v["pad_mode"], v["side"])
+    blocks = active.reshape(len(active), 8, len(source))
+    used = np.zeros_like(blocks)
+    for place, wanted in enumerate(source.tolist()):
+        if wanted >= 0:
+            used[:, :, wanted] |= blocks[:, :, place]
+    read = _lanes(used.reshape(active.shape), size, v["src_blk"], v["src_rep"])
+    return _lanes(active, size, v["dst_blk"] or 1, v["dst_rep"]), read
+
+
+def scattered(v: Values, name: str, size: int, repeats: int) -> Ints:
+    """(repeats, lanes): byte of each lane of a VA operand, counted from its address."""
+    blocks = np.array(va_blocks(v, v[f"{name}_va"])) + np.arange(repeats)[:, None] * v.get(f"{name}_rep", 0)
+    lanes = blocks[:, :, None] * BLOCK + np.arange(BLOCK // size) * size
+    return lanes.reshape(repeats, 256 // size).astype(np.int64)
+
+
+def _scatter(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
+    size = type_size(dtype)
+    active = active_lanes(v, 256 // size)
+    prints: list[Footprint] = []
+    for address in row.addresses:
+        first = scattered(v, address.name, size, len(active))[active]
+        prints.append(from_bytes(first[:, None] + np.arange(size)))
+    return tuple(prints)
 
 
 def _sort(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
@@ -450,6 +541,10 @@ def _fill(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
     return (from_blocks(fill_blocks(v)),)
 
 
+COMPRESSED = {1: (0, 2), 2: (1, 2), 3: (0, 4), 4: (1, 4), 5: (2, 4), 6: (3, 4), 7: (0, 1)}
+"""Pattern of vreducev2 → (first lane, step)."""
+
+
 def _split_vector(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
     size = type_size(dtype)
     match row.mnemonic:
@@ -470,8 +565,8 @@ def _split_vector(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, .
         case _:
             lanes = 256 // size
             active = active_lanes(v, lanes)
-            if v["pattern"] in _PATTERNS:
-                first, step = _PATTERNS[v["pattern"]]
+            if v["pattern"]:
+                first, step = COMPRESSED[v["pattern"]]
                 active = active & (np.arange(lanes) % step == first)
             source = _lanes(active, size, v["src_blk"], v["src_rep"])
             if v["pattern"]:
@@ -492,6 +587,8 @@ _BY_FAMILY: dict[str, Callable[[Instruction, str, Values], tuple[Footprint, ...]
     "vector_dup": _vector,
     "vector_conv": _vector,
     "vector_select": _vector,
+    "vector_padding": _padding,
+    "vector_scatter": _scatter,
     "vector_reduce": _reduce,
     "vector_compare": _compare,
     "vector_transpose": _transpose,

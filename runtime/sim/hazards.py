@@ -29,7 +29,7 @@ from ..isa.model import BARRIER_SCOPES, PIPES, barrier_pipes
 from ..isa.record import Decoded, Reg
 from ..soc import Soc
 from .access import Access, AccessIndex, disturbances, statics_of
-from .definedness import CARRIES, OnChip, Step, carry, compute
+from .definedness import CARRIES, OnChip, Step, carry, compute, parameters
 from .gm_conflicts import GmAccess, Meeting, cross_block, gaps
 from .gm_state import GmRange, GmState
 from .gm_state import unordered as gm_unordered
@@ -163,18 +163,16 @@ class BlockCheck:
         """Definedness of what an on-chip instruction reads and writes."""
         step, row = access.step(), access.static.record.row
         if row.family in CARRIES:
-            once = carry(self.memory, step)
+            problems, once = parameters(self.memory, step), carry(self.memory, step)
         elif row.family in SPLIT_CARRIES:
             self._check_parameters(access, step)
-            once = carry_on_chip(self.memory, step)
+            problems, once = [], carry_on_chip(self.memory, step)
         else:
             problems, once = compute(self.memory, step)
-            for problem in problems:
-                name = row.addresses[problem.operand].name
-                place = (problem.space, problem.address, problem.address + 1)
-                self.report(
-                    "undefined", access.number, None, place, f"computes with undefined bytes ({name})"
-                )
+        for problem in problems:
+            name = row.addresses[problem.operand].name
+            place = (problem.space, problem.address, problem.address + 1)
+            self.report("undefined", access.number, None, place, f"computes with undefined bytes ({name})")
         access.epoch = self.memory.epoch if once else -1
 
     def _check_parameters(self, access: Access, step: Step) -> None:
@@ -324,7 +322,7 @@ class _Emitter:
             address = address_text(record.addresses[static.gm_operand])
             atomic = f"{STATE_NAMES['atomic']}[0]" if "atomic" in record.row.state else "0"
             lines.append(f"check.gm_access(x, n_{pipe}, c_{pipe}, {address}, {atomic})")
-        if record.mnemonic == "load_scalar":
+        if record.row.loads:
             lines.append(f"{value_text(record.scalars[0])} = load()")
         return lines
 
@@ -451,7 +449,7 @@ def _compile_gm(program: Program) -> Callable[..., None]:
             address = address_text(record.addresses[static.gm_operand])
             atomic = f"{STATE_NAMES['atomic']}[0]" if "atomic" in record.row.state else "0"
             lines.append(f"log(({static.number}, {address}, {atomic}, {tuple_text(static.value_text())}))")
-        if record.mnemonic == "load_scalar":
+        if record.row.loads:
             lines.append(f"{value_text(record.scalars[0])} = load()")
         return lines
 
@@ -523,7 +521,7 @@ def check_task(
     """All broken ordering rules of a task.
 
     `gm_ranges` says what GM holds before the task and which ranges are its results (None: all is defined).
-    `loads[b]` are the values of block b's load_scalar instructions, for kernels that have any.  Kernels whose
+    `loads[b]` are the values of block b's scalar loads, for kernels that have any.  Kernels whose
     cores synchronise are checked with all their streams at once, and `loads` goes by stream (`hazards_cores.py`).
     """
     if program.runs_together:

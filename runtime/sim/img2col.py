@@ -23,6 +23,23 @@ if TYPE_CHECKING:
 _PAD = np.int64(1 << 40)  # clipped to the last cell of the view: the padding cell
 
 
+def wrapped_cells(index: Array, first: int, end: int) -> Array:
+    """Cell numbers from the start of L1 of `index`, which counts from cell `first`; from `end` on they start at 0
+    again.  Padding must be kept apart by the caller."""
+    return (index + first) % end
+
+
+def _wrapped(rules: Rules, index: Array, source: int, boundary: int) -> Array:
+    """A table that counts from the start of L1 and wraps at byte `boundary`."""
+    size = rules.soc.core.buffers["l1"].size
+    if boundary % 32 or boundary > size:
+        rules.fault("l1_boundary", f"{boundary} bytes are no multiple of 32 or more than L1 has ({size})")
+    rules.check_range(1, source, 0, 32)
+    if source >= boundary:
+        rules.fault("src", f"address {source:#x} is not below the L1 boundary of {boundary:#x} bytes")
+    return np.where(index == _PAD, _PAD, wrapped_cells(index, source // 32, boundary // 32))
+
+
 def _output_size(extent: int, padding: int, kernel: int, stride: int) -> int:
     return (extent + padding - kernel) // stride + 1
 
@@ -108,7 +125,7 @@ def make_load3d(record: Decoded, soc: Soc) -> Executor:
     tables: dict[tuple[Ints, Ints], tuple[Array, tuple[int, int], bool]] = {}
 
     def plan(fields: Ints, geometry: Ints) -> tuple[Array, tuple[int, int], bool]:
-        v = rules.values(fields, (geometry, (0,)))
+        v = rules.values(fields, (geometry, (0,), geometry, (0,)))
         for name in ("k_extent", "k_start"):
             if v[name] % c0:
                 rules.fault(name, f"{v[name]} is not a multiple of C0 = {c0}")
@@ -133,7 +150,7 @@ def make_load3d(record: Decoded, soc: Soc) -> Executor:
         return index, _hull(index), turned
 
     def load(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
-        geometry, padding = state
+        geometry = state[2] if fields[-1] else state[0]
         key = (fields, geometry)
         found = tables.get(key)
         if found is None:
@@ -141,8 +158,12 @@ def make_load3d(record: Decoded, soc: Soc) -> Executor:
         index, hull, turned = found
         if not index.size:
             return
-        if addresses[1] & 31 or addresses[1] < 0 or addresses[1] + hull[1] > len(core.l1.data):
-            rules.check_range(1, addresses[1], hull[1], 32)
+        source = addresses[1]
+        if state[3][0]:
+            index = _wrapped(rules, index, source, state[3][0])
+            source, hull = 0, _hull(index)
+        if source & 31 or source < 0 or source + hull[1] > len(core.l1.data):
+            rules.check_range(1, source, hull[1], 32)
         if addresses[0] & 511 or not 0 <= addresses[0] <= 65536 - index.size * 32:
             rules.check_range(0, addresses[0], index.size * 32, FRACTAL)
         m1, k1 = index.shape[0] // 16, index.shape[1]
@@ -152,26 +173,27 @@ def make_load3d(record: Decoded, soc: Soc) -> Executor:
             matrix = memory.slot(first, k1, m1, kind, transposed=True).T
         else:
             matrix = memory.slot(first, m1, k1, kind, transposed=False)
-        _take(core, addresses[1], index, hull, padding[0], kind=kind, out=matrix)
+        _take(core, source, index, hull, state[1][0], kind=kind, out=matrix)
 
     return load
 
 
 def make_load3dv1(record: Decoded, soc: Soc) -> Executor:
-    """load3d version 1: fractals of 16 positions × C0 for one filter tap each."""
+    """load3d version 1: fractals of 16 positions × C0 for one filter tap each, to L0A, L0B or UB."""
     rules = Rules(record, soc)
     kind = record.dtype
+    to_ub = record.addresses[0].space == "ub"
     tables: dict[tuple[Ints, Ints], tuple[Array, tuple[int, int], int]] = {}
 
     def plan(fields: Ints, geometry: Ints) -> tuple[Array, tuple[int, int], int]:
-        v = rules.values(fields, (geometry, (0,)))
+        v = rules.values(fields, (geometry, (0,), (0,)))
         if (v["left_top_w"] + v["pad_left"]) % v["stride_w"] or v["left_top_w"] < -v["pad_left"]:
             rules.fault("left_top_w", f"{v['left_top_w']} is not a filter position of the padded row")
         index = version1_table(v)
         return index, _hull(index), v["jump"] if v["repeat_mode"] else 1
 
     def load(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
-        geometry, padding = state
+        geometry, padding, boundary = state
         key = (fields, geometry)
         found = tables.get(key)
         if found is None:
@@ -179,11 +201,22 @@ def make_load3dv1(record: Decoded, soc: Soc) -> Executor:
         index, hull, step = found
         if not index.size:
             return
-        if addresses[1] & 31 or addresses[1] < 0 or addresses[1] + hull[1] > len(core.l1.data):
-            rules.check_range(1, addresses[1], hull[1], 32)
-        rules.check_range(0, addresses[0], ((len(index) - 1) * step + 1) * FRACTAL, FRACTAL)
+        source = addresses[1]
+        if boundary[0]:
+            index = _wrapped(rules, index, source, boundary[0] * 32)
+            source, hull = 0, _hull(index)
+        rules.check_range(1, source, hull[1], 32)
+        extent = ((len(index) - 1) * step + 1) * FRACTAL
+        rules.check_range(0, addresses[0], extent, 32 if to_ub else FRACTAL)
+        if to_ub:
+            cells = np.take(core.l1.padded_cells(padding[0])[source // 32 :], index, axis=0, mode="clip")
+            target = np.ndarray(
+                (len(index), 16, 32), np.uint8, core.ub, addresses[0], (step * FRACTAL, 32, 1)
+            )
+            target[...] = cells
+            return
         memory = core.l0a if record.addresses[0].space == "l0a" else core.l0b
-        values = _take(core, addresses[1], index, hull, padding[0], kind=kind, out=None)
+        values = _take(core, source, index, hull, padding[0], kind=kind, out=None)
         memory.write(addresses[0] // FRACTAL, values, kind, step)
 
     return load

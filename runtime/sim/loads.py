@@ -31,7 +31,7 @@ def recording_kernel(program: Program, soc: Soc) -> tuple[FunctionKernel, list[l
     loads: list[list[int]] = []
     executors = executors_of(program, soc)
     for record in program.records:
-        if record.mnemonic == "load_scalar":
+        if record.row.loads:
             name = executor_name(record)
             executors[name] = _recorded(executors[name], loads)
     function = Translator(_call).compile(program, executors)
@@ -46,7 +46,7 @@ def recording_kernel(program: Program, soc: Soc) -> tuple[FunctionKernel, list[l
 
 def _call(record: Decoded) -> list[str]:
     call = f"{executor_name(record)}(core, {operands_text(record)})"
-    return [f"{value_text(record.scalars[0])} = {call}" if record.mnemonic == "load_scalar" else call]
+    return [f"{value_text(record.scalars[0])} = {call}" if record.row.loads else call]
 
 
 def _recorded(executor: Executor, loads: list[list[int]]) -> Executor:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -160,7 +160,8 @@ class L1Memory:
 
 
 class Core:
-    """One AI Core: the memories its core type has, and CMPMASK.  Contents survive from block to block: undefined."""
+    """One AI Core: the memories its core type has, and the registers of its vector unit.  Contents survive from
+    block to block: undefined."""
 
     def __init__(self, soc: Soc, gm: GlobalMemory) -> None:
         sizes = dict.fromkeys(SPACES, 0) | {space: b.size for space, b in soc.core.buffers.items()}
@@ -176,4 +177,7 @@ class Core:
         self.fb = np.zeros(sizes["fb"], np.uint8)
         self.cross: Port | None = None  # when it is part of a launch that synchronises cores
         self.cmpmask = np.zeros(128, np.bool_)
+        self.kept = 0  # RSVD_CNT
+        self.found: Any = None  # of the last vcmax or vcmin: see `vector_more.extreme_bits`
+        self.merged = 0  # VMS4_SR
         self.prepared: dict[object, list[Prepared]] = {}  # views of vector operands on `ub`

@@ -17,6 +17,7 @@ from ..isa.table import ATOMIC_NAMES
 from ..soc import Soc
 from .checks import Executor, Ints, Rules, State
 from .cube import FRACTAL, OperandMemory, fractal_bytes
+from .dequant import DEQUANTISING, fractal_index, make_dequant
 from .floats import (
     DTYPES,
     Array,
@@ -225,10 +226,6 @@ def make_set_2d(record: Decoded, soc: Soc) -> Executor:
     return fill
 
 
-def _fractal_index(bursts: int, length: int, gap: int) -> Array:
-    return np.arange(bursts)[:, None] * (length + gap) + np.arange(length)
-
-
 def make_l0c_vector(record: Decoded, soc: Soc) -> Executor:
     """copy_vector_cc_to_ubuf and copy_vector_ubuf_to_cc: row 0 of each fractal."""
     rules = Rules(record, soc)
@@ -244,7 +241,7 @@ def make_l0c_vector(record: Decoded, soc: Soc) -> Executor:
         if not v["bursts"] or not v["length"]:
             return
         l0c_gap, ub_gap = (v["src_gap"], v["dst_gap"]) if to_ub else (v["dst_gap"], v["src_gap"])
-        index = _fractal_index(v["bursts"], v["length"], l0c_gap)
+        index = fractal_index(v["bursts"], v["length"], l0c_gap)
         strides = (v["length"] * vector + ub_gap * BLOCK, vector, dtype.itemsize)
         flat = np.ndarray((*index.shape, 16), dtype, core.ub, addresses[0 if to_ub else 1], strides)
         l0c = addresses[1 if to_ub else 0]
@@ -263,6 +260,8 @@ def make_l0c_copy(record: Decoded, soc: Soc) -> Executor:
     """copy_matrix_cc_to_ubuf, copy_matrix_ubuf_to_cc and broadcast_ub_to_cc."""
     if record.mnemonic.startswith("copy_vector"):
         return make_l0c_vector(record, soc)
+    if record.mnemonic == "copy_matrix_cc_to_ubuf_vdeq" or record.dtype in DEQUANTISING:
+        return make_dequant(record, soc)
     rules = Rules(record, soc)
     row = record.row
     to_ub = record.mnemonic == "copy_matrix_cc_to_ubuf"
@@ -274,13 +273,15 @@ def make_l0c_copy(record: Decoded, soc: Soc) -> Executor:
     plans: dict[Ints, tuple[Array, tuple[int, ...], Ints]] = {}
 
     def plan(fields: Ints) -> tuple[Array, tuple[int, ...], Ints]:
-        v = rules.values(fields[:5], ((0,),) if to_ub else ())
+        v = rules.values(fields, ((0,),) if to_ub else ())
+        if v.get("store"):
+            rules.fault("store", "only 8-bit results can be stored otherwise")
         sizes = extents(row, record.dtype, v)
         for operand, size in enumerate(sizes):  # before the index is made: it may be gigabytes long
             if size > soc.core.buffers[record.addresses[operand].space].size:
                 rules.check_range(operand, 0, size)
         l0c_gap, ub_gap = (v["src_gap"], v["dst_gap"]) if to_ub else (v["dst_gap"], v["src_gap"])
-        index = _fractal_index(v["bursts"], v["length"], l0c_gap)
+        index = fractal_index(v["bursts"], v["length"], l0c_gap)
         strides = (v["length"] * piece + ub_gap * BLOCK, piece, 16 * ub_type.itemsize, ub_type.itemsize)
         return index, strides, sizes
 
@@ -316,7 +317,7 @@ def _convert(values: Array, target: Array, dtype: str, relu: int, deqscale: int)
         store_half(rectify(single) if relu else single, target)
         return
     if relu:
-        values = np.maximum(values, 0)
+        values = np.maximum(values, 0) + 0  # -0 becomes +0
     target[...] = values
 
 

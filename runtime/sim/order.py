@@ -35,8 +35,8 @@ from .program import Program, load_program
 from .translate import Translator, operands_text, tuple_text, value_text
 
 _MOST_OPEN = 4000  # instructions dispatched and not yet run; the machine's queues hold fewer
-_USES_CMPMASK = frozenset(("vcmp", "set_cmpmask", "get_cmpmask", "vsel"))
 _SCALAR = PIPES.index("S")
+_VECTOR = PIPES.index("V")
 
 
 class Node:
@@ -109,7 +109,7 @@ class OrderRun:
         self.recent: list[list[Node]] = [[] for _ in PIPES]
         self.gate: list[Node | None] = [None] * len(PIPES)
         self.flags: dict[tuple[int, int, int], list[Node]] = {}
-        self.cmpmask: Node | None = None
+        self.registers: dict[str, Node] = {}  # last user of each register of the vector unit
 
     # -- the graph
     # ------------------------------------------------------------------------------------------------
@@ -136,9 +136,9 @@ class OrderRun:
         core = self.core
         node = self._node(pipe, lambda: executor(core, *operands), access)
         behind: list[Node | None] = [self.gate[pipe], *self._free_order(node)]
-        if record.mnemonic in _USES_CMPMASK:
-            behind.append(self.cmpmask)
-            self.cmpmask = node
+        for name in {*record.row.reads, *record.row.writes} if node.pipe == _VECTOR else ():
+            behind.append(self.registers.get(name))
+            self.registers[name] = node
         self.recent[pipe].append(node)
         self._add(node, behind)
 
@@ -230,7 +230,7 @@ def _emitter(program: Program) -> Callable[[Decoded], list[str]]:
             case _:
                 key = tuple_text(statics[number].key_text())
                 call = f"({number}, {key}, {executor_name(record)}, {operands_text(record)})"
-                if record.mnemonic == "load_scalar":
+                if record.row.loads:
                     return [f"{value_text(record.scalars[0])} = run.load{call}"]
                 return [f"run.work{call}"]
 

@@ -111,8 +111,8 @@ class Program:
 
     @property
     def reads_data(self) -> bool:
-        """Whether scalars come from memory: control flow may depend on data, so timing needs function."""
-        return any(record.mnemonic == "load_scalar" for part in self.parts for record in part.records)
+        """Whether scalars come from memory or the vector unit: control flow may depend on data, so timing needs function."""
+        return any(record.row.loads for part in self.parts for record in part.records)
 
 
 def load_program(image: bytes) -> Program:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SCORE = 4
 _GROUP = 16
+_COUNT_BITS = 13  # of each list in VMS4_SR
 
 
 def sort_keys(scores: Array) -> Array:
@@ -71,7 +72,8 @@ def make_sort(record: Decoded, soc: Soc) -> Executor:
         for repeat in range(v["repeat"]):
             far = repeat * total * PROPOSAL * type_size(record.dtype)
             lists = [proposals(core, addresses[1 + i] + far, n) for i, n in enumerate(lengths)]
-            result = _merged(lists, suspend=v["suspend"] == 1)
+            result, heads = _merged(lists, suspend=v["suspend"] == 1)
+            core.merged = sum(head << _COUNT_BITS * place for place, head in enumerate(heads))
             proposals(core, addresses[0] + far, len(result))[...] = result
 
     def element(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
@@ -95,11 +97,15 @@ def merge_lengths(v: dict[str, int]) -> list[int]:
     return [v[f"length{i}"] for i in range(4) if v["valid"] >> i & 1]
 
 
-def _merged(lists: Sequence[Array], *, suspend: bool) -> Array:
-    """As the unit does it: always the highest head, the first list on a tie (lists need not be sorted)."""
+def _merged(lists: Sequence[Array], *, suspend: bool) -> tuple[Array, list[int]]:
+    """What comes out, and how much of each list.
+
+    As the unit does it: always the highest head, the first list on a tie (lists need not be sorted).
+    """
     order = merged_order([values[:, _SCORE] for values in lists], suspend=suspend)
     taken = [lists[which][place] for which, place in order]
-    return np.array(taken) if taken else np.zeros((0, PROPOSAL), lists[0].dtype)
+    heads = [sum(which == number for which, _ in order) for number in range(len(lists))]
+    return np.array(taken) if taken else np.zeros((0, PROPOSAL), lists[0].dtype), heads
 
 
 def merged_order(scores: Sequence[Array], *, suspend: bool) -> list[tuple[int, int]]:

@@ -12,6 +12,7 @@ from ..isa.record import Decoded
 from ..soc import Soc
 from .checks import Executor, Ints, Rules, State
 from .floats import DTYPES, Array
+from .footprint import COMPRESSED
 from .sort import merge_lengths, merged_order, sort_keys
 from .vector import element_view
 from .vector_more import active_lanes, gather_lanes
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 _RECORD = 8  # bytes
 _GROUP = 32
-_PATTERNS = {1: (0, 2), 2: (1, 2), 3: (0, 4), 4: (1, 4), 5: (2, 4), 6: (3, 4), 7: (0, 1)}
 
 
 def make_split_vector(record: Decoded, soc: Soc) -> Executor:
@@ -162,7 +162,7 @@ def _compress(rules: Rules) -> Executor:
             return
         rules.check_range(1, addresses[1], sizes[1])
         if v["pattern"]:
-            first, step = _PATTERNS[v["pattern"]]
+            first, step = COMPRESSED[v["pattern"]]
             kept = active & (np.arange(lanes) % step == first)
         else:
             rules.check_range(2, addresses[2], sizes[2])

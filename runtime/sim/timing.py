@@ -33,7 +33,7 @@ from ..isa.record import Decoded, Operand, Reg
 from ..isa.table import STATE_GROUPS
 from ..soc import Soc
 from .access import statics_of
-from .costs import Costs, Duration, Transfer, cost_operands, costs_of, moves_gm
+from .costs import SECOND_MAP, Costs, Duration, Transfer, cost_operands, costs_of, moves_gm
 from .gm_model import GmModel, L2State, cold_l2
 from .program import If, Loop, Node, Program
 from .translate import DEFAULT_FUEL, STATE_NAMES, Translator, address_text, tuple_text, value_text
@@ -241,7 +241,10 @@ class _Emitter:
         more: Sequence[tuple[str, int | _Text]] = (),
     ) -> Cost | str:
         """The cost when all its operands are constants, else the text of a cached look-up."""
-        pairs = [*((name, _operand(record, name)) for name in cost_operands(record.row)), *more]
+        wanted = cost_operands(record.row)
+        if "fmatrix" in wanted and record.field("fmatrix") == 0:
+            wanted = tuple(name for name in wanted if name not in SECOND_MAP)
+        pairs = [*((name, _operand(record, name)) for name in wanted), *more]
         names = [name for name, _ in pairs]
         places = [place for _, place in pairs]
         if all(isinstance(place, int) for place in places):
@@ -275,7 +278,7 @@ class _Emitter:
                 return head + self._wait_flag(record)
             case "pipe_barrier":
                 return head + self._barrier(record)
-            case "load_scalar" | "store_scalar":
+            case _ if row.touches_data:
                 return head + self._scalar_memory(record)
             case "ffts_cross_core_sync":
                 return head + self._cross_set(record)
@@ -286,7 +289,7 @@ class _Emitter:
 
     def _scalar_memory(self, record: Decoded) -> list[str]:
         lines = [f"s = ts; ts += {self.costs.scalar(record.row)}", *self._event(record, "S", "s", "ts")]
-        if record.mnemonic == "load_scalar":  # behind the event: it may overwrite its own address
+        if record.row.loads:  # behind the event: it may overwrite its own address
             lines.append(f"{value_text(record.scalars[0])} = load()")
         return lines
 

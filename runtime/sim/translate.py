@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 from ..isa.model import Instruction
 from ..isa.record import AddressOperand, Decoded, Operand, Reg
 from ..isa.table import STATE_GROUPS
+from . import scalar_floats
 from .fault import SimulatorFault
 from .program import If, Loop, Node, Program
 
@@ -49,6 +50,9 @@ _UNARY = {
     "bcnt0": "64 - ({a} & MASK).bit_count()",
     "bcnt1": "({a} & MASK).bit_count()",
     "clz": "64 - ({a} & MASK).bit_length()",
+}
+_FLOAT = {name: f"{name}({{a}}, {{b}})" for name in ("fmax", "fmin")} | {
+    name: f"{name}({{a}})" for name in ("fabs", "fsqrt")
 }
 _MAY_OVERFLOW = frozenset(("add", "sub", "mul", "div", "shl", "abs"))
 
@@ -93,9 +97,7 @@ def state_text(row: Instruction) -> str:
 def operands_text(record: Decoded) -> str:
     """`addresses, scalars, fields, state`: four tuples, the arguments of every executor."""
     fields = tuple_text([value_text(field) for field in record.fields])
-    scalars = tuple_text(
-        [value_text(scalar) for scalar in record.scalars if record.mnemonic != "load_scalar"]
-    )
+    scalars = tuple_text([value_text(scalar) for scalar in record.scalars if not record.row.loads])
     addresses = tuple_text([address_text(address) for address in record.addresses])
     return f"{addresses}, {scalars}, {fields}, {state_text(record.row)}"
 
@@ -125,6 +127,7 @@ def check_state(record: Decoded, values: tuple[int, ...]) -> tuple[int, ...]:
 
 _NAMES: dict[str, Any] = {
     "loop_values": loop_values,
+    **{name: getattr(scalar_floats, name) for name in _FLOAT},
     "wrap": wrap,
     "isqrt": isqrt,
     "MASK": (1 << 64) - 1,
@@ -139,8 +142,8 @@ class Translator:
     """Writes the Python function of a kernel.
 
     `emit(record)` gives the lines of every instruction that is not control flow, scalar arithmetic or a
-    special register: memory traffic, cube, vector, sync, and `load_scalar`/`store_scalar` (whose lines must
-    assign the register).  `scalar(record)` gives extra lines in front of each scalar or `set_*` instruction,
+    special register: memory traffic, cube, vector, sync, and scalar loads (whose lines must assign the
+    register) and stores.  `scalar(record)` gives extra lines in front of each scalar or `set_*` instruction,
     and once per iteration of a loop and evaluation of an `if` or `break_if` (timing counts dispatch there).
     The function's parameters are `parameters`, of which `args` (signed 64-bit words), `block_idx`,
     `block_num` and `fuel` are used.  Lines may hold `yield`.  `frame()`, asked when all lines of the body are known, gives the
@@ -224,7 +227,7 @@ class Translator:
         return self._scalar(record) if self._scalar is not None else ()
 
     def _instruction(self, record: Decoded) -> Iterator[str]:
-        if record.mnemonic in ("load_scalar", "store_scalar") or record.row.family not in ("scalar", "state"):
+        if record.row.touches_data or record.row.family not in ("scalar", "state"):
             yield from self._emit(record)
             return
         yield from self._dispatch(record)
@@ -262,7 +265,7 @@ def _arithmetic(record: Decoded) -> Iterator[str]:
             yield f"{target} = args[{number}] if 0 <= {number} < len(args) else 0"
         case name:
             operands = [value_text(operand) for operand in record.scalars[1:]]
-            form = _UNARY[name] if name in _UNARY else _BINARY[name]
+            form = next(forms[name] for forms in (_UNARY, _BINARY, _FLOAT) if name in forms)
             yield f"{target} = {form.format(**dict(zip('ab', operands, strict=False)))}"
             if name in _MAY_OVERFLOW:
                 yield f"if not LOWEST <= {target} <= HIGHEST: {target} = wrap({target})"

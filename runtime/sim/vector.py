@@ -19,7 +19,7 @@ from ..isa.record import Decoded
 from ..soc import Soc
 from .checks import Executor, Ints, Rules, State
 from .floats import DTYPES, Array, from_bits
-from .vector_ops import ELEMENTWISE, conversion
+from .vector_ops import ELEMENTWISE, Lanes, conversion
 from .vector_plan import BLOCK, Operand, Piece, Plan, make_plan, reads_own_result
 
 if TYPE_CHECKING:
@@ -116,10 +116,23 @@ class VectorUnit:
         return self.record.mnemonic in _ACCUMULATES and still and addresses[0] == addresses[source]
 
 
-def make_elementwise(record: Decoded, soc: Soc) -> Executor:
+def make_shift_right(record: Decoded, soc: Soc) -> Executor:
+    """vshr: the field `round` chooses what a lane computes."""
+    plain = make_elementwise(record, soc)
+    rounding = make_elementwise(record, soc, ELEMENTWISE["vshr rounding"])
+
+    def run(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
+        (rounding if fields[-1] else plain)(core, addresses, scalars, fields, state)
+
+    return run
+
+
+def make_elementwise(record: Decoded, soc: Soc, lanes: Lanes | None = None) -> Executor:
     """Binary, unary, scalar, fill and conversion instructions."""
     unit = VectorUnit(record, soc)
-    lanes = conversion(record.dtype) if record.mnemonic == "vconv" else ELEMENTWISE[record.mnemonic]
+    if lanes is None:
+        lanes = conversion(record.dtype) if record.mnemonic == "vconv" else ELEMENTWISE[record.mnemonic]
+    compute = lanes
     scalar_type = "f16" if "deqscale" in record.row.state else operand_types(record.row, record.dtype)[-1]
     shift = record.mnemonic in ("vshl", "vshr")
     dequant = "deqscale" in record.row.state
@@ -163,10 +176,10 @@ def make_elementwise(record: Decoded, soc: Soc) -> Executor:
                 scalar = scalar_of(scalars[0])
         for target, sources, elements in steps:
             if elements is None:
-                lanes(target, sources, scalar)
+                compute(target, sources, scalar)
             else:
                 picked = [view[index] for view, index in zip((target, *sources), elements, strict=True)]
-                lanes(picked[0], picked[1:], scalar)
+                compute(picked[0], picked[1:], scalar)
                 target[elements[0]] = picked[0]
 
     return run

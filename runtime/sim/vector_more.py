@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from .vector_plan import BLOCK, Operand, Plan
 if TYPE_CHECKING:
     from .memory import Core
 
-_COMPARE: tuple[Callable[..., Any], ...] = (
+COMPARE: tuple[Callable[..., Any], ...] = (
     np.equal,
     np.not_equal,
     np.less,
@@ -56,7 +56,7 @@ def gather_lanes(core: Core, address: int, v: dict[str, int], dtype: np.dtype[An
     end = address + ((len(active) - 1) * rep + 7 * blk + 1) * BLOCK
     if end <= len(core.ub):
         return _lane_grid(core.ub, address, dtype, len(active), blk=blk, rep=rep).reshape(len(active), lanes)
-    index = _lane_elements(address, dtype, len(active), blk=blk, rep=rep)
+    index = lane_elements(address, dtype, len(active), blk=blk, rep=rep)
     return element_view(core.ub, 0, dtype).take(index, mode="clip")
 
 
@@ -106,14 +106,20 @@ class _Active:
         return None if self.repeats is None else np.repeat(self.repeats[:, None], width, axis=1)
 
 
+_Reduction: TypeAlias = "Callable[[str, Array, _Active, Array, dict[str, int]], Array | None]"
+
+
 def make_reduce(record: Decoded, soc: Soc) -> Executor:
     """vcadd, vcmax, vcmin, vcgadd, vcgmax, vcgmin, vcpadd."""
     rules = Rules(record, soc)
     dtype = DTYPES[record.dtype]
     lanes = 256 // dtype.itemsize
-    function = {"vcadd": _whole_sum, "vcpadd": _pair_sum, "vcmax": _extreme, "vcmin": _extreme}.get(
-        record.mnemonic, _block
-    )
+    function: _Reduction = {
+        "vcadd": _whole_sum,
+        "vcpadd": _pair_sum,
+        "vcmax": _extreme,
+        "vcmin": _extreme,
+    }.get(record.mnemonic, _block)
     align = {"vcadd": 1, "vcmax": 2, "vcmin": 2}.get(record.mnemonic, 8) * dtype.itemsize
     plans: dict[tuple[Ints, State], tuple[dict[str, int], _Active, Ints]] = {}
 
@@ -132,7 +138,9 @@ def make_reduce(record: Decoded, soc: Soc) -> Executor:
         rules.check_range(1, addresses[1], sizes[1])
         values = gather_lanes(core, addresses[1], v, dtype, active.lanes)
         target = element_view(core.ub, addresses[0], dtype)
-        function(record.mnemonic, values, active, target, v["dst_rep"])
+        found = function(record.mnemonic, values, active, target, v)
+        if found is not None:
+            core.found = (record.mnemonic, found if active.repeats is None else found[active.repeats])
 
     return run
 
@@ -154,29 +162,39 @@ def _write(target: Array, values: Array, step: int, keep: Array | None) -> None:
         row[chosen] = values[repeat][chosen]
 
 
-def _whole_sum(name: str, values: Array, active: _Active, target: Array, step: int) -> None:
+def _whole_sum(name: str, values: Array, active: _Active, target: Array, v: dict[str, int]) -> None:
     sums = tree_sum(active.or_else(_wide(values), np.float32(0)))
-    _write(target, _rounded(sums, target.dtype)[:, None], step, active.keep_repeat(1))
+    _write(target, _rounded(sums, target.dtype)[:, None], v["dst_rep"], active.keep_repeat(1))
 
 
-def _pair_sum(name: str, values: Array, active: _Active, target: Array, step: int) -> None:
+def _pair_sum(name: str, values: Array, active: _Active, target: Array, v: dict[str, int]) -> None:
     wide = active.or_else(_wide(values), np.float32(0))
     sums = wide[:, 0::2] + wide[:, 1::2]
-    _write(target, _rounded(sums, target.dtype), step * 128 // target.itemsize, active.pairs)
+    _write(target, _rounded(sums, target.dtype), v["dst_rep"] * 128 // target.itemsize, active.pairs)
 
 
-def _extreme(name: str, values: Array, active: _Active, target: Array, step: int) -> None:
-    """Pairs (value, lane); the lowest lane wins ties."""
+def _extreme(name: str, values: Array, active: _Active, target: Array, v: dict[str, int]) -> Array:
+    """Pairs (value, lane), or (lane, value); the lowest lane wins ties.  Returns the values."""
     wide = active.or_else(_wide(values), _worst(target.dtype, name))
     lane: Array = np.argmax(wide, axis=1) if name == "vcmax" else np.argmin(wide, axis=1)
     row = np.arange(len(values))
     if not active.full:  # all active lanes may hold the worst value
         lane = np.where(active.lanes[row, lane], lane, np.argmax(active.lanes, axis=1))
     pairs = np.empty((len(values), 2), target.dtype)
-    pairs[:, 0] = values[row, lane]
+    pairs[:, v["order"]] = values[row, lane]
     index: Array = lane.astype(np.uint16 if target.itemsize == 2 else np.uint32)
-    pairs[:, 1] = index.view(target.dtype)
-    _write(target, pairs, 2 * step, active.keep_repeat(2))
+    pairs[:, 1 - v["order"]] = index.view(target.dtype)
+    _write(target, pairs, 2 * v["dst_rep"], active.keep_repeat(2))
+    return pairs[:, v["order"]]
+
+
+def extreme_bits(found: tuple[str, Array] | None) -> int:
+    """MAX_MIN_CNT: raw bits of what the last vcmax or vcmin found in all its repeats, 0 when it had no lane."""
+    if found is None or not found[1].size:
+        return 0
+    wide = _wide(found[1])
+    best = found[1][np.argmax(wide) if found[0] == "vcmax" else np.argmin(wide)]
+    return int.from_bytes(best.tobytes(), "little")
 
 
 def _worst(dtype: np.dtype[Any], name: str) -> Any:
@@ -186,7 +204,7 @@ def _worst(dtype: np.dtype[Any], name: str) -> Any:
     return info.min if name.endswith("max") else info.max
 
 
-def _block(name: str, values: Array, active: _Active, target: Array, step: int) -> None:
+def _block(name: str, values: Array, active: _Active, target: Array, v: dict[str, int]) -> None:
     """One result per block of 32 bytes."""
     neutral = np.float32(0) if name == "vcgadd" else _worst(target.dtype, name)
     grid = active.or_else(_wide(values), neutral).reshape(len(values), 8, -1)
@@ -194,7 +212,14 @@ def _block(name: str, values: Array, active: _Active, target: Array, step: int) 
         result = _rounded(tree_sum(grid), target.dtype)
     else:
         result = np.max(grid, axis=2) if name == "vcgmax" else np.min(grid, axis=2)
-    _write(target, result, 8 * step, active.blocks)
+        if grid.dtype.kind == "f":  # of two zeros the positive one is the greater
+            zero = result == 0
+            if zero.any():
+                signs = np.signbit(grid[zero])
+                equal = grid[zero] == 0
+                negative = (signs | ~equal).all(axis=1) if name == "vcgmax" else (signs & equal).any(axis=1)
+                result[zero] = np.where(negative, np.float32(-0.0), np.float32(0))
+    _write(target, result, 8 * v["dst_rep"], active.blocks)
 
 
 def make_compare(record: Decoded, soc: Soc) -> Executor:
@@ -229,7 +254,7 @@ def make_compare(record: Decoded, soc: Soc) -> Executor:
         first = 0 if to_register else 1
         sources = [source(core, n, addresses[n], v, sizes[n]) for n in range(first, len(addresses))]
         other = sources[1] if len(sources) > 1 else from_bits(scalars[0], record.dtype)
-        result = _COMPARE[v["condition"]](sources[0], other)
+        result = COMPARE[v["condition"]](sources[0], other)
         if to_register:
             active = active_lanes(1, lanes, state)[0]
             core.cmpmask[:lanes][active] = result[0][active]
@@ -253,22 +278,25 @@ def _make_cmpmask_copy(rules: Rules) -> Executor:
 
 
 def make_select(record: Decoded, soc: Soc) -> Executor:
-    """vsel (bits of CMPMASK, again for each repeat) and vselv (bits from UB, contiguous)."""
-    unit = VectorUnit(record, soc, ("dst", "src0", "src1"))
+    """vsel (bits of CMPMASK, again for each repeat), vselv and vselvs (bits from UB, contiguous)."""
+    unit = VectorUnit(record, soc, [a.name for a in record.row.addresses if a.name != "bits"])
     rules, lanes = unit.rules, unit.lanes
-    word = np.dtype(np.uint16 if lanes == 128 else np.uint32)
+    word_name = "u16" if lanes == 128 else "u32"
+    word = DTYPES[word_name]
     condition = Operand(
         np.dtype(np.uint8), 1, 8, BLOCK // word.itemsize
     )  # a byte per lane, repeats contiguous
     plans: dict[tuple[Ints, State], Plan] = {}
-    streamed = record.mnemonic == "vselv"
+    streamed = record.mnemonic != "vsel"
+    tensors = len(unit.names)
 
     def chosen(core: Core, addresses: Ints, repeats: int) -> Array:
         if not streamed:
             return np.tile(core.cmpmask[:lanes].view(np.uint8), repeats)
         size = repeats * lanes // 8
-        rules.check_range(3, addresses[3], size, lanes // 8)
-        return np.unpackbits(core.ub[addresses[3] : addresses[3] + size], bitorder="little")
+        at = addresses[tensors]
+        rules.check_range(tensors, at, size, lanes // 8)
+        return np.unpackbits(core.ub[at : at + size], bitorder="little")
 
     def run(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
         key = (fields, state)
@@ -277,32 +305,35 @@ def make_select(record: Decoded, soc: Soc) -> Executor:
             plan = plans[key] = unit.make(fields, state, (condition,))
         if not plan.repeats:
             return
-        unit.check(plan, addresses[:3])
+        unit.check(plan, addresses[:tensors])
         bits = chosen(core, addresses, plan.repeats)
+        other = from_bits(scalars[0], word_name) if scalars else None
         if plan.rewrites:
             one = unit.single(fields, state, (condition,))
             for repeat in range(plan.repeats):
-                at = moved(plan, addresses[:3], repeat)
-                _select(core.ub, one, at, bits[repeat * lanes :], word)
+                at = moved(plan, addresses[:tensors], repeat)
+                _select(core.ub, one, at, bits[repeat * lanes :], word, other)
             return
-        _select(core.ub, plan, addresses[:3], bits, word)
+        _select(core.ub, plan, addresses[:tensors], bits, word, other)
 
     return run
 
 
-def _select(ub: Array, plan: Plan, addresses: Ints, bits: Array, word: np.dtype[Any]) -> None:
+def _select(ub: Array, plan: Plan, addresses: Ints, bits: Array, word: np.dtype[Any], other: Any) -> None:
+    """`other` is the scalar where there is no third tensor."""
     for piece in plan.pieces:
-        dst, first, second = (piece_view(ub, at, word, piece, n) for n, at in enumerate(addresses))
-        condition = piece_view(bits, 0, np.dtype(np.bool_), piece, 3)
-        dst[...] = np.where(condition, first, second)
+        views = [piece_view(ub, at, word, piece, n) for n, at in enumerate(addresses)]
+        condition = piece_view(bits, 0, np.dtype(np.bool_), piece, len(addresses))
+        views[0][...] = np.where(condition, *views[1:], *(() if other is None else (other,)))
     if plan.elements:
-        dst, first, second = (element_view(ub, at, word) for at in addresses)
         places = plan.elements
-        picked = np.where(bits[places[3]].view(np.bool_), first[places[1]], second[places[2]])
-        dst[places[0]] = picked
+        picked = [element_view(ub, at, word)[index] for at, index in zip(addresses, places, strict=False)]
+        condition = bits[places[len(addresses)]].view(np.bool_)
+        result = np.where(condition, *picked[1:], *(() if other is None else (other,)))
+        element_view(ub, addresses[0], word)[places[0]] = result
 
 
-def _lane_elements(address: int, dtype: np.dtype[Any], repeats: int, *, blk: int, rep: int) -> Array:
+def lane_elements(address: int, dtype: np.dtype[Any], repeats: int, *, blk: int, rep: int) -> Array:
     """Element numbers in UB of all lanes (repeats, lanes)."""
     per_block = BLOCK // dtype.itemsize
     lane = np.arange(8 * per_block)
@@ -343,12 +374,12 @@ def make_transpose(record: Decoded, soc: Soc) -> Executor:
             )
             for operand, side in enumerate(("dst", "src"))
         ]
-        _transpose_rows(views[0], views[1], v)
+        transpose_rows(views[0], views[1], v)
 
     return square if record.mnemonic == "vtranspose" else rows
 
 
-def _transpose_rows(dst: Array, src: Array, v: dict[str, int]) -> None:
+def transpose_rows(dst: Array, src: Array, v: dict[str, int]) -> None:
     values = src.copy()
     repeats = len(values)
     size = values.itemsize
@@ -366,29 +397,12 @@ def _transpose_rows(dst: Array, src: Array, v: dict[str, int]) -> None:
         target[...] = turned
 
 
-_PATTERNS = {1: (0, 2), 2: (1, 2), 3: (0, 4), 4: (1, 4), 5: (2, 4), 6: (3, 4)}
-
-
 def make_gather(record: Decoded, soc: Soc) -> Executor:
-    """vreduce (compress by a fixed pattern), vgather and vscatter (by byte offsets)."""
+    """vgather and vscatter (by byte offsets)."""
     rules = Rules(record, soc)
     gathers = record.mnemonic == "vgather"
     dtype = DTYPES[record.dtype]
     lanes = 256 // dtype.itemsize
-
-    def compress(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
-        v = rules.values(fields, state)
-        repeats, _ = repeats_of(v, lanes)
-        active = active_lanes(repeats, lanes, state)
-        sizes = extents(record.row, record.dtype, v)
-        if not active.size or not sizes[1]:
-            return
-        rules.check_range(1, addresses[1], sizes[1])
-        values = gather_lanes(core, addresses[1], v, dtype, active)
-        first, step = _PATTERNS[v["pattern"]]
-        packed = values[:, first::step][active[:, first::step]]
-        rules.check_range(0, addresses[0], packed.nbytes)
-        element_view(core.ub, addresses[0], dtype)[: packed.size] = packed
 
     def indirect(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
         v = rules.values(fields, state)
@@ -415,7 +429,7 @@ def make_gather(record: Decoded, soc: Soc) -> Executor:
         else:
             far[offsets // dtype.itemsize] = near[places]
 
-    return compress if record.mnemonic == "vreduce" else indirect
+    return indirect
 
 
 def make_ramp(record: Decoded, soc: Soc) -> Executor:
@@ -430,7 +444,7 @@ def make_ramp(record: Decoded, soc: Soc) -> Executor:
         unit.check(plan, addresses)
         v = unit.rules.values(fields, state)
         active = active_lanes(plan.repeats, unit.lanes, state).reshape(-1)
-        places = _lane_elements(
+        places = lane_elements(
             addresses[0], dtype, plan.repeats, blk=v["dst_blk"] or 1, rep=v["dst_rep"]
         ).reshape(-1)
         start = from_bits(scalars[0], record.dtype)

@@ -60,40 +60,48 @@ def _two(function: Callable[..., Any], relu: bool = False) -> Lanes:
             _store(dst, result)
             return
         function(src[0], src[1], out=dst)
-        if relu:
+        if relu and dst.dtype.kind == "f":
+            rectify(dst)
+        elif relu:
             np.maximum(dst, 0, out=dst)
 
     return run
 
 
 def _pick(function: Callable[..., Any]) -> Lanes:
-    """max and min: no rounding, so fp16 needs no saturation."""
+    """max and min: no rounding, so fp16 needs no saturation.  Of two zeros the positive one is the greater."""
 
     def run(dst: Array, src: list[Array], scalar: Any) -> None:
-        if dst.dtype != np.float16 or dst.size < _FEW:  # numpy's own halves are slow, but one call
-            function(src[0], src[1], out=dst)
-            return
-        bits = [values.view(np.int16) for values in src]
-        if has_nan(bits[0]) or has_nan(bits[1]):
-            dst[...] = function(_single(src[0]), _single(src[1]))
-            return
-        dst.view(np.int16)[...] = order_key(function(order_key(bits[0]), order_key(bits[1])))
+        _extreme(function, dst, src[0], src[1])
 
     return run
 
 
 def _pick_scalar(function: Callable[..., Any]) -> Lanes:
     def run(dst: Array, src: list[Array], scalar: Any) -> None:
-        if dst.dtype != np.float16 or dst.size < _FEW:
-            function(src[0], scalar, out=dst)
-            return
-        bits, limit = src[0].view(np.int16), np.array([scalar]).view(np.int16)
-        if has_nan(bits) or has_nan(limit):
-            dst[...] = function(_single(src[0]), np.float32(scalar))
-            return
-        dst.view(np.int16)[...] = order_key(function(order_key(bits), order_key(limit)))
+        _extreme(function, dst, src[0], np.asarray(scalar, src[0].dtype))
 
     return run
+
+
+def _extreme(function: Callable[..., Any], dst: Array, one: Array, other: Array) -> None:
+    if dst.dtype.kind != "f":
+        function(one, other, out=dst)
+        return
+    if dst.dtype == np.float16 and dst.size >= _FEW:  # numpy's own halves are slow, but one call
+        bits = [values.view(np.int16) for values in (one, other)]
+        if not has_nan(bits[0]) and not has_nan(bits[1]):
+            dst.view(np.int16)[...] = order_key(function(order_key(bits[0]), order_key(bits[1])))
+            return
+    result = function(one, other)
+    if not result.all():  # of two zeros numpy takes either
+        equal = (one == 0) & (other == 0)
+        negative = np.logical_and if function is np.maximum else np.logical_or
+        zeros = np.copysign(
+            result.dtype.type(0), np.where(negative(np.signbit(one), np.signbit(other)), -1, 1)
+        )
+        np.copyto(result, zeros, where=equal, casting="same_kind")
+    dst[...] = result
 
 
 def _bits(function: Callable[..., Any]) -> Lanes:
@@ -135,7 +143,10 @@ def _relu(dst: Array, src: list[Array], scalar: Any) -> None:
         if not nan:
             np.maximum(bits, np.int16(0), out=dst.view(np.int16))
             return
-    dst[...] = np.maximum(_single(src[0]), 0)
+    if dst.dtype.kind == "f":
+        dst[...] = rectify(_single(src[0]) + np.float32(0))
+    else:
+        np.maximum(src[0], 0, out=dst)
 
 
 def _multiply_add(order: str, relu: bool = False) -> Lanes:
@@ -152,7 +163,7 @@ def _multiply_add(order: str, relu: bool = False) -> Lanes:
             return
         # fp32: the exact product and sum in fp64, rounded once
         wide = src[0].astype(np.float64) * factor.astype(np.float64) + addend
-        dst[...] = np.maximum(wide, 0.0) if relu else wide
+        dst[...] = rectify(wide) if relu else wide
 
     return run
 
@@ -200,6 +211,15 @@ def _shift(left: bool) -> Lanes:
     return run
 
 
+def _shift_rounding(dst: Array, src: list[Array], scalar: Any) -> None:
+    """vshr with `round`: signed values round half up; the last bit shifted out of a long shift is the sign."""
+    bits, amount = dst.dtype.itemsize * 8, int(scalar)
+    last = src[0] >> dst.dtype.type(min(max(amount - 1, 0), bits - 1)) & 1
+    _shift(False)(dst, src, scalar)
+    if dst.dtype.kind == "i" and amount > 0:
+        dst += last
+
+
 def _narrow(dst: Array, result: Array) -> None:
     """Rounds fp32 (or exact) results to a narrower type: nearest even, saturating, nan gives 0 in integers."""
     if dst.dtype == np.float16:
@@ -217,16 +237,16 @@ def _mul_conv(dst: Array, src: list[Array], scalar: Any) -> None:
 def _relu_conv(function: Callable[..., Any]) -> Lanes:
     def run(dst: Array, src: list[Array], scalar: Any) -> None:
         wide = [_single(s) if s.dtype.kind == "f" else s.astype(np.float64) for s in src]
-        _narrow(dst, np.maximum(function(*wide), 0))
+        _narrow(dst, rectify(function(*wide)))
 
     return run
 
 
 def _dequant(dst: Array, src: list[Array], scalar: Any) -> None:
     """vconv_deq, and vadddeqrelu when there are two sources: exact in fp64, rounded once."""
-    total = sum(source.astype(np.float64) for source in src) * np.float64(scalar)
+    total: Array = np.add.reduce([source.astype(np.float64) for source in src]) * np.float64(scalar)
     if len(src) > 1:
-        total = np.maximum(total, 0.0)
+        rectify(total)
     dst[...] = np.clip(total, -F16_MAX, F16_MAX)
 
 
@@ -273,6 +293,7 @@ ELEMENTWISE: dict[str, Lanes] = {
     "vaxpy": _axpy,
     "vshl": _shift(True),
     "vshr": _shift(False),
+    "vshr rounding": _shift_rounding,
     "vector_dup": _fill,
     "vcopy": _copy,
 }

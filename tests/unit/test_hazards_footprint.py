@@ -27,13 +27,14 @@ from ascend_mlir.runtime.soc import Soc, load_soc
 
 P3 = load_soc("Ascend310P3")
 AIV = load_soc("Ascend910B1").seen_by("aiv")
-# Instructions whose operands all lie in UB; vgather and vgatherb read, vscatter writes wherever the offsets say.
+# Instructions whose operands all lie in UB; vgather, vgatherb and vbi read, vscatter writes wherever the offsets say, and
+# vreducev writes as much as the bits say.
 IN_UB = [
     row
     for row in INSTRUCTIONS
     if row.addresses
     and all(a.spaces == ("ub",) for a in row.addresses)
-    and row.mnemonic not in ("vgather", "vgatherb", "vscatter")
+    and row.mnemonic not in ("vgather", "vgatherb", "vscatter", "vbi", "vreducev")
 ]
 _SMALL = {"repeat": 5, "length": 3, "bursts": 4, "src_gap": 3, "dst_gap": 3}
 _PLACES = (0x2000, 0xC000, 0x16000, 0x20000, 0x2A000)
@@ -44,7 +45,9 @@ def _draw(row: Instruction, rng: random.Random) -> dict[str, int]:
     for spec in row.fields:
         high = min(spec.high, _SMALL.get(spec.name, 9))
         low = 1 if spec.name.startswith("dst") and spec.name.endswith("blk") else max(spec.low, 0)
-        values[spec.name] = rng.randint(low, high)
+        values[spec.name] = rng.randint(low, max(low, high))
+    if row.mnemonic == "v4dtrans":
+        values["positions"] = 32 * rng.randint(0, 3)
     if row.mnemonic == "vreducev2":
         values["pattern"] = rng.randint(1, 7)  # 0: writes less, by the data
     if row.mnemonic.startswith("vmrgsort4"):
@@ -52,6 +55,11 @@ def _draw(row: Instruction, rng: random.Random) -> dict[str, int]:
     for group in row.state:
         for spec in STATE_GROUPS[group].fields:
             values[spec.name] = spec.default
+        if group.startswith("va"):
+            for spec in STATE_GROUPS[group].fields:
+                values[spec.name] = sum(rng.randint(0, 400) << 16 * i for i in range(4))
+    if row.mnemonic == "scatter_vnchwconv":
+        values |= {"dst_va": 2 * rng.randint(0, 3), "src_va": 2 * rng.randint(0, 3)}
     if "mask" in row.state and rng.random() < 0.6:
         values["mask_hi"], values["mask_lo"] = (rng.getrandbits(64) - (1 << 63) for _ in range(2))
     if "count" in row.state and rng.random() < 0.3 and "repeat" in values:
@@ -143,7 +151,8 @@ def test_moves_carry_definedness_as_they_carry_bytes(row: Instruction) -> None:
             raw = (noise.random(len(memory.view[space])) < 0.7).astype(np.uint8)
             memory.view[space][:] = raw
             (core.ub if space == "ub" else core.l1.data)[:] = raw
-        make_executor(record, P3)(core, at, (), record.fields, ())
+        state = tuple(tuple(values[f.name] for f in STATE_GROUPS[g].fields) for g in row.state)
+        make_executor(record, P3)(core, at, (), record.fields, state)
         carry(memory, Step(row, dtype, spaces, at, footprints(row, dtype, values), values))
         assert (memory.view["ub"] == core.ub).all() and (memory.view["l1"] == core.l1.data).all()
 

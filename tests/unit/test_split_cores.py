@@ -454,7 +454,10 @@ def test_trace_and_report_of_a_mixed_kernel() -> None:
     threads = {(event["pid"], event["args"]["name"]) for event in events if event["name"] == "thread_name"}
     assert (0, "FIX") in threads and (24, "FIX") not in threads and (24, "V") in threads
     detail = task_detail(B1, program, timing)  # of the cube cores
-    assert {cost.record.mnemonic for cost in detail.instructions} >= {"copy_cbuf_to_gm", "ffts_cross_core_sync"}
+    assert {cost.record.mnemonic for cost in detail.instructions} >= {
+        "copy_cbuf_to_gm",
+        "ffts_cross_core_sync",
+    }
     assert set(detail.reach) == {"l1"}
     report = Report(B1, [TaskReport("mixed", "Mixed", 2, timing)])
     assert all(0 <= share <= 1 for share in report.tasks[0].utilisation(B1).values())
