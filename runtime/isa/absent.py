@@ -112,6 +112,7 @@ ABSENT: tuple[Absent, ...] = (
             "load3d of bf16 and 32-bit types",
             "set_l0a and set_l0b of 32-bit values",
             "gaps of copy_cbuf_to_bt and copy_cbuf_to_fbuf",
+            "vbi of f32",
         ),
         "910B",
         "variants that are public in part: the 32-bit rule of load3d and the units of the gaps are not stated; fills of L1 "

@@ -89,6 +89,8 @@ def test_every_listed_intrinsic_is_a_row_or_absent() -> None:
         if name in ("scatter_vmla", "scatter_vaxpy"):
             other_names = other_names | {"f16", "f32"}  # listed as f16f16f16 and f32f32f32
             wanted -= {"f32f16f16"}  # named as absent
+        if name == "vbi" and chip == "Ascend910B1":
+            wanted -= {"f32"}  # named as absent
         if name == "vshl":
             wanted -= {"f16", "f32"}  # named as absent
         assert not wanted, (name, chip, wanted)
