@@ -28,6 +28,7 @@ from .cube_epilogue import Epilogue
 from .cube_image import CubeImage
 from .cube_problem import FRACTAL, UNIT, CubeGroup, CubeProblem, analyse, ceil_div
 from .cube_schedule import CubeSchedule, bias_planes, row_units, turns
+from .cube_step import StepLoads
 from .cube_tile import Item, Slab, Tile
 from .kernel_builder import Clock, Index, KernelBuilder, Linear, Ref, Ring, mark_disjoint
 
@@ -58,6 +59,7 @@ class CubeKernel:
         self.c = self.kb.args[len(group.inputs)]
         self.later = self.kb.args[len(group.inputs) - len(schedule.prefetch) : len(group.inputs)]
         count = turns(self.p, schedule)
+        self.loads = StepLoads(self.kb, self.p, self.s, soc, self.width, self._slab_limits()[0])
         self.scratch = [self.kb.alloc("l1", count * units * UNIT) for units in schedule.prefetch]
         self.epilogue = Epilogue(self.kb, self.p, self.s, found, arguments)
         self.partial = self.p.groups > 1 and (
@@ -349,15 +351,9 @@ class CubeKernel:
             return
         with kb.loop(planes) as plane:  # a plane of more than 65535 positions cannot be strided over
             kb.op(
-                "copy_gm_to_cbuf", "", buffer + self._scaled(plane, length, UNIT), source + kb.linear(0, (plane, p.a_plane * UNIT)),
+                "copy_gm_to_cbuf", "", buffer + self.kb.scaled(plane, length, UNIT), source + kb.linear(0, (plane, p.a_plane * UNIT)),
                 bursts=1, length=length, limits=limits,
             )  # fmt: skip
-
-    def _scaled(self, a: Index, b: Index, scale: int) -> Linear:
-        """a · b · scale bytes."""
-        if isinstance(b, int):
-            return self.kb.linear(0, (a, b * scale))
-        return self.kb.linear(0, (self.kb.mul(a, b), scale))
 
     def _load_transposed(
         self,
@@ -433,16 +429,9 @@ class CubeKernel:
                     b0 = kb.alloc("l0b", s.k * s.n * FRACTAL, depth=s.l0_depth)
                     inner = kb.mul(step, s.k)
                     in_piece = kb.add(inside, inner)
-                    self._load_a(
-                        a0,
-                        piece,
-                        slab,
-                        tile,
-                        in_piece if slab.buffer is None else kb.add(first, in_piece),
-                        k,
-                        k_total,
-                    )
-                    self._load_b(b0, weights, base, tile, inner, k, count)
+                    k0 = in_piece if slab.buffer is None else kb.add(first, in_piece)
+                    self.loads.a(a0, piece, slab, tile, k0, k, k_total)
+                    self.loads.b(b0, weights, base, tile, inner, k, count)
                     init = 0 if item.bias is not None else self._is_zero(kb.add(first, in_piece))
                     kb.op(
                         "mad", "f32f16f16", accumulator, a0, b0, m=tile.m16, k=kb.mul(k, 16), n=kb.mul(tile.columns, 16), init=init,
@@ -500,117 +489,3 @@ class CubeKernel:
             "copy_gm_to_cbuf", "", target, source, bursts=bursts if when is None else kb.select(when, bursts, 0),
             length=length, src_gap=gap, limits=limits, extents=(s.k_load * s.n * FRACTAL, reach),
         )  # fmt: skip
-
-    def _load_a(
-        self, a0: Ref, piece: Ref, slab: Slab, tile: Tile, k0: Index, k: Index, k_total: Index
-    ) -> None:
-        kb, s, p, window = self.kb, self.s, self.p, self.p.window
-        if p.a_transposed:
-            for row in kb.few(kb.div(tile.m16, 16)):
-                line = kb.add(kb.div(tile.m0, 16), row)
-                source = piece + self._scaled(line, k_total, FRACTAL) + kb.linear(0, (k0, FRACTAL))
-                kb.op(
-                    "load2d", "f16", a0 + self._scaled(row, k, FRACTAL), source, repeat=k, transpose=1, limits={"repeat": s.k},
-                )  # fmt: skip
-            return
-        most_units, _ = self._slab_limits()
-        most_planes = p.k1 if slab.buffer is not None else s.k_piece // window.taps
-        channels: Index = p.k1 * 16 if slab.buffer is not None else kb.mul(kb.div(k_total, window.taps), 16)
-        common: dict[str, Index] = {
-            "stride_w": window.stride_w, "stride_h": window.stride_h, "filter_w": window.kw, "filter_h": window.kh,
-            "dilation_w": window.dilation_w, "dilation_h": window.dilation_h, "fm_width": slab.width, "fm_height": slab.in_rows,
-            "pad_left": window.left, "pad_right": self._pad_right(), "pad_top": slab.pad_top, "pad_bottom": slab.pad_bottom,
-        }  # fmt: skip
-        reach = most_units * most_planes * UNIT
-        if self.soc.core.supports("load3d", "f16"):
-            if s.strip:
-                self._load_a_by_strips(
-                    a0,
-                    piece,
-                    slab,
-                    tile,
-                    kb.mul(k, 16),
-                    kb.mul(k0, 16),
-                    common | {"channels": channels},
-                    reach,
-                )
-                return
-            kb.op(
-                "load3d", "f16", a0, piece, m_extent=tile.m16, m_start=tile.m0, k_extent=kb.mul(k, 16), k_start=kb.mul(k0, 16),
-                channels=channels, limits=None, extents=(s.m * s.k * FRACTAL, reach), **common,
-            )  # fmt: skip
-            return
-        self._load_a_by_rows(a0, piece, tile, k0, k, common, reach)
-
-    def _pad_right(self) -> int:
-        """Columns of padding that make an output row as long as the pitch: its surplus positions read padding."""
-        window, p = self.p.window, self.p
-        if not self.s.pitch:
-            return window.right
-        reach = (window.kw - 1) * window.dilation_w + 1
-        return max(0, (self.width - 1) * window.stride_w + reach - p.width - window.left)
-
-    def _load_a_by_strips(
-        self,
-        a0: Ref,
-        piece: Ref,
-        slab: Slab,
-        tile: Tile,
-        k: Index,
-        k0: Index,
-        common: dict[str, Index],
-        reach: int,
-    ) -> None:
-        """One img2col per strip of output rows; a last strip that is cut reads padding below the image."""
-        kb, s = self.kb, self.s
-        positions = s.strip * self.width
-        whole = s.rows * self.width <= s.m * 16  # the tile is its slab
-        strips = kb.ceil_div(slab.rows, s.strip) if whole else kb.div(tile.m, positions)
-        for strip in kb.few(1 if s.m * 16 == positions else strips):
-            kb.op(
-                "load3d", "f16", a0 + self._scaled(strip, k, positions * UNIT // 16), piece, m_extent=positions,
-                m_start=kb.add(tile.m0, kb.mul(strip, positions)), k_extent=k, k_start=k0, limits=None,
-                extents=(s.k * positions * UNIT, reach), **common,
-            )  # fmt: skip
-
-    def _load_a_by_rows(
-        self, a0: Ref, piece: Ref, tile: Tile, k0: Index, k: Index, common: dict[str, Index], reach: int
-    ) -> None:
-        """load3d version 1: sixteen output positions per instruction, filter taps by repeat."""
-        kb, s, window = self.kb, self.s, self.p.window
-        c1, tap = kb.div(k0, window.taps), kb.rem(k0, window.taps)
-        fetch_h, fetch_w = kb.div(tap, window.kw), kb.rem(tap, window.kw)
-        for row in kb.few(kb.div(tile.m16, 16)):
-            position = kb.add(tile.m0, kb.mul(row, 16))
-            if window.is_point:
-                left, up = position, 0
-            else:
-                left = kb.sub(kb.mul(kb.rem(position, self.width), window.stride_w), window.left)
-                up = kb.sub(kb.mul(kb.div(position, self.width), window.stride_h), common["pad_top"])
-            kb.op(
-                "load3dv1", "f16", a0 + self._scaled(row, k, FRACTAL), piece, left_top_w=left, left_top_h=up, fetch_w=fetch_w,
-                fetch_h=fetch_h, c1=c1, repeat=k, limits=None, extents=(s.k * FRACTAL, reach), **common,
-            )  # fmt: skip
-
-    def _load_b(
-        self, b0: Ref, weights: Ref, base: Index, tile: Tile, inner: Index, k: Index, count: Index
-    ) -> None:
-        kb, s, p = self.kb, self.s, self.p
-        if p.b_transposed:
-            first = self._scaled(inner, tile.columns, FRACTAL) + kb.linear(0, (base, FRACTAL))
-            kb.op(
-                "load2d",
-                "f16",
-                b0,
-                weights + first,
-                repeat=kb.mul(k, tile.columns),
-                limits={"repeat": s.k * s.n},
-            )
-            return
-        # NZ of [K, N] lies in L1 as [columns][k]: transpose 16×16 fractals while loading one k row at a time
-        for row in kb.few(k):
-            source = weights + kb.linear(0, (kb.add(inner, row), FRACTAL), (base, FRACTAL))
-            kb.op(
-                "load2d", "f16", b0 + self._scaled(row, tile.columns, FRACTAL), source, repeat=tile.columns, src_stride=count,
-                transpose=1, limits={"repeat": s.n, "src_stride": s.k_load}, extents=(s.n * FRACTAL, s.k_load * s.n * FRACTAL),
-            )  # fmt: skip

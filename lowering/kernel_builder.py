@@ -386,6 +386,12 @@ class KernelBuilder:
             total += _linear(value).scaled(scale)
         return total
 
+    def scaled(self, a: Index, b: Index, scale: int) -> Linear:
+        """a · b · scale; b may be a value."""
+        return (
+            self.linear(0, (a, b * scale)) if isinstance(b, int) else self.linear(0, (self.mul(a, b), scale))
+        )
+
     def _offset(self, linear: Linear) -> int | SSAValue:
         if not linear.terms:
             return linear.constant
