@@ -211,7 +211,7 @@ class WaitFlagDevOp(InstructionOp):
 
 @irdl_op_definition
 class SetQuantPreOp(InstructionOp):
-    """Pipe S. parameter of the fixpipe for all columns: bits 31:13 fp32 factor (1-8-10), 35:32 shift - 1 and 36 whether to shift first, 45:37 signed offset, 46 signed result"""  # noqa: E501
+    """Pipe S. parameter of the fixpipe for all columns: bits 31:13 fp32 factor (1-8-10), 35:32 shift - 1 and 36 whether to shift first, 45:37 signed offset, 46 signed result: quant_pre = the operand"""  # noqa: E501
 
     name = "davinci.set_quant_pre"
     MNEMONIC: ClassVar[str] = "set_quant_pre"
@@ -219,7 +219,7 @@ class SetQuantPreOp(InstructionOp):
 
 @irdl_op_definition
 class SetNdParaOp(InstructionOp):
-    """Pipe S. matrices per fixpipe instruction with nz2nd"""  # noqa: E501
+    """Pipe S. matrices per fixpipe instruction with nz2nd: nd_num = the operand, src_nd_stride = the operand, dst_nd_stride = the operand"""  # noqa: E501
 
     name = "davinci.set_nd_para"
     MNEMONIC: ClassVar[str] = "set_nd_para"
@@ -227,7 +227,7 @@ class SetNdParaOp(InstructionOp):
 
 @irdl_op_definition
 class SetMovPadValOp(InstructionOp):
-    """Pipe S. value of the elements that copy_gm_to_ubuf_align adds"""  # noqa: E501
+    """Pipe S. value of the elements that copy_gm_to_ubuf_align adds: mov_pad = the operand"""  # noqa: E501
 
     name = "davinci.set_mov_pad_val"
     MNEMONIC: ClassVar[str] = "set_mov_pad_val"

@@ -42,7 +42,7 @@ def _fixpipe(
                 "src_stride", 0, 65535, "rows", "distance of neighbouring fractal columns; a multiple of 16"
             ),
             Field("quant", 0, 1, "", "parameter from QUANT_PRE or, per column, from fb", 0, _QUANT),
-            Field("relu", 0, 1, default=0),
+            Field("relu", 0, 1, "", "negative results become 0", default=0),
             *(
                 (
                     Field("split", 0, 1, "", "f32: columns of 8 instead of 16", default=0),
@@ -201,7 +201,11 @@ SPLIT_ROWS: tuple[Instruction, ...] = (
             Address("b", "r", ("l0b",)),
             Address("bias", "r", ("bt",), "one accumulator per column"),
         ),
-        fields=(Field("m", 0, 4095), Field("k", 0, 4095), Field("n", 0, 4095)),
+        fields=(
+            Field("m", 0, 4095, "rows", "0 = no-op"),
+            Field("k", 0, 4095, "elements", "0 = no-op"),
+            Field("n", 0, 4095, "columns", "0 = no-op"),
+        ),
         types=("f32f16f16", "f32bf16bf16", "f32f32f32", "h322f32", "s32s8s8"),
         intrinsic="mmad",
         timing="mad",
@@ -217,7 +221,7 @@ SPLIT_STATE_ROWS: tuple[Instruction, ...] = tuple(
         opcode,
         "S",
         doc,
-        "",
+        ", ".join(f"{spec.name} = the operand" for spec in (*scalars, *fields)),
         scalars=scalars,
         fields=fields,
         timing="set_register",
@@ -230,7 +234,7 @@ SPLIT_STATE_ROWS: tuple[Instruction, ...] = tuple(
             0x36,
             "parameter of the fixpipe for all columns: bits 31:13 fp32 factor (1-8-10), 35:32 shift - 1 and 36 whether to "
             "shift first, 45:37 signed offset, 46 signed result",
-            (Scalar("quant_pre"),),
+            (Scalar("quant_pre", "64 bits"),),
             (),
             "[ASC SetFixPipeConfig][ASC SetDeqScale] §3.1, §3.5",
         ),
@@ -240,7 +244,7 @@ SPLIT_STATE_ROWS: tuple[Instruction, ...] = tuple(
             "matrices per fixpipe instruction with nz2nd",
             (),
             (
-                Field("nd_num", 0, 65535),
+                Field("nd_num", 0, 65535, "", "matrices"),
                 Field("src_nd_stride", 0, 512, "fractals"),
                 Field("dst_nd_stride", 0, 65535, "elements"),
             ),
@@ -250,7 +254,7 @@ SPLIT_STATE_ROWS: tuple[Instruction, ...] = tuple(
             "set_mov_pad_val",
             0x38,
             "value of the elements that copy_gm_to_ubuf_align adds",
-            (Scalar("mov_pad"),),
+            (Scalar("mov_pad", "raw bits of one element"),),
             (),
             "[ASC DataCopyPad] §3.1, §3.8",
         ),

@@ -150,7 +150,13 @@ SPLIT_VECTOR_ROWS: tuple[Instruction, ...] = (
         ),
         fields=(
             _REPEAT,
-            Field("pattern", 0, 7),
+            Field(
+                "pattern",
+                0,
+                7,
+                "",
+                "which lanes: by bits (0), every second (1, 2), every fourth (3..6), all (7)",
+            ),
             Field("src_blk", 0, 255, "32 B", default=1),
             Field("src_rep", 0, 255, "32 B", default=8),
             Field("bits_rep", 0, 255, "32 B", "distance of the bits of two repeats", default=1),
