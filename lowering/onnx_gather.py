@@ -19,6 +19,8 @@ from .onnx_selection import rows_at, wrapped
 
 MAX_RUNS: Final = 64
 """Slices that one gather may become."""
+MOST_OPERANDS: Final = 24
+"""Pieces that one kernel puts side by side."""
 MAX_MATRIX: Final = 1 << 26
 """Elements of a selection matrix."""
 
@@ -85,6 +87,9 @@ def _sliced(node: Node, x: Value, indices: Value, axis: int, found: list[tuple[i
         steps = [step if i == axis else 1 for i in range(x.rank)]
         whole = tuple(sizes) == tuple(x.shape) and step == 1
         pieces.append(x if whole else node.emit(nn.SliceOp, x, starts, sizes, steps))
+    while len(pieces) > MOST_OPERANDS:
+        groups = [pieces[i : i + MOST_OPERANDS] for i in range(0, len(pieces), MOST_OPERANDS)]
+        pieces = [group[0] if len(group) == 1 else node.emit(nn.ConcatOp, group, axis) for group in groups]
     joined = pieces[0] if len(pieces) == 1 else node.emit(nn.ConcatOp, pieces, axis)
     return node.reshape(joined, (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
@@ -31,9 +32,18 @@ def if_(node: Node) -> Sequence[Value]:
     return [node.emit(nn.WhereOp, flag, a, b) for a, b in zip(yes, no, strict=True)]
 
 
+MOST_PIECES = 16
+"""Pieces shorter than a DMA that one kernel puts side by side; more are joined in steps."""
+SHORT_PIECE = 16
+"""Elements of a DMA's least unit in f16."""
+
+
 def stacked(node: Node, values: Sequence[Value], axis: int = 0) -> Value:
     """Tensors side by side along a new axis."""
     rows = [node.reshape(v, (*v.shape[:axis], 1, *v.shape[axis:])) for v in values]
+    while len(rows) > MOST_PIECES and prod(rows[0].shape) < SHORT_PIECE:
+        groups = [rows[i : i + MOST_PIECES] for i in range(0, len(rows), MOST_PIECES)]
+        rows = [group[0] if len(group) == 1 else node.emit(nn.ConcatOp, group, axis) for group in groups]
     return rows[0] if len(rows) == 1 else node.emit(nn.ConcatOp, rows, axis)
 
 

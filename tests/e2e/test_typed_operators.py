@@ -74,6 +74,12 @@ CASES: dict[str, tuple[str, list[np.ndarray], list[np.ndarray], dict[str, Any]]]
         "LSTM", [f32(5, 2, 8)], [weights(2, 64, 8), weights(2, 64, 16), weights(2, 128)], {"hidden_size": 16, "direction": "bidirectional"},
     ),
     "gru": ("GRU", [f32(5, 1, 8)], [weights(1, 48, 8), weights(1, 48, 16), weights(1, 96)], {"hidden_size": 16, "linear_before_reset": 1}),
+    "gru-short-rows": (
+        "GRU",
+        [f32(20, 1, 4)],
+        [weights(2, 12, 4), weights(2, 12, 4)],
+        {"hidden_size": 4, "direction": "bidirectional"},
+    ),
     "rnn-reverse": ("RNN", [f32(4, 3, 8)], [weights(1, 16, 8), weights(1, 16, 16)], {"hidden_size": 16, "direction": "reverse"}),
     "grid-sample": ("GridSample", [f32(1, 3, 5, 6), np.clip(f32(1, 4, 3, 2), -1.2, 1.2)], [], {"padding_mode": "reflection"}),
     "grid-sample-cubic": (
