@@ -45,7 +45,7 @@ def evaluate(op: nn.NNOp, operands: Sequence[Array]) -> Array:
             return KERNELS["Cast"].compute(operands, {}, (spec,))[0]
         return nn_elementwise.cast(operands[0], result_type)
     if isinstance(op, nn.BitCastOp):
-        return np.ascontiguousarray(operands[0]).view(result_type)
+        return np.ascontiguousarray(operands[0]).view(result_type).reshape(operands[0].shape)
     if isinstance(op, nn.CpuKernelOp):
         return _library_kernel(op, operands)
     wide = [_widened(array) for array in operands]

@@ -33,6 +33,11 @@ REASONS = (
     "training mode",
     "Indices is used",
     "'start' depends on the data",  # the node tests of Range keep it open
+    "trip count",  # a Range whose bounds are inputs is a Loop of unknown length
+    "'num_mel_bins' depends on the data",
+    "is a sequence",
+    "input 0 of 0 is missing",  # an empty optional
+    "mode = max",  # RoiAlign
     "no parser is registered",  # inside function bodies
 )
 RANDOM = ("bernoulli", "dropout", "training_dropout", "randomuniform", "randomnormal")
