@@ -123,9 +123,10 @@ def _traced(device: Device, model: OmModel) -> Iterator[TracedTask]:
     start = 0
     for task, timing in zip(model.tasks, _timings(device, model, trace=True), strict=True):
         if timing is None:
+            start += cycles(device.soc, task) if task.is_ai_cpu else 0
             continue
         program = device.kernels[task.kernel].program
-        report = _task_report(model, task, timing, task_detail(device.soc, program, timing))
+        report = _task_report(device.soc, model, task, timing, task_detail(device.soc, program, timing))
         bound, share = report.bound(device.soc)
         args = {"type": report.op_type, "bound": f"{bound} {share:.0%}", "nodes": list(report.nodes)}
         occupancy = report.detail.occupancy if report.detail is not None else None

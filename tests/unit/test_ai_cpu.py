@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
 
 import ml_dtypes
 import numpy as np
@@ -83,6 +85,18 @@ def test_double_runs_on_the_ai_cpu_and_the_report_says_why() -> None:
     (task,) = session.report.tasks
     assert task.task_type == "AI_CPU" and task.reason == TYPES["f64"] and task.nodes == ("sum",)
     assert task.cycles > 10_000
+
+
+def test_profile_and_trace_of_a_model_with_such_a_task(tmp_path: Path) -> None:
+    x = np.linspace(-2, 2, 32, dtype=np.float32).astype(ml_dtypes.bfloat16)
+    session = session_of([helper.make_node("Mul", ["x", "x"], ["y"], name="square")], {"x": x}, ["y"])
+    session.write_profile(tmp_path / "p.csv")
+    assert TYPES["bf16"] in (tmp_path / "p.csv").read_text()
+    session.write_trace(tmp_path / "t.json")
+    starts = [
+        event["ts"] for event in json.loads((tmp_path / "t.json").read_text())["traceEvents"] if "ts" in event
+    ]
+    assert min(starts) > 5  # µs: the cast before it is not free
 
 
 def test_bfloat16_is_computed_on_the_ai_core_between_casts() -> None:
