@@ -237,6 +237,11 @@ def _pad(array: Array, args: Args) -> Array:
     return np.pad(array, list(zip(before, after, strict=True)), constant_values=value)
 
 
+def _positions(arrays: Sequence[Array], args: Args) -> Array:
+    """Each element of a row plus its position."""
+    return arrays[0] + np.arange(arrays[0].shape[0], dtype=arrays[0].dtype)
+
+
 def _infer_cast(inputs: Sequence[Blob], args: Args) -> Typed:
     if args[0] not in dtypes.DTYPES:
         raise ValueError(f"expected an element type, got {args[0]}")
@@ -277,6 +282,7 @@ BLOB_OPS: dict[str, BlobOp] = {
     "interpolate": BlobOp(
         lambda inputs, args: ((_int(args[0]), *inputs[0].shape[1:]), inputs[0].dtype), _interpolate
     ),
+    "positions": BlobOp(lambda inputs, args: (inputs[0].shape, inputs[0].dtype), _positions),
     "transpose": _move(
         lambda shape, args: nn_shapes.transpose(shape, perm=_ints(args[0])),
         lambda array, args: array.transpose(_ints(args[0])),

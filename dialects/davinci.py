@@ -21,7 +21,7 @@ ring (`depth` > 1) advances there (D7).  The instruction ops themselves are gene
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from xdsl.dialects import scf
@@ -29,6 +29,7 @@ from xdsl.dialects.builtin import (
     I64,
     ArrayAttr,
     DenseArrayBase,
+    DictionaryAttr,
     IndexType,
     IntAttr,
     IntegerAttr,
@@ -193,6 +194,43 @@ class LaunchOp(IRDLOperation):
             properties={
                 "kernel": SymbolRefAttr(kernel),
                 "workspace": DenseArrayBase.from_list(i64, list(workspace)),
+                "sources": ArrayAttr([StringAttr(name) for name in sources]),
+            },
+        )
+
+
+@irdl_op_definition
+class LaunchAicpuOp(IRDLOperation):
+    """One task of the AI CPU: a kernel of its library, with settings, and the reason why no AI Core does it."""
+
+    name = "davinci.launch_aicpu"
+    kernel = prop_def(StringAttr)
+    inputs = var_operand_def(TensorType)
+    outputs = var_result_def(TensorType)
+    settings = prop_def(DictionaryAttr)
+    reason = prop_def(StringAttr)
+    sources = prop_def(ArrayAttr[StringAttr])
+    assembly_format = (
+        "$kernel `(` $inputs `)` `settings` $settings `because` $reason `from` $sources attr-dict "
+        "`:` functional-type($inputs, $outputs)"
+    )
+
+    def __init__(
+        self,
+        kernel: str,
+        inputs: Sequence[SSAValue],
+        outputs: Sequence[Attribute],
+        settings: Mapping[str, Attribute],
+        reason: str,
+        sources: Sequence[str],
+    ) -> None:
+        super().__init__(
+            operands=[inputs],
+            result_types=[outputs],
+            properties={
+                "kernel": StringAttr(kernel),
+                "settings": DictionaryAttr(dict(settings)),
+                "reason": StringAttr(reason),
                 "sources": ArrayAttr([StringAttr(name) for name in sources]),
             },
         )
@@ -388,6 +426,7 @@ class BreakIfOp(IRDLOperation):
 STRUCTURE_OPS = [
     KernelOp,
     LaunchOp,
+    LaunchAicpuOp,
     BlockIdxOp,
     BlockNumOp,
     AllocOp,

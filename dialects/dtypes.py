@@ -2,8 +2,9 @@
 
 Outside xDSL the compiler speaks of element types by short names (`f16`, `i64`, `bool`, …); this module is
 the one place that maps a name to its numpy type, its IR type, its ONNX code and its size. DaVinci computes
-in f16 and f32 (vector, cube) and s32/s8/u8; the 64-bit types exist only at model borders and in shape
-arithmetic.
+in f16 and f32 (vector, cube) and s32/s8/u8; 64-bit integers exist at model borders and in shape arithmetic. The
+rest is known to the AI CPU only (`dialects/ai_cpu.py`); there every element takes whole bytes, those of 2 and 4
+bits too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,13 @@ import numpy as np
 import numpy.typing as npt
 from xdsl.dialects.builtin import (
     BFloat16Type,
+    ComplexType,
+    Float4E2M1FNType,
+    Float8E4M3FNType,
+    Float8E4M3FNUZType,
+    Float8E5M2FNUZType,
+    Float8E5M2Type,
+    Float8E8M0FNUType,
     Float16Type,
     Float32Type,
     Float64Type,
@@ -49,7 +57,18 @@ class DType:
 
     @property
     def is_float(self) -> bool:
-        return isinstance(self.ir, Float16Type | Float32Type | Float64Type | BFloat16Type)
+        return isinstance(self.ir, Float16Type | Float32Type | Float64Type | BFloat16Type | _SMALL_FLOATS)
+
+
+_SMALL_FLOATS = (
+    Float4E2M1FNType
+    | Float8E4M3FNType
+    | Float8E4M3FNUZType
+    | Float8E5M2Type
+    | Float8E5M2FNUZType
+    | Float8E8M0FNUType
+)
+"""Floats of 8 bits and less."""
 
 
 def _unsigned(width: int) -> IntegerType:
@@ -72,6 +91,18 @@ DTYPES: dict[str, DType] = {
         DType("i64", np.dtype(np.int64), IntegerType(64), 7),
         DType("u64", np.dtype(np.uint64), _unsigned(64), 13),
         DType("bool", np.dtype(np.bool_), IntegerType(1), 9),
+        DType("c64", np.dtype(np.complex64), ComplexType(f32), 14),
+        DType("c128", np.dtype(np.complex128), ComplexType(f64), 15),
+        DType("f8e4m3fn", np.dtype(ml_dtypes.float8_e4m3fn), Float8E4M3FNType(), 17),
+        DType("f8e4m3fnuz", np.dtype(ml_dtypes.float8_e4m3fnuz), Float8E4M3FNUZType(), 18),
+        DType("f8e5m2", np.dtype(ml_dtypes.float8_e5m2), Float8E5M2Type(), 19),
+        DType("f8e5m2fnuz", np.dtype(ml_dtypes.float8_e5m2fnuz), Float8E5M2FNUZType(), 20),
+        DType("u4", np.dtype(ml_dtypes.uint4), _unsigned(4), 21),
+        DType("i4", np.dtype(ml_dtypes.int4), IntegerType(4), 22),
+        DType("f4e2m1", np.dtype(ml_dtypes.float4_e2m1fn), Float4E2M1FNType(), 23),
+        DType("f8e8m0", np.dtype(ml_dtypes.float8_e8m0fnu), Float8E8M0FNUType(), 24),
+        DType("u2", np.dtype(ml_dtypes.uint2), _unsigned(2), 25),
+        DType("i2", np.dtype(ml_dtypes.int2), IntegerType(2), 26),
     )
 }
 """Every element type that a model may use, by name."""
@@ -118,7 +149,5 @@ def name_of_numpy(dtype: npt.DTypeLike) -> str:
 
 
 def name_of_onnx(code: int) -> str | None:
-    """ONNX data type code → name, None if the type has no place in the compiler (strings, complex, 4-bit
-    and 8-bit floats).
-    """
+    """ONNX data type code → name, None if the type has no place in the compiler (strings, 6-bit floats)."""
     return _BY_ONNX.get(code)

@@ -25,6 +25,8 @@ from .nn_attrs import tensor as tensor
 from .nn_attrs import tensor_type as tensor_type
 from .nn_attrs import to_attribute as to_attribute
 from .nn_attrs import to_python as to_python
+from .nn_cpu import CPU_OPS
+from .nn_cpu import CpuKernelOp as CpuKernelOp
 from .nn_elementwise import *  # noqa: F403
 from .nn_elementwise import ELEMENTWISE_OPS
 from .nn_move import *  # noqa: F403
@@ -38,5 +40,7 @@ from .nn_terms import *  # noqa: F403
 from .nn_terms import TERM_OPS
 
 NN = Dialect(
-    "nn", [*ELEMENTWISE_OPS, *ROOT_OPS, *MOVE_OPS, *TERM_OPS, ConstantOp, GroupOp, YieldOp], [BlobAttr]
+    "nn",
+    [*ELEMENTWISE_OPS, *ROOT_OPS, *MOVE_OPS, *TERM_OPS, *CPU_OPS, ConstantOp, GroupOp, YieldOp],
+    [BlobAttr],
 )

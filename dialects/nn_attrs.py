@@ -42,6 +42,16 @@ from . import dtypes
 from .blobs import BLOB_OPS, Blob, BlobArg, number_text
 from .nn_shapes import Shape, ShapeError
 
+PRECISE = "precise"
+"""Attribute of an op that would lose too much in f16: nn-convert-precision keeps it in f32 where the chip has the
+instructions."""
+EXACT = "exact"
+"""As `PRECISE`, but what rewriting makes of the op keeps it: order and equality of numbers are asked for, which f16
+would change."""
+SIZED = "sized_outputs"
+"""Attribute of the main function: outputs whose size depends on data. Each has a further output with its real
+shape, named with `SIZE_SUFFIX`."""
+
 AnyTensorType: TypeAlias = TensorType[Attribute]
 PyAttr: TypeAlias = bool | int | float | str | tuple[int, ...] | tuple[float, ...]
 """A property as a Python value."""

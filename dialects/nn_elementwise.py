@@ -441,6 +441,34 @@ class XorOp(CommutativeOp):
 
 
 @irdl_op_definition
+class BitAndOp(CommutativeOp):
+    """lhs & rhs on the bits of integers"""
+
+    name = "nn.bit_and"
+
+
+@irdl_op_definition
+class BitOrOp(CommutativeOp):
+    """lhs | rhs on the bits of integers"""
+
+    name = "nn.bit_or"
+
+
+@irdl_op_definition
+class BitXorOp(CommutativeOp):
+    """lhs ^ rhs on the bits of integers"""
+
+    name = "nn.bit_xor"
+
+
+@irdl_op_definition
+class BitNotOp(UnaryOp):
+    """All bits of an integer inverted"""
+
+    name = "nn.bit_not"
+
+
+@irdl_op_definition
 class WhereOp(NNOp):
     """on_true where the condition holds, else on_false; all three broadcast."""
 
@@ -462,6 +490,6 @@ ELEMENTWISE_OPS: tuple[type[NNOp], ...] = (
     CeilOp, RoundOp, SignOp, SinOp, CosOp, AtanOp, SoftplusOp, HardSwishOp, NotOp, IsNanOp, LeakyReluOp,
     EluOp, CeluOp, SeluOp, HardSigmoidOp, ClipOp, GeluOp, CastOp, AddOp, SubOp, MulOp, DivOp, MaxOp, MinOp,
     PowOp, ModOp, PreluOp, EqualOp, LessOp, LessEqualOp, GreaterOp, GreaterEqualOp, AndOp, OrOp, XorOp,
-    WhereOp,
+    BitAndOp, BitOrOp, BitXorOp, BitNotOp, WhereOp,
 )  # fmt: skip
 """All ops of this file."""

@@ -233,8 +233,19 @@ class TileOp(UnaryOp):
         self._setup([input], {"repeats": tuple(repeats)})
 
 
+@irdl_op_definition
+class BitCastOp(UnaryOp):
+    """The same bytes read as another element type of the same width."""
+
+    name = "nn.bit_cast"
+    ELEMENT_RULE: ClassVar = "any"
+
+    def __init__(self, input: Value, dtype: str) -> None:
+        self._setup([input], dtype=dtype)
+
+
 MOVE_OPS: tuple[type[NNOp], ...] = (
     ReshapeOp, TransposeOp, SliceOp, ConcatOp, PadOp, ResizeOp, DepthToSpaceOp, SpaceToDepthOp, GatherOp,
-    ExpandOp, TileOp,
+    ExpandOp, TileOp, BitCastOp,
 )  # fmt: skip
 """All ops of this file."""

@@ -23,10 +23,11 @@ from typing import TypeAlias
 from xdsl.context import Context
 from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, ModuleOp, StringAttr, i64
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import BlockArgument, Operation, SSAValue
 from xdsl.passes import ModulePass
 
-from ..dialects import ascend, davinci
+from ..dialects import ascend, davinci, nn
+from ..passes.ai_cpu import kernel_of, reason_of
 from ..passes.provenance import node_names
 from ..runtime.soc import Soc, compile_target
 from .refusals import Refusals
@@ -122,19 +123,43 @@ def sources_of_kernels(module: ModuleOp) -> dict[str, str]:
     return {kernel: ", ".join(names) for kernel, names in found.items()}
 
 
+def _cpu_launch(op: ascend.GroupOp) -> davinci.LaunchAicpuOp:
+    """A task of the AI CPU: the group's only op is a kernel of its library."""
+    inner = next(item for item in op.body.block.ops if isinstance(item, nn.NNOp))
+    settings = {name: value for name, value in inner.properties.items() if name != "kernel"}
+    operands = [op.inputs[value.index] for value in inner.operands if isinstance(value, BlockArgument)]
+    launch = davinci.LaunchAicpuOp(
+        kernel_of(inner),
+        operands,
+        [v.type for v in op.outputs],
+        settings,
+        reason_of(inner) or "",
+        op.source_names,
+    )
+    launch.attributes["label"] = op.label
+    launch.attributes["engine"] = op.engine
+    return launch
+
+
 def _launch(op: Compute, library: KernelLibrary) -> None:
+    if isinstance(op, ascend.GroupOp) and op.engine_name is ascend.Engine.AICPU:
+        return _replace(op, _cpu_launch(op))
     kernel = library.get(op)
     sources = op.source_names if isinstance(op, ascend.GroupOp) else tuple(node_names(op))
     launch = davinci.LaunchOp(
         kernel.sym_name.data, op.operands, [value.type for value in op.results], workspace_of(kernel), sources
     )
-    launch.location = op.location
     launch.attributes["label"] = op.label if isinstance(op, ascend.GroupOp) else StringAttr("TransData")
     if isinstance(op, ascend.GroupOp) and any(node_names(inner) for inner in op.body.block.ops):
         launch.attributes["body_sources"] = _body_sources(op, sources)
     if isinstance(op, ascend.GroupOp) and (count := len(op.schedule.sequence("prefetch"))):
         launch.attributes["prefetch"] = IntegerAttr(count, i64)
     launch.attributes["engine"] = op.engine if isinstance(op, ascend.GroupOp) else StringAttr("move")
+    return _replace(op, launch)
+
+
+def _replace(op: Compute, launch: davinci.LaunchOp | davinci.LaunchAicpuOp) -> None:
+    launch.location = op.location
     block = op.parent_block()
     assert block is not None
     block.insert_op_before(launch, op)

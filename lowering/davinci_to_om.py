@@ -10,18 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.utils.hints import isa
 
-from ..dialects import ascend, davinci, nn
+from ..dialects import ascend, davinci, nn, nn_attrs
 from ..dialects.layouts import Format
 from ..passes.plan_memory import MemoryPlan, is_constant
+from ..runtime.aicpu.definition import CpuDefinition, TensorSpec
 from ..runtime.errors import AscendError
 from ..runtime.om.model import (
     ATTR_NARROWED,
+    ATTR_REASON,
+    ATTR_SIZED,
+    KERNEL_TYPE_AI_CPU,
     KERNEL_TYPE_NONE,
     MEMCPY,
     Address,
@@ -69,6 +74,9 @@ class _Names:
         return wanted if number == 0 else self.fresh(f"{wanted}_{number}")
 
 
+_TaskOp: TypeAlias = davinci.LaunchOp | davinci.LaunchAicpuOp | ascend.CopyOp
+
+
 class _Emitter:
     """Collects the parts of an `OmModel` from the main function."""
 
@@ -80,7 +88,7 @@ class _Emitter:
         self.producer: dict[SSAValue, str] = {}
         self.graph: list[OmGraphOp] = []
         self.weights: dict[SSAValue, OmWeight] = {}
-        self.tasks: list[tuple[davinci.LaunchOp | ascend.CopyOp, int]] = []
+        self.tasks: list[tuple[_TaskOp, int]] = []
 
     def emit(self, kernels: Mapping[str, bytes], name: str) -> OmModel:
         inputs = self._inputs()
@@ -90,7 +98,12 @@ class _Emitter:
         tasks = tuple(self._task(launch, index, placed) for launch, index in self.tasks)
         used = {task.kernel for task in tasks if task.is_ai_core}
         outputs = self._outputs()
-        narrowed = _strings(self.function.attributes.get(NARROWED))
+        lists = {ATTR_NARROWED: NARROWED, ATTR_SIZED: nn_attrs.SIZED}
+        attrs = {
+            name: tuple(found)
+            for name, key in lists.items()
+            if (found := _strings(self.function.attributes.get(key)))
+        }
         if self.plan.memory_size > self.soc.memory_bytes:
             raise AscendError(
                 "E19025",
@@ -107,7 +120,7 @@ class _Emitter:
             kernels=tuple(OmKernel(k, kernels[k]) for k in sorted(used)),
             tasks=tasks,
             graph=tuple(self.graph),
-            attrs={ATTR_NARROWED: tuple(narrowed)} if narrowed else {},
+            attrs=attrs,
         )
 
     def _inputs(self) -> tuple[OmTensor, ...]:
@@ -164,6 +177,11 @@ class _Emitter:
             prefetched = op.attributes.get("prefetch")  # arguments of the task, but no inputs of the operator
             count = prefetched.value.data if isinstance(prefetched, IntegerAttr) else 0
             self._node(op, kind, sources, list(op.inputs)[: len(op.inputs) - count])
+        elif isinstance(op, davinci.LaunchAicpuOp):
+            self.tasks.append((op, len(self.graph)))
+            self._node(
+                op, op.kernel.data, [name.data for name in op.sources], list(op.inputs), op.reason.data
+            )
         elif isinstance(op, ascend.CopyOp):
             self.tasks.append((op, len(self.graph)))
             self._node(op, "MemcpyAsync", [], [op.source])
@@ -172,11 +190,15 @@ class _Emitter:
         elif not isinstance(op, ReturnOp):
             raise ValueError(f"{op.name} in a lowered function")
 
-    def _node(self, op: Operation, kind: str, sources: list[str], operands: list[SSAValue]) -> None:
+    def _node(
+        self, op: Operation, kind: str, sources: list[str], operands: list[SSAValue], reason: str = ""
+    ) -> None:
         name = self.names.fresh(sources[-1] if sources else kind)
         for i, result in enumerate(op.results):
             self.producer[result] = f"{name}:{i}"
         attrs = {"_datadump_original_op_names": tuple(sources)} if sources else {}
+        if reason:
+            attrs = {**attrs, ATTR_REASON: reason}
         task = isinstance(op, davinci.LaunchOp)
         self.graph.append(
             OmGraphOp(
@@ -217,14 +239,24 @@ class _Emitter:
             origin_format="NCHW" if len(shape) == 4 else "ND",
         )
 
-    def _task(
-        self, launch: davinci.LaunchOp | ascend.CopyOp, index: int, placed: Mapping[SSAValue, OmWeight]
-    ) -> OmTask:
+    def _task(self, launch: _TaskOp, index: int, placed: Mapping[SSAValue, OmWeight]) -> OmTask:
         if isinstance(launch, ascend.CopyOp):
             places = (self._address(launch.result, placed), self._address(launch.source, placed))
             args = (*places, ascend.bytes_of(launch.source))
             return OmTask(MEMCPY, 1, args, op_index=index, kernel_type=KERNEL_TYPE_NONE)
         args = [self._address(value, placed) for value in (*launch.inputs, *launch.outputs)]
+        sources = _body_sources(launch)
+        if isinstance(launch, davinci.LaunchAicpuOp):
+            definition = _definition(launch).to_bytes()
+            return OmTask(
+                launch.kernel.data,
+                1,
+                tuple(args),
+                op_index=index,
+                kernel_type=KERNEL_TYPE_AI_CPU,
+                kernel_ext_info=definition,
+                sources=sources,
+            )
         args += [Address("feature_map", offset) for offset in self.plan.workspace_offsets(launch)]
         kernel = launch.kernel.string_value()
         return OmTask(
@@ -232,7 +264,7 @@ class _Emitter:
             self._blocks[kernel],
             tuple(args),
             op_index=index,
-            sources=_body_sources(launch),
+            sources=sources,
         )
 
     def _address(self, value: SSAValue, placed: Mapping[SSAValue, OmWeight]) -> Address:
@@ -254,7 +286,17 @@ class _Emitter:
         return self._blocks_cache
 
 
-def _body_sources(launch: davinci.LaunchOp) -> tuple[tuple[str, ...], ...]:
+def _definition(launch: davinci.LaunchAicpuOp) -> CpuDefinition:
+    """What the library kernel is told."""
+    inputs, outputs = (
+        tuple(TensorSpec(ascend.dtype_of(v), ascend.shape_of(v)) for v in values)
+        for values in (launch.inputs, launch.outputs)
+    )
+    settings = {name: nn.to_python(value) for name, value in launch.settings.data.items()}
+    return CpuDefinition(launch.kernel.data, inputs, outputs, settings)
+
+
+def _body_sources(launch: davinci.LaunchOp | davinci.LaunchAicpuOp) -> tuple[tuple[str, ...], ...]:
     """The source nodes of each body op of the kernel (decision D18)."""
     known = launch.attributes.get("body_sources")
     if isa(known, ArrayAttr[ArrayAttr[StringAttr]]):

@@ -134,7 +134,7 @@ def _of_op(body: Operation, group: ascend.GroupOp, soc: Soc) -> Work:
     dtype, out = ascend.dtype_of(group.outputs[0]), ascend.shape_of(group.outputs[0])
     sources = [ascend.shape_of(v) for v in group.inputs]
     layout = ascend.layout_of(group.outputs[0])
-    if isinstance(body, nn.ReshapeOp):
+    if isinstance(body, nn.ReshapeOp | nn.BitCastOp):
         elements = layout.elements(out, size_of(dtype))
         return work_of_box(Box((Axis(elements, 1, 1),)), size_of(dtype), soc)
     return work_of_move(move_of(body, sources, out, dtype, layout), soc)

@@ -13,6 +13,7 @@ from xdsl.utils.hints import isa
 
 from ..dialects import ascend, nn
 from ..dialects.ascend import Engine
+from ..passes.ai_cpu import reason_of
 from ..passes.rewriting import main_block, main_function
 
 _MOVES = (
@@ -24,6 +25,7 @@ _MOVES = (
     nn.ExpandOp,
     nn.TileOp,
     nn.ReshapeOp,
+    nn.BitCastOp,
     nn.SliceOp,
     nn.ConcatOp,
     nn.ToTermsOp,  # alone: a conversion at the border of the model
@@ -41,9 +43,9 @@ class ConvertNNToAscendPass(ModulePass):
     "relu1"] { … } : …
 
     Engines: cube for a convolution or matmul, vector for elementwise ops, reductions and pools, move for what
-    only rearranges, sort for positions of extremes, AI CPU for the rest (64-bit arithmetic, interpolation in
-    other ways than nearest). Constants, reshape, slice and concat stay nn ops: `ascend-assign-layouts` turns
-    them into packed constants, views or kernels.
+    only rearranges, sort for positions of extremes, AI CPU for what `passes/ai_cpu.py` lists with its reason.
+    Constants, reshape, slice and concat stay nn ops: `ascend-assign-layouts` turns them into packed constants,
+    views or kernels.
     """
 
     name = "convert-nn-to-ascend"
@@ -103,6 +105,8 @@ def _mark_narrowed(function: FuncOp) -> None:
 
 def engine_of(ops: list[nn.NNOp]) -> Engine:
     """The unit that runs a group of these ops."""
+    if len(ops) == 1 and reason_of(ops[0]) is not None:
+        return Engine.AICPU
     if any(isinstance(o, nn.ConvOp | nn.MatMulOp) for o in ops):
         return Engine.CUBE
     if any(isinstance(o, nn.ArgReduceOp) for o in ops):

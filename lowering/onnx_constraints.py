@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ParamSpec, TypeAlias
 
+from ..dialects import dtypes
 from ..dialects.nn_shapes import Shape
 
 if TYPE_CHECKING:
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 Verdict: TypeAlias = tuple[bool, str]
+
+
+MAX_SELECTION = 1 << 26
+"""Pairs of an index and a position that one selection may compare."""
 
 
 class RefusedError(Exception):
@@ -50,6 +55,11 @@ def operator_is_known(domain: str, op_type: str, opset: int) -> Verdict:
 def input_is_present(index: int, count: int) -> Verdict:
     """All required inputs must be given."""
     return False, f"input {index} of {count} is missing"
+
+
+def input_is_absent(name: str, given: bool) -> Verdict:
+    """Rare optional inputs must be left out."""
+    return not given, f"{name} is given"
 
 
 def attribute_is_present(name: str) -> Verdict:
@@ -143,6 +153,71 @@ def range_is_small(count: int) -> Verdict:
     return count <= 1 << 24, f"{count} elements"
 
 
+def same_width(source: str, target: str) -> Verdict:
+    """Bits can be read as another type of the same width only."""
+    return dtypes.size_of(source) == dtypes.size_of(target), f"{source} as {target}"
+
+
+def has_elements(shape: Shape) -> Verdict:
+    """The operand must have elements."""
+    return 0 not in shape, f"shape {list(shape)}"
+
+
+def size_is_fixed(name: str) -> Verdict:
+    """A tensor whose size depends on data can be an output of the model, but no operand."""
+    return False, f"the size of {name!r} depends on data"
+
+
+def work_is_small(elements: int) -> Verdict:
+    """Selection by comparison takes one element of work for each pair of index and position, up to 2^26."""
+    return elements <= MAX_SELECTION, f"{elements} pairs"
+
+
+def branches_match(first: Sequence[Shape], second: Sequence[Shape]) -> Verdict:
+    """Branches that are chosen at run time must give tensors of the same shapes."""
+    return list(first) == list(second), f"shapes {[list(s) for s in first]} and {[list(s) for s in second]}"
+
+
+def steps_are_few(count: int) -> Verdict:
+    """Loops and recurrences are written out step by step, up to 1024 steps."""
+    return 0 <= count <= 1024, f"{count} steps"
+
+
+def fixed_sampling(ratio: int) -> Verdict:
+    """The number of samples per bin (sampling_ratio) must be fixed."""
+    return ratio > 0, f"sampling_ratio = {ratio}, which means as many as the data needs"
+
+
+def small_matrix(size: int, most: int) -> Verdict:
+    """Determinants are written out, up to 4 rows."""
+    return size <= most, f"{size} rows"
+
+
+def is_sequence(name: str, is_list: bool) -> Verdict:
+    """The operand must be a sequence that the model builds itself."""
+    return is_list, f"{name!r} is a tensor"
+
+
+def no_sequence(name: str) -> Verdict:
+    """Operands and outputs must be tensors; sequences exist during import only."""
+    return False, f"{name!r} is a sequence"
+
+
+def position_is_inside(position: int, length: int) -> Verdict:
+    """A position must lie inside the sequence."""
+    return -length <= position < length, f"position {position} of {length}"
+
+
+def ratio_is_below_one(ratio: float) -> Verdict:
+    """Dropout keeps something: its ratio is below 1."""
+    return 0 <= ratio < 1, f"ratio {ratio}"
+
+
+def is_model_input(name: str, given: bool) -> Verdict:
+    """Infinities are looked for in inputs of the model only: what is computed saturates at 65504 in f16."""
+    return given, f"{name!r} is computed"
+
+
 def loop_free(op_type: str) -> Verdict:
-    """Control flow must be decided at compile time."""
+    """The number of iterations must be known at compile time."""
     return False, f"{op_type} depends on the data of the model's inputs"

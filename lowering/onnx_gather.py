@@ -15,9 +15,12 @@ import numpy as np
 
 from ..dialects import nn
 from .onnx_node import Node, Value
+from .onnx_selection import rows_at, wrapped
 
 MAX_RUNS: Final = 64
 """Slices that one gather may become."""
+MOST_OPERANDS: Final = 24
+"""Pieces that one kernel puts side by side."""
 MAX_MATRIX: Final = 1 << 26
 """Elements of a selection matrix."""
 
@@ -34,7 +37,32 @@ def picked(node: Node, x: Value, indices: Value, axis: int) -> Value:
             return _sliced(node, x, indices, axis, found)
     if x.is_float and indices.dtype in ("i32", "i64") and prod(indices.shape) * length <= MAX_MATRIX:
         return _multiplied(node, x, indices, axis)
+    if (
+        indices.array is None
+        and indices.dtype in ("i32", "i64")
+        and prod(x.shape) * prod(indices.shape) <= MAX_MATRIX
+    ):
+        return _compared(node, x, indices, axis)
     return node.emit(nn.GatherOp, x, indices, axis)
+
+
+def _compared(node: Node, x: Value, indices: Value, axis: int) -> Value:
+    """Integers by comparison: each is one element of its column, exactly."""
+    length = x.shape[axis]
+    rest = (*x.shape[:axis], *x.shape[axis + 1 :])
+    front = node.emit(nn.TransposeOp, x, (axis, *(i for i in range(x.rank) if i != axis))) if axis else x
+    wanted = node.reshape(wrapped(node, indices, length), (prod(indices.shape),))
+    found = rows_at(node, node.reshape(front, (length, prod(rest))), wanted)
+    result = node.reshape(found, (*indices.shape, *rest))
+    return _axis_back(node, result, indices.rank, axis)
+
+
+def _axis_back(node: Node, result: Value, before: int, axis: int) -> Value:
+    """The axes of the indices stand in front; they belong in place of the axis."""
+    if not axis:
+        return result
+    order = (*range(before, before + axis), *range(before), *range(before + axis, result.rank))
+    return node.emit(nn.TransposeOp, result, order)
 
 
 def runs(indices: list[int]) -> list[tuple[int, int, int]]:
@@ -59,6 +87,9 @@ def _sliced(node: Node, x: Value, indices: Value, axis: int, found: list[tuple[i
         steps = [step if i == axis else 1 for i in range(x.rank)]
         whole = tuple(sizes) == tuple(x.shape) and step == 1
         pieces.append(x if whole else node.emit(nn.SliceOp, x, starts, sizes, steps))
+    while len(pieces) > MOST_OPERANDS:
+        groups = [pieces[i : i + MOST_OPERANDS] for i in range(0, len(pieces), MOST_OPERANDS)]
+        pieces = [group[0] if len(group) == 1 else node.emit(nn.ConcatOp, group, axis) for group in groups]
     joined = pieces[0] if len(pieces) == 1 else node.emit(nn.ConcatOp, pieces, axis)
     return node.reshape(joined, (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
 
@@ -75,8 +106,4 @@ def _multiplied(node: Node, x: Value, indices: Value, axis: int) -> Value:
     chosen = node.emit(nn.EqualOp, wrapped, positions)
     result = node.emit(nn.MatMulOp, node.cast(chosen, x.dtype), table)
     result = node.reshape(result, (*indices.shape, *rest))
-    if not axis:
-        return result
-    before = indices.rank
-    order = (*range(before, before + axis), *range(before), *range(before + axis, before + len(rest)))
-    return node.emit(nn.TransposeOp, result, order)
+    return _axis_back(node, result, indices.rank, axis)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import FunctionProto, GraphProto, NodeProto
-from xdsl.dialects.builtin import FunctionType, ModuleOp
+from xdsl.dialects.builtin import DenseArrayBase, FunctionType, ModuleOp, i64
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Block, BlockArgument, Operation, Region, SSAValue
 from xdsl.utils.exceptions import VerifyException
@@ -24,13 +24,15 @@ from xdsl.utils.exceptions import VerifyException
 from ..dialects import dtypes, nn
 from ..dialects.blobs import Blob
 from ..dialects.dtypes import Array
-from ..dialects.nn_attrs import name_list
+from ..dialects.nn_attrs import SIZED, name_list
 from ..dialects.nn_shapes import ShapeError
+from ..passes.integer_ranges import VALUE_RANGE
 from ..passes.provenance import location_of
 from ..runtime.errors import AscendError, Refusal, UnsupportedOpError
+from ..runtime.om.model import SIZE_SUFFIX
 from ..runtime.weights import Source, WeightStore
 from . import onnx_constraints as constraints
-from .onnx_constraints import RefusedError, requirement_of
+from .onnx_constraints import RefusedError, require, requirement_of
 from .onnx_file import ModelFile, read_model
 from .onnx_functions import bound_body, standard_function
 from .onnx_inputs import InputType, model_inputs
@@ -41,6 +43,12 @@ from .onnx_types import InferredTypes
 
 _MISFITS = (ShapeError, ValueError, LookupError, TypeError, ArithmeticError, AttributeError, VerifyException)
 """What a handler may run into when attributes and operands contradict each other: a refusal, not a crash."""
+_OF_SEQUENCES = frozenset(
+    {
+        "Identity", "If", "Loop", "Optional", "OptionalGetElement", "OptionalHasElement", "SequenceAt", "SequenceConstruct",
+        "SequenceErase", "SequenceInsert", "SequenceLength", "ConcatFromSequence",
+    }
+)  # fmt: skip
 MAX_FUNCTION_DEPTH = 32
 """Functions that call each other deeper than this are taken for a cycle."""
 
@@ -203,6 +211,10 @@ class _Importer:
     def run(self, wanted: Sequence[str]) -> ImportedModel:
         self._walk_graph(self.graph, self.scope, wanted)
         results = [self.scope.find(name) for name in wanted]
+        for name, result in zip(wanted, results, strict=True):
+            if result is not None and result.items is not None:
+                _, actual = constraints.no_sequence(name)
+                self._refuse(name, "Output", RefusedError(requirement_of(constraints.no_sequence), actual))
         if self.refusals:
             raise UnsupportedOpError(self.refusals)
         values: list[SSAValue] = []
@@ -212,13 +224,16 @@ class _Importer:
                     "E10041", f"no node computes the output {name!r}", expected="a complete graph"
                 )
             values.append(self.ssa(result))
-        self.block.add_op(ReturnOp(*values))
+        sizes = {i: self.ssa(r.size) for i, r in enumerate(results) if r is not None and r.size is not None}
+        self.block.add_op(ReturnOp(*values, *sizes.values()))
         signature = FunctionType.from_lists(
-            [argument.type for argument in self.block.args], [value.type for value in values]
+            [argument.type for argument in self.block.args], [v.type for v in (*values, *sizes.values())]
         )
         main = FuncOp("main", signature, Region(self.block))
         main.attributes["input_names"] = name_list([item.name for item in self.inputs])
-        main.attributes["output_names"] = name_list(wanted)
+        main.attributes["output_names"] = name_list([*wanted, *(f"{wanted[i]}{SIZE_SUFFIX}" for i in sizes)])
+        if sizes:
+            main.attributes[SIZED] = name_list([wanted[i] for i in sizes])
         return ImportedModel(ModuleOp([main]), self.store, self.inputs, tuple(wanted))
 
     # ------------------------------------------------------------------------------------------ graphs
@@ -304,6 +319,11 @@ class _Importer:
         local = self.functions.get((proto.domain, proto.op_type, proto.overload))
         if local is not None:
             return None if is_blind else self._call(node, local, scope, f"{node.name}/", "")
+        for operand in node.operands:
+            if operand is not None and operand.size is not None and proto.op_type not in ("Identity", "If"):
+                require(constraints.size_is_fixed, operand.name)
+            if operand is not None and operand.items is not None and proto.op_type not in _OF_SEQUENCES:
+                require(constraints.no_sequence, operand.name)
         handler = find_handler(domain, proto.op_type, opset)
         if handler is not None:
             if is_blind:
@@ -382,11 +402,12 @@ class _Importer:
         results = [inner.find(name) for name in function.output]
         if len(self.refusals) > before:
             return [self.inferred.placeholder(name, scope.outer is None) for name in node.proto.output]
-        return [value for value in results if value is not None]
+        return _given_out(node, results)
 
-    def subgraph(self, graph: GraphProto, scope: _Scope, name: str) -> list[Value]:
-        """The branch of an If that is taken."""
-        inner = _Scope({}, scope.opsets, scope, f"{name}/", scope.caller, scope.depth + 1)
+    def subgraph(self, graph: GraphProto, scope: _Scope, name: str, values: Sequence[Value]) -> list[Value]:
+        """The body of a loop with its inputs bound, or a branch of an If."""
+        bound = {item.name: value for item, value in zip(graph.input, values, strict=False)}
+        inner = _Scope(bound, scope.opsets, scope, f"{name}/", scope.caller, scope.depth + 1)
         wanted = [output.name for output in graph.output]
         self._walk_graph(graph, inner, wanted)
         results = [inner.find(output) for output in wanted]
@@ -401,6 +422,7 @@ class _Importer:
             op = nn.ConstantOp(value.blob)
             op.location = location_of([value.name])
             op.output.name_hint = _hint(value.name)
+            _note_range(op, value)
             self.block.add_op(op)
             value.ssa = op.output
         return value.ssa
@@ -449,8 +471,8 @@ class _NodeBuilder:
     def weight(self, key: str, source: Source) -> Value:
         return self.importer.weight(key, source)
 
-    def subgraph(self, graph: GraphProto) -> list[Value]:
-        return self.importer.subgraph(graph, self.scope, self.name)
+    def subgraph(self, graph: GraphProto, values: Sequence[Value] = (), suffix: str = "") -> list[Value]:
+        return self.importer.subgraph(graph, self.scope, self.name + suffix, values)
 
 
 def _reads(node: NodeProto) -> set[str]:
@@ -463,6 +485,24 @@ def _reads(node: NodeProto) -> set[str]:
                 inner |= _reads(item)
             names |= inner
     return names
+
+
+def _note_range(op: nn.ConstantOp, value: Value) -> None:
+    """64-bit constants say between which numbers they lie: that decides whether 32 bits will do."""
+    array = value.array
+    if value.dtype == "i64" and array is not None and array.size and not value.is_written_out:
+        op.attributes[VALUE_RANGE] = DenseArrayBase.from_list(i64, [int(array.min()), int(array.max())])
+
+
+def _given_out(node: Node, results: Sequence[Value | None]) -> list[Value]:
+    """A function's results in their places. One that its body leaves out may stand before one that it has, as long as
+    nobody uses it."""
+    found: list[Value] = []
+    for index, value in enumerate(results):
+        if value is None and node.uses_output(index):
+            break
+        found.append(value if value is not None else Value("", (), "f32", missing=True))
+    return found
 
 
 def _without_operand(node: NodeProto, name: str) -> NodeProto:

@@ -61,8 +61,10 @@ def _dtype(value: ValueInfoProto) -> str:
     return name
 
 
-def _unsupported(value: ValueInfoProto, actual: str, requirement: str) -> UnsupportedOpError:
-    return UnsupportedOpError([Refusal(value.name, "Input", requirement, actual)], code="E13025")
+def _unsupported(
+    value: ValueInfoProto, actual: str, requirement: str, code: str = "E13025"
+) -> UnsupportedOpError:
+    return UnsupportedOpError([Refusal(value.name, "Input", requirement, actual)], code=code)
 
 
 def _dims(value: ValueInfoProto) -> list[TensorShapeProto.Dimension] | None:
@@ -87,6 +89,10 @@ def _is_fixed(dim: TensorShapeProto.Dimension) -> bool:
 
 def _check_given(value: ValueInfoProto, shape: Shape, symbols: dict[str, int]) -> None:
     declared = _dims(value)
+    if any(size == 0 for size in shape) and not any(size < 0 for size in shape):
+        fixed = [dim.dim_value == 0 for dim in declared or () if dim.HasField("dim_value")]
+        if not any(fixed):
+            raise _unsupported(value, f"shape {list(shape)} is given", "Inputs must have elements", "E10011")
     empty = {i for i, dim in enumerate(declared or ()) if dim.HasField("dim_value") and dim.dim_value == 0}
     if any(size < 0 or (size == 0 and i not in empty) for i, size in enumerate(shape)):
         raise AscendError(

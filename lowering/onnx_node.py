@@ -15,11 +15,13 @@ from typing import Any, Protocol, TypeVar, cast
 import numpy as np
 import onnx
 from onnx import AttributeProto, NodeProto
+from xdsl.dialects.builtin import UnitAttr
 from xdsl.ir import Block, SSAValue
 
 from ..dialects import dtypes, nn
 from ..dialects.blobs import Blob
 from ..dialects.dtypes import Array
+from ..dialects.nn_attrs import EXACT
 from ..dialects.nn_shapes import Shape, normalize_axis
 from ..runtime.interp.nn import evaluate
 from ..runtime.weights import Source
@@ -46,12 +48,21 @@ class Value:
     ssa: SSAValue | None = None
     blob: Blob | None = None
     array: Array | None = None
+    size: Value | None = None
+    """Its real shape, if that depends on data (a row of numbers); `shape` is then the largest there can be."""
+    items: list[Value] | None = None
+    """The tensors of a sequence, which exists during import only."""
     missing: bool = False
     """Its producer was refused and nothing is known about it."""
 
     @property
     def rank(self) -> int:
         return len(self.shape)
+
+    @property
+    def is_written_out(self) -> bool:
+        """Whether its numbers stand in the IR itself."""
+        return self.blob is not None and self.blob.op in ("splat", "dense")
 
     @property
     def is_float(self) -> bool:
@@ -71,7 +82,9 @@ class Builder(Protocol):
     def constant(self, name: str, array: Array) -> Value: ...
     def expression(self, name: str, blob: Blob) -> Value: ...
     def weight(self, key: str, source: Source) -> Value: ...
-    def subgraph(self, graph: onnx.GraphProto) -> list[Value]: ...
+    def subgraph(
+        self, graph: onnx.GraphProto, values: Sequence[Value] = (), suffix: str = ""
+    ) -> list[Value]: ...
 
 
 @dataclass
@@ -181,6 +194,13 @@ class Node:
             **{k: _map(v, self.builder.ssa) for k, v in attrs.items()},
         )
         return self.builder.insert(op, self.name)
+
+    def precise(self, make: Callable[..., nn.NNOp], *args: Any, **attrs: Any) -> Value:
+        """As `emit`, for an op that loses too much in f16: it stays in f32 where the chip can."""
+        value = self.emit(make, *args, **attrs)
+        if value.ssa is not None and isinstance(value.ssa.owner, nn.NNOp):
+            value.ssa.owner.attributes[EXACT] = UnitAttr()
+        return value
 
     def _fold(
         self, make: Callable[..., nn.NNOp], args: Sequence[Any], attrs: Mapping[str, Any]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import inf, prod
 
 import numpy as np
+from xdsl.ir import BlockArgument
 
 from ..dialects import dtypes, nn
 from . import onnx_constraints as constraints
@@ -42,9 +43,13 @@ def tan(node: Node) -> Value:
 def is_inf(node: Node) -> Value:
     """Infinities are there to be found only if nothing on the way has saturated them; without that, no answer."""
     x = node.input(0)
-    if node.int("detect_positive", 1) or node.int("detect_negative", 1):
-        require(constraints.numbers_are_finite, "it asks for infinities")
-    return node.expression(nn.Blob.splat(0, x.shape, "bool"))
+    found: Value | None = None
+    for name, number in (("detect_positive", inf), ("detect_negative", -inf)):
+        if node.int(name, 1):
+            require(constraints.is_model_input, x.name, x.ssa is None or isinstance(x.ssa, BlockArgument))
+            equal = node.emit(nn.EqualOp, x, node.scalar(number, x))
+            found = equal if found is None else node.emit(nn.OrOp, found, equal)
+    return found if found is not None else node.expression(nn.Blob.splat(0, x.shape, "bool"))
 
 
 @onnx_op("Trilu")

@@ -1,8 +1,6 @@
-"""ONNX constants and control flow that is decided at import."""
+"""ONNX constants."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -31,13 +29,3 @@ def constant(node: Node) -> Value:
         return node.constant(sparse_array(attributes["sparse_value"].sparse_tensor))
     require(constraints.tensors_only, ", ".join(attributes) or "value")
     raise AssertionError
-
-
-@onnx_op("If")
-def if_(node: Node) -> Sequence[Value]:
-    condition = node.input(0)
-    if condition.array is None:
-        require(constraints.loop_free, "If")
-        raise AssertionError
-    branch = "then_branch" if bool(condition.array.reshape(-1)[0]) else "else_branch"
-    return node.builder.subgraph(node.attributes[branch].g)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from functools import reduce as fold_left
 
@@ -89,6 +90,27 @@ HANDLERS.update({("", name, 7): _binary(make) for name, make in BINARY.items()})
 HANDLERS["", "PRelu", 7] = _binary(nn.PreluOp)
 HANDLERS.update({("", name, 1): _variadic(make) for name, make in _VARIADIC.items()})
 HANDLERS.update({("", name, 1): _with_floats(*row) for name, row in _WITH_FLOATS.items()})
+
+
+EXPONENT_BITS = 5
+"""Bits of a computed integer exponent: from 32 on every base but -1, 0 and 1 is beyond 32 bits."""
+
+
+@onnx_op("Pow", since=7)
+def power(node: Node) -> Value:
+    """Floats to any power; integers to integer powers by squaring, exactly."""
+    x, y = node.input(0), node.input(1)
+    if x.is_float and not y.is_float:
+        y = node.cast(y, x.dtype)
+    if x.is_float or y.is_float or x.dtype not in ("i32", "i64") or y.array is not None:
+        return node.emit(nn.PowOp, x, y)
+    exponent = node.cast(y, "i32")
+    total, square = node.scalar(1, x), x
+    for bit in range(EXPONENT_BITS):
+        is_set = node.cast(node.emit(nn.BitAndOp, exponent, node.scalar(1 << bit, exponent)), "bool")
+        total = node.emit(nn.MulOp, total, node.emit(nn.WhereOp, is_set, square, node.scalar(1, x)))
+        square = node.emit(nn.MulOp, square, square)
+    return total
 
 
 @onnx_op("Mean")
@@ -186,12 +208,21 @@ def element_type(code: int, what: str) -> str:
 
 @onnx_op("Cast", since=6)
 def cast(node: Node) -> Value:
-    return node.cast(node.input(0), element_type(node.int("to"), "the result"))
+    return _cast(node, element_type(node.int("to"), "the result"))
 
 
 @onnx_op("CastLike")
 def cast_like(node: Node) -> Value:
-    return node.cast(node.input(0), node.input(1).dtype)
+    return _cast(node, node.input(1).dtype)
+
+
+def _cast(node: Node, target: str) -> Value:
+    """Into an 8-bit float the node may ask for other ways than the nearest finite number."""
+    x = node.input(0)
+    wraps, mode = not node.int("saturate", 1), node.word("round_mode", "up", ("up", "down", "nearest"))
+    if not target.startswith("f8") or x.dtype == target or (not wraps and target != "f8e8m0"):
+        return node.cast(x, target)
+    return node.emit(nn.CpuKernelOp, [x], "Cast", x.shape, target, wraps=wraps, round_mode=mode)
 
 
 @onnx_op("Identity")
@@ -206,10 +237,29 @@ def dropout(node: Node) -> list[Value]:
     ratio = node.get(1)
     if is_training and ratio is not None:  # dropping nothing is what inference does
         is_training = bool(node.known(1, "ratio").any()) or node.known(2, "training_mode").size == 0
-    require(constraints.inference_only, is_training)
     x = node.input(0)
+    if is_training:
+        return _dropped(node, x, float(node.known(1, "ratio").reshape(-1)[0]) if ratio is not None else 0.5)
     keeps_all = node.expression(nn.Blob.splat(1, x.shape, "bool"))
     return [x, keeps_all]
+
+
+def _dropped(node: Node, x: Value, ratio: float) -> list[Value]:
+    """Elements kept with the probability 1 - ratio, and scaled so that the mean stays."""
+    require(constraints.ratio_is_below_one, ratio)
+    drawn = node.emit(
+        nn.CpuKernelOp, [], "RandomUniform", x.shape, "f32", seed=seed_of(node), numbers=(0.0, 1.0)
+    )
+    keeps = node.emit(nn.GreaterEqualOp, drawn, node.scalar(ratio, drawn))
+    scaled = node.emit(nn.MulOp, x, node.scalar(1 / (1 - ratio), x))
+    return [node.emit(nn.WhereOp, keeps, scaled, node.scalar(0.0, x)), keeps]
+
+
+def seed_of(node: Node) -> int:
+    """The node's own seed, or one that follows from its name: the same model gives the same file."""
+    if node.has("seed"):
+        return zlib.crc32(np.float32(node.float("seed")).tobytes())
+    return zlib.crc32(node.name.encode())
 
 
 @onnx_op("Affine")

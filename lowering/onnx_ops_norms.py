@@ -13,13 +13,36 @@ from .onnx_ops import onnx_op
 
 
 @onnx_op("BatchNormalization", since=7)
-def batch_norm(node: Node) -> Value:
+def batch_norm(node: Node) -> Value | list[Value]:
     require(constraints.per_channel_statistics, node.int("spatial", 1))
-    require(constraints.inference_only, bool(node.int("training_mode", 0)))
+    if node.int("training_mode", 0):
+        return _batch_norm_training(node)
     for index in range(1, len(node.proto.output)):
         require(constraints.output_is_unused, str(index), node.uses_output(index))
     parameters = [node.input(i) for i in range(5)]
     return node.emit(nn.BatchNormOp, *parameters, epsilon=node.float("epsilon", 1e-5))
+
+
+def _batch_norm_training(node: Node) -> list[Value]:
+    """Statistics of the batch itself, and the running ones moved towards them."""
+    x, scale, bias, old_mean, old_variance = (node.input(i) for i in range(5))
+    axes = (0, *range(2, x.rank))
+    shape = (1, x.shape[1], *(1,) * (x.rank - 2))
+    mean = node.precise(nn.ReduceOp, x, "mean", axes, keepdims=True)
+    centred = node.precise(nn.SubOp, x, mean)
+    variance = node.precise(
+        nn.ReduceOp, node.precise(nn.MulOp, centred, centred), "mean", axes, keepdims=True
+    )
+    deviation = node.precise(nn.AddOp, variance, node.scalar(node.float("epsilon", 1e-5), x))
+    normal = node.precise(nn.MulOp, centred, node.precise(nn.RsqrtOp, deviation))
+    scaled = node.precise(nn.MulOp, normal, node.reshape(scale, shape))
+    momentum = node.float("momentum", 0.9)
+    moved: list[Value] = []
+    for old, new in ((old_mean, mean), (old_variance, variance)):
+        kept = node.precise(nn.MulOp, old, node.scalar(momentum, old))
+        own = node.precise(nn.MulOp, node.reshape(new, old.shape), node.scalar(1 - momentum, old))
+        moved.append(node.precise(nn.AddOp, kept, own))
+    return [node.precise(nn.AddOp, scaled, node.reshape(bias, shape)), *moved]
 
 
 @onnx_op("InstanceNormalization")

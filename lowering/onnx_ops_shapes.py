@@ -105,11 +105,6 @@ def range_(node: Node) -> Value:
     return node.constant((np.arange(count) * delta + start).astype(start.dtype))
 
 
-@onnx_op("NonZero")
-def non_zero(node: Node) -> Value:
-    return node.constant(np.array(np.nonzero(node.known(0, "operand")), np.int64))
-
-
 @onnx_op("EyeLike")
 def eye_like(node: Node) -> Value:
     x = node.input(0)

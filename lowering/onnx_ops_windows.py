@@ -198,10 +198,10 @@ def _extended(pads: Sequence[int], extra: Sequence[int]) -> tuple[int, ...]:
 
 
 @onnx_op("MaxPool")
-def max_pool(node: Node) -> Value:
-    require(constraints.output_is_unused, "Indices", node.uses_output(1))
+def max_pool(node: Node) -> Value | list[Value]:
     rank = node.input(0).rank
     if rank == VOLUME_RANK:
+        require(constraints.output_is_unused, "Indices", node.uses_output(1))
         return pool_volume(node, average=False)
     x = as_image(node, node.input(0))
     window, pads = pool_window(node, x, rank)
@@ -213,7 +213,12 @@ def max_pool(node: Node) -> Value:
         pads=pads,
         dilations=window.dilations,
     )
-    return back(node, result, rank)
+    if not node.uses_output(1):
+        return back(node, result, rank)
+    from .onnx_ops_unpooling import maxima_positions
+
+    places = maxima_positions(node, x, window, pads, result.shape[2:])
+    return [back(node, result, rank), back(node, places, rank)]
 
 
 @onnx_op("AveragePool")

@@ -37,6 +37,8 @@ NN: Final = (
     "nn-fold-constants",
     "nn-fold-batch-norm",
     "nn-simplify",
+    "nn-keep-infinities",
+    "nn-narrow-types",
     "nn-decompose",
     "nn-simplify",
     "nn-convert-precision",

@@ -15,8 +15,10 @@ from xdsl.ir import Operation
 
 from ..dialects import ascend, nn
 from ..dialects.ascend import Engine
+from ..passes.ai_cpu import kernel_of, reason_of
 from ..passes.provenance import node_names
 from ..passes.rewriting import constant_of
+from ..runtime.aicpu.library import KERNELS as CPU_LIBRARY
 from ..runtime.errors import AscendError, Refusal, UnsupportedOpError
 from ..runtime.isa.table import TABLE
 
@@ -81,6 +83,8 @@ def _check(group: ascend.GroupOp) -> Iterator[Refusal]:
             dynamic = [op for op in inner if isinstance(op, nn.GatherOp)]
             if dynamic and constant_of(group.inputs[1]) is None:
                 yield refusal(group, KNOWN_INDICES, "indices that depend on the data of the model's inputs")
+        case Engine.AICPU if len(inner) == 1 and reason_of(inner[0]) and kernel_of(inner[0]) in CPU_LIBRARY:
+            return
         case _:
             yield refusal(group, NO_KERNEL, text)
 

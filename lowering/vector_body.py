@@ -362,7 +362,7 @@ class Body:
         n = self.nodes.index(node)
         source = self._address(operand, place)
         _, rows, cols = self._varies(n)
-        if cols:
+        if cols or dtype == "s64":  # a single i64 number varies along nothing
             return self._load_columns(scope, n, node, source, dtype)
         if self.space.lanes:
             return self._load_blocks(scope, n, node, source, dtype)
@@ -393,11 +393,15 @@ class Body:
         out = ub_buffer(self.kb, long_room(columns.limit) // 2)
         narrow(self.kb, raw, out, columns.limit)
         rows, cols, pitch, _ = self._shape(scope, n, "s32")
+        if not cols:  # one number: a block of equal lanes
+            out = expand(self.kb, out, "s32", 1, 1)
         return Value(out, "s32", rows, cols, pitch)
 
     def _long_columns(self, scope: _Scope) -> Count:
         if len(self.space.dims) > 1 or self.space.lanes:
             raise AscendError("E40021", "i64 data that is broadcast in a vector group")
+        if self.space.columns == 1:
+            return Count.of(1)
         return scope.emitter.tile.columns
 
     def _store_long(self, scope: _Scope, value: Value, target: Ref) -> None:
@@ -446,6 +450,9 @@ class Body:
             copy_run(kb, "copy_gm_to_ubuf", packed, source, count, limit, size)
         else:
             raw = ub_buffer(kb, -(-limit // BLOCK) * BLOCK, scope.depth)
+            if not isinstance(count, int) and not kb.soc.core.has_counter_mode:
+                # a number of elements that is known at run time only would need a mask that is too
+                raise AscendError("E40021", f"{dtype} numbers per row, in rows that cores share")
             copy_run(kb, "copy_gm_to_ubuf", raw, source, count, limit, size)
             packed = packed_buffer(kb, limit, node.dtype)
             strip = TileEmitter(kb, Tile(1, 1, Count(count, limit), 0, 0))
@@ -478,9 +485,16 @@ class Body:
             value = self._for_store(scope, value, dtype)
             copy_run(kb, "copy_ubuf_to_gm", target, value.ref, kb.mul(count, LANES), limit * LANES, size)
             return
+        packed = pack(kb, value, count, limit, 2)
         if dtype != value.dtype:
-            raise AscendError("E40021", f"a reduced result of type {operand.gm_type}")
-        copy_run(kb, "copy_ubuf_to_gm", target, pack(kb, value, count, limit, 2), count, limit, size)
+            if not isinstance(count, int) and not kb.soc.core.has_counter_mode:
+                raise AscendError("E40021", f"a reduced result of type {operand.gm_type} in several rows")
+            out = ub_buffer(kb, -(-limit * size // BLOCK) * BLOCK, 2)
+            strip = TileEmitter(kb, Tile(1, 1, Count(count, limit), 0, 0))
+            source = Value(packed, value.dtype, False, True, 0)
+            strip.apply("vconv", f"{value.dtype}2{dtype}", Value(out, dtype, False, True, 0), [source])
+            packed = out
+        copy_run(kb, "copy_ubuf_to_gm", target, packed, count, limit, size)
 
     def _ends_inside(self, tile: Tile, size: int) -> bool:
         """Whether other rows of the tensor follow a tile that is no whole period of `tails.row_period`."""

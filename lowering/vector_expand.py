@@ -14,6 +14,7 @@ from typing import cast as narrow
 from xdsl.ir import Operation
 
 from ..dialects import nn
+from ..dialects.nn_attrs import EXACT
 from ..runtime.errors import AscendError
 from .vector_program import Program
 
@@ -188,6 +189,10 @@ def _cast(p: Program, op: nn.NNOp, a: list[int]) -> int:
     if target == "bool" and source != "bool":
         return p.cast(_truth(p, p.unary("vabs", _float(p, x))), "f16")
     if target in ("i32", "i64", "i8", "u8") and source in ("f16", "f32"):
+        if EXACT in op.attributes and p.dtype(x) == "f32" and not p.has("vconv", "f322s32z"):
+            raise AscendError(
+                "E40021", "whole numbers above 2048 in f32: the chip converts them through f16 only"
+            )
         whole = _truncate(p, x)
         return whole if target in ("i32", "i64") else p.cast(whole, "f16")
     return x
@@ -233,6 +238,24 @@ def _where(p: Program, op: nn.NNOp, a: list[int]) -> int:
     yes = p.binary("vand", x, m, fold=False, optype="u16")
     no = p.binary("vand", y, p.bit_not(m), fold=False, optype="u16")
     return p.cast(p.binary("vor", yes, no, fold=False, optype="u16"), dtype)
+
+
+def _bits(*ops: str) -> Expansion:
+    """An operation on the bits of whole numbers; bytes, which are f16 on the chip, go through s32."""
+
+    def body(p: Program, op: nn.NNOp, a: list[int]) -> int:
+        lanes = [p.cast(x, "s32") for x in a]
+        first, *rest = [p.binary(name, *lanes, fold=False, optype="u16") for name in ops]
+        return p.binary("vand", first, p.bit_not(rest[0]), fold=False, optype="u16") if rest else first
+
+    return body
+
+
+def _bit_not(p: Program, op: nn.NNOp, a: list[int]) -> int:
+    """All bits inverted: -1 - x, for unsigned bytes 255 - x."""
+    if p.dtype(a[0]) == "s32":
+        return p.bit_not(a[0])
+    return p.adds(p.muls(a[0], -1.0), 255.0 if nn.dtype_of(op.results[0]) == "u8" else -1.0)
 
 
 def _prelu(p: Program, op: nn.NNOp, a: list[int]) -> int:
@@ -402,6 +425,10 @@ EXPANSIONS: dict[type[Operation], Expansion] = {
     nn.AndOp: _binary("vmin"),
     nn.OrOp: _binary("vmax"),
     nn.XorOp: lambda p, op, a: p.unary("vabs", p.sub(a[0], a[1])),
+    nn.BitAndOp: _bits("vand"),
+    nn.BitOrOp: _bits("vor"),
+    nn.BitXorOp: _bits("vor", "vand"),  # in one of them and not in both
+    nn.BitNotOp: _bit_not,
     nn.WhereOp: _where,
     nn.ReduceOp: _reduce,
     nn.SoftmaxOp: _softmax,

@@ -8,6 +8,8 @@ from typing import Final
 PASSES: Final[dict[str, tuple[str, str]]] = {
     "attach-target": ("attach_target", "AttachTargetPass"),
     "nn-infer-shapes": ("nn_infer_shapes", "NNInferShapesPass"),
+    "nn-keep-infinities": ("nn_keep_infinities", "NNKeepInfinitiesPass"),
+    "nn-narrow-types": ("nn_narrow_types", "NNNarrowTypesPass"),
     "nn-fold-constants": ("nn_fold_constants", "NNFoldConstantsPass"),
     "nn-fold-batch-norm": ("nn_fold_batch_norm", "NNFoldBatchNormPass"),
     "nn-simplify": ("nn_simplify", "NNSimplifyPass"),

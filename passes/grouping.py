@@ -16,6 +16,7 @@ from ..dialects import nn
 from ..dialects.nn_shapes import Shape
 from ..lowering.cube_epilogue_ops import SUPPORTED as EPILOGUE_OPS
 from ..lowering.cube_terms import SUPPORTED as TERM_EPILOGUE
+from .ai_cpu import reason_of
 from .rewriting import constant_of, users
 
 MAX_EPILOGUE = 16
@@ -168,6 +169,8 @@ class VectorGrowth:
 
     @staticmethod
     def accepts(op: Operation) -> bool:
+        if reason_of(op) is not None:
+            return False
         if isinstance(op, (nn.ReduceOp, *WINDOWS)):
             return nn.dtype_of(op.results[0]) in FLOATS
         if not is_elementwise(op):

@@ -15,8 +15,8 @@ from xdsl.passes import ModulePass
 
 from ..dialects import nn
 from ..dialects.blobs import Blob
+from ..dialects.nn_attrs import EXACT, PRECISE
 from ..runtime.soc import compile_target
-from .canonicalization.nn_composites import PRECISE
 from .provenance import node_names
 from .rewriting import constant_of, main_block, remove_dead, simplify_blob, users
 
@@ -99,6 +99,8 @@ class Converter:
         default_factory=dict[tuple[SSAValue, str], SSAValue]
     )
 
+    exact: set[SSAValue] = field(default_factory=set[SSAValue])
+    """Values that are computed in f32 because f16 would change what is asked of them."""
     plain: frozenset[Operation] = frozenset()
     """Ops between model inputs and outputs that only move elements: nothing is gained by rounding them."""
 
@@ -117,22 +119,30 @@ class Converter:
 
     def target(self, op: Operation) -> str:
         """The type in which an op that the model states in f32 is computed."""
-        if op in self.plain or (self.keep and self.keep & set(node_names(op))):
+        if (
+            isinstance(op, nn.CpuKernelOp | nn.BitCastOp)
+            or op in self.plain
+            or (self.keep and self.keep & set(node_names(op)))
+        ):
             return "f32"
         summed = isinstance(op, nn.ReduceOp) and op.kind.data in ("sum", "mean", "prod")
-        if (PRECISE in op.attributes or summed) and self.f32_ops(op):
+        if (PRECISE in op.attributes or EXACT in op.attributes or summed) and self.f32_ops(op):
             return "f32"
         return self.compute
 
     def _convert(self, op: nn.NNOp) -> None:
-        precise = op.attributes.pop(PRECISE, None)
-        if precise is not None:
-            op.attributes[PRECISE] = precise
         dtype = self.target(op)
-        op.attributes.pop(PRECISE, None)
+        moves = isinstance(op, _MOVES) and not self.exact.isdisjoint(op.operands)
+        if moves:  # what must not be rounded is moved as it is
+            dtype = "f32"
+        if moves or (EXACT in op.attributes and dtype == "f32"):
+            self.exact.add(op.results[0])
         if isinstance(op, nn.CastOp):
+            op.attributes.pop(PRECISE, None)
             self._cast(op)
             return
+        for mark in (PRECISE, EXACT):
+            op.attributes.pop(mark, None)
         floats = [nn.dtype_of(v) == "f32" for v in op.operands]
         result = op.results[0]
         is_float = nn.dtype_of(result) == "f32"
@@ -190,6 +200,8 @@ class Converter:
         made = self.versions.get((value, dtype))
         if made is not None:
             return made
+        if dtype == "f32" and value in self.exact:
+            return value
         blob = constant_of(value)
         others = [d for (v, d) in self.versions if v is value] if blob is None else []
         if blob is None and nn.dtype_of(value) == dtype and not others:

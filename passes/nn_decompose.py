@@ -13,7 +13,9 @@ from .canonicalization import (
     nn_composites,
     nn_convolution,
     nn_deconvolution,
+    nn_infinities,
     nn_integers,
+    nn_positions,
     nn_resampling,
 )
 from .nn_fold_constants import fold
@@ -44,7 +46,9 @@ class NNDecomposePass(ModulePass):
         apply_rules(
             op,
             [
+                *nn_infinities.RULES,
                 *nn_integers.RULES,
+                *nn_positions.RULES,
                 *nn_composites.RULES,
                 *nn_deconvolution.RULES,
                 *nn_convolution.RULES,

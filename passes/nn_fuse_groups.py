@@ -12,6 +12,7 @@ from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 
 from ..dialects import nn
+from .ai_cpu import reason_of
 from .grouping import CubeGrowth, Members, VectorGrowth, is_scalar_constant, is_wide_conv, picture_cast
 from .provenance import location_of, node_names
 from .rewriting import main_block, remove_dead
@@ -68,7 +69,7 @@ class Fuser:
         for op in reversed(
             ops
         ):  # the last convolution before a residual addition takes it: its operand is freshest
-            if isinstance(op, CUBE_ROOTS):
+            if isinstance(op, CUBE_ROOTS) and reason_of(op) is None:
                 self._cube(op)
         for op in reversed(ops):
             if op not in self.group_of and not isinstance(op, ALIASES):
@@ -119,7 +120,7 @@ class Fuser:
                 v
                 for op in ops
                 for v in op.operands
-                if v not in inside and (isinstance(op, CUBE_ROOTS) or not is_scalar_constant(v))
+                if v not in inside and (_takes_numbers(op) or not is_scalar_constant(v))
             )
         )
         block = Block(arg_types=[v.type for v in inputs])
@@ -139,6 +140,11 @@ class Fuser:
         for op in reversed(ops):
             op.detach()
             op.erase()
+
+
+def _takes_numbers(op: Operation) -> bool:
+    """Whether one number is an operand in memory and not part of the kernel."""
+    return isinstance(op, CUBE_ROOTS) or reason_of(op) is not None
 
 
 def _copy_body(ops: Sequence[Operation], mapping: dict[SSAValue, SSAValue], block: Block) -> None:

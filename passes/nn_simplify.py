@@ -10,6 +10,7 @@ from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 
 from ..dialects import nn
+from ..dialects.nn_attrs import EXACT
 from .canonicalization import nn_arithmetic, nn_linear, nn_movement
 from .nn_fold_constants import fold
 from .rewriting import apply_rules, main_block
@@ -44,7 +45,13 @@ def merge_equal(module: ModuleOp) -> bool:
         if not isinstance(op, nn.NNOp | nn.ConstantOp):
             continue
         properties = tuple(sorted((k, v) for k, v in op.properties.items()))
-        key = (op.name, tuple(op.operands), tuple(map(str, properties)), op.results[0].type)
+        key = (
+            op.name,
+            tuple(op.operands),
+            tuple(map(str, properties)),
+            op.results[0].type,
+            EXACT in op.attributes,
+        )
         first = seen.setdefault(key, op)
         if first is op:
             continue

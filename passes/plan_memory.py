@@ -105,14 +105,15 @@ class MemoryPlan:
         for argument in block.args:
             self._roots[argument] = _Root(_bytes(argument), 0, 0)
         for time, op in enumerate(block.ops, start=1):
-            if isinstance(op, davinci.LaunchOp):
+            if isinstance(op, davinci.LaunchOp | davinci.LaunchAicpuOp):
                 for result in op.outputs:
                     self._touch(result, time)
+            if isinstance(op, davinci.LaunchOp):
                 sizes = [int(size) for size in op.workspace.get_values()]
                 self._workspaces[op] = [_Root(size, time, time) for size in sizes]
             if isinstance(op, ascend.CopyOp):
                 self._touch(op.result, time)
-            if isinstance(op, davinci.LaunchOp | ascend.CopyOp | ReturnOp):
+            if isinstance(op, davinci.LaunchOp | davinci.LaunchAicpuOp | ascend.CopyOp | ReturnOp):
                 for operand in op.operands:
                     self._touch(operand, end if isinstance(op, ReturnOp) else time)
 
@@ -169,6 +170,8 @@ class PlanMemoryPass(ModulePass):
                 if isinstance(launch, davinci.LaunchOp):
                     launch.attributes["offsets"] = _array([plan.offset(v) for v in launch.outputs])
                     launch.attributes["workspace_offsets"] = _array(plan.workspace_offsets(launch))
+                elif isinstance(launch, davinci.LaunchAicpuOp):
+                    launch.attributes["offsets"] = _array([plan.offset(v) for v in launch.outputs])
 
 
 def _array(values: list[int]) -> DenseArrayBase:

@@ -22,6 +22,7 @@ from xdsl.ir import Block, Operation, SSAValue
 from ..dialects import dtypes, nn
 from ..dialects.blobs import BLOB_OPS, MAX_DENSE_ELEMENTS, Blob, numpy_scalar
 from ..dialects.dtypes import Array
+from ..dialects.nn_attrs import EXACT
 from .provenance import fuse_locations
 
 # ----------------------------------------------------------------------------------------- builder and driver
@@ -99,6 +100,11 @@ def _sweep(block: Block, rules: Sequence[Rule]) -> bool:
                     new.detach()
                     new.erase()
                 continue
+            if EXACT in op.attributes:
+                for new in build.added:
+                    if isinstance(new, nn.CastOp):  # marked only where it is asked to keep infinities
+                        continue
+                    new.attributes[EXACT] = op.attributes[EXACT]
             _replace(op, value)
             changed = True
             break

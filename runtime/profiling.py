@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from .aicpu.cost import cycles
 from .device_memory import device_memory
-from .om.model import ATTR_NARROWED, OmModel, OmTask
+from .om.model import ATTR_NARROWED, ATTR_REASON, OmModel, OmTask
 from .page.render import page_text
 from .sim.detail import TaskDetail, task_detail
 from .sim.device import Device
@@ -22,9 +23,7 @@ from .sim.report import Report, TaskReport
 from .sim.segments import shortened
 from .sim.timing import TaskTiming, time_task
 from .sim.trace import TracedTask, write_trace
-
-ATTR_REASON = "_ascend_mlir_aicpu_reason"
-"""Attribute of a graph operator: why the AI CPU computes it."""
+from .soc import Soc
 
 KEPT_SEGMENTS = 400_000
 """Busy times of pipes that a report keeps one by one, about 100 bytes each; further tasks share as many again."""
@@ -43,7 +42,7 @@ def report_of(device: Device, model: OmModel, *, detail: bool = False) -> Report
             kept += sum(len(segments) for segments in found.tracks.values())
             for block in timing.blocks:
                 block.events.clear()  # a model has hundreds of thousands; what matters is in the detail
-        report.tasks.append(_task_report(model, task, timing, found))
+        report.tasks.append(_task_report(device.soc, model, task, timing, found))
     return report
 
 
@@ -58,7 +57,7 @@ def _timings(device: Device, model: OmModel, *, trace: bool) -> Iterator[TaskTim
 
 
 def _task_report(
-    model: OmModel, task: OmTask, timing: TaskTiming | None, detail: TaskDetail | None
+    soc: Soc, model: OmModel, task: OmTask, timing: TaskTiming | None, detail: TaskDetail | None
 ) -> TaskReport:
     node = model.graph[task.op_index] if model.graph else None
     return TaskReport(
@@ -75,6 +74,7 @@ def _task_report(
         workspace=sum(node.workspace_bytes) if node is not None else 0,
         body=task.sources,
         detail=detail,
+        other_cycles=cycles(soc, task) if task.is_ai_cpu else 0,
     )
 
 
@@ -123,9 +123,10 @@ def _traced(device: Device, model: OmModel) -> Iterator[TracedTask]:
     start = 0
     for task, timing in zip(model.tasks, _timings(device, model, trace=True), strict=True):
         if timing is None:
+            start += cycles(device.soc, task) if task.is_ai_cpu else 0
             continue
         program = device.kernels[task.kernel].program
-        report = _task_report(model, task, timing, task_detail(device.soc, program, timing))
+        report = _task_report(device.soc, model, task, timing, task_detail(device.soc, program, timing))
         bound, share = report.bound(device.soc)
         args = {"type": report.op_type, "bound": f"{bound} {share:.0%}", "nodes": list(report.nodes)}
         occupancy = report.detail.occupancy if report.detail is not None else None

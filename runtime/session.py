@@ -15,50 +15,24 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .element_types import NUMPY, ONNX_TYPES
 from .errors import AscendError
-from .om.model import ATTR_NARROWED, MACHINE_CODE, OmModel, OmTensor
+from .om.model import ATTR_NARROWED, ATTR_SIZED, MACHINE_CODE, SIZE_SUFFIX, OmModel, OmTensor
 from .om.reader import Source, read_om
 from .soc import load_soc
 
 if TYPE_CHECKING:
+    from .sim.device import RunResult
     from .sim.report import Report
 
 Array: TypeAlias = NDArray[Any]
-
-NUMPY: Final[Mapping[str, type[np.generic]]] = {
-    "f16": np.float16,
-    "f32": np.float32,
-    "f64": np.float64,
-    "i8": np.int8,
-    "u8": np.uint8,
-    "i16": np.int16,
-    "u16": np.uint16,
-    "i32": np.int32,
-    "u32": np.uint32,
-    "i64": np.int64,
-    "u64": np.uint64,
-    "bool": np.bool_,
-}
-ONNX_TYPES: Final[Mapping[str, str]] = {
-    "f16": "float16",
-    "f32": "float",
-    "f64": "double",
-    "i8": "int8",
-    "u8": "uint8",
-    "i16": "int16",
-    "u16": "uint16",
-    "i32": "int32",
-    "u32": "uint32",
-    "i64": "int64",
-    "u64": "uint64",
-    "bool": "bool",
-}
 
 
 @dataclass(frozen=True)
@@ -171,7 +145,8 @@ class InferenceSession:
 
     def get_outputs(self) -> list[NodeArg]:
         """The model's outputs."""
-        return [_node_arg(tensor) for tensor in self._om.outputs]
+        hidden = {name + SIZE_SUFFIX for name in self._sized}
+        return [_node_arg(tensor) for tensor in self._om.outputs if tensor.name not in hidden]
 
     def run(
         self, output_names: Sequence[str] | None, feed: Mapping[str, Array], run_options: object = None
@@ -192,7 +167,21 @@ class InferenceSession:
         if self._trace is not None:
             self.write_trace(self._trace)
             self._trace = None  # the next run takes the same time
-        return [result.outputs[position] for position in wanted]
+        return [self._trimmed(result, position) for position in wanted]
+
+    @property
+    def _sized(self) -> tuple[str, ...]:
+        """Outputs whose size depends on data."""
+        names = self._om.attrs.get(ATTR_SIZED, ())
+        return tuple(str(name) for name in names) if isinstance(names, tuple) else ()
+
+    def _trimmed(self, result: RunResult, position: int) -> Array:
+        """An output, cut to its real size where that depends on data."""
+        array, name = result.outputs[position], self._om.outputs[position].name
+        if name not in self._sized:
+            return array
+        shape = tuple(int(extent) for extent in result[name + SIZE_SUFFIX])
+        return array.reshape(-1)[: prod(shape)].reshape(shape)
 
     def _check_ranges(self, arrays: Sequence[Array]) -> None:
         """The cores compute with 32 bits of a 64-bit input: more are refused, not cut off."""
@@ -212,7 +201,8 @@ class InferenceSession:
                 )
 
     def _output_positions(self, names: Sequence[str] | None) -> list[int]:
-        known = {tensor.name: position for position, tensor in enumerate(self._om.outputs)}
+        hidden = {name + SIZE_SUFFIX for name in self._sized}
+        known = {t.name: position for position, t in enumerate(self._om.outputs) if t.name not in hidden}
         for name in names or ():
             if name not in known:
                 raise AscendError(

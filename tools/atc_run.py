@@ -94,7 +94,7 @@ def read_inputs(inputs: Sequence[OmTensor], words: Sequence[str]) -> dict[str, A
     """Arrays by input name."""
     import numpy as np
 
-    from ..runtime.session import NUMPY
+    from ..runtime.element_types import NUMPY
 
     if not words:
         return {tensor.name: np.zeros(tensor.shape, NUMPY[tensor.dtype]) for tensor in inputs}
@@ -139,7 +139,8 @@ def _from_npz(inputs: Sequence[OmTensor], path: Path) -> dict[str, Array]:
 def _from_file(tensor: OmTensor, path: Path) -> Array:
     import numpy as np
 
-    from ..runtime.session import NUMPY, describe
+    from ..runtime.element_types import NUMPY
+    from ..runtime.session import describe
 
     if path.suffix == ".npy":
         try:

@@ -21,6 +21,7 @@ _FOLDERS: Final = (
     ("runtime/om", "The offline model and its container."),
     ("runtime/sim", "The simulator."),
     ("runtime/page", "The HTML report of a run."),
+    ("runtime/aicpu", "The AI CPU: a library of kernels beside the AI Core."),
     ("runtime/interp", "Reference semantics of the levels."),
 )
 

@@ -4,7 +4,7 @@
 
 `docs/isa.md` from the instruction table and the SoC files, `docs/dialects.md` from the op definitions,
 `docs/passes.md` from the pass registry, `docs/files.md` from docstrings, `docs/architecture.svg` from the
-pipelines.  `--check` writes nothing and fails when one is old: CI runs it.
+pipelines, `docs/operators.md` from the importer's handlers.  `--check` writes nothing and fails when one is old: CI runs it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Final
 from .docs_files import files_document
 from .docs_isa import isa_document
 from .docs_levels import dialects_document, passes_document
+from .docs_operators import operators_document
 from .docs_picture import picture
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "docs"
@@ -25,6 +26,7 @@ DOCUMENTS: Final[dict[str, Callable[[], str]]] = {
     "dialects.md": dialects_document,
     "passes.md": passes_document,
     "files.md": files_document,
+    "operators.md": operators_document,
     "architecture.svg": picture,
 }
 

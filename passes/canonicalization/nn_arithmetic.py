@@ -9,6 +9,7 @@ from xdsl.ir import Operation, SSAValue
 
 from ...dialects import nn
 from ...dialects.blobs import Blob
+from ...dialects.nn_attrs import EXACT
 from ..rewriting import Builder, Rule, constant_of, is_float, only_use, scalar_of
 
 
@@ -67,7 +68,7 @@ def division(op: Operation, build: Builder) -> SSAValue | None:
     if not isinstance(op, nn.DivOp) or not is_float(op.rhs):
         return None
     blob = constant_of(op.rhs)
-    if blob is not None:
+    if blob is not None and EXACT not in op.attributes:  # the reciprocal is rounded once more
         return build(nn.MulOp(op.lhs, build.constant(blob.apply("reciprocal"))))
     if isinstance(op.rhs.owner, nn.SqrtOp):
         build.absorb(op.rhs.owner)
@@ -78,9 +79,13 @@ def division(op: Operation, build: Builder) -> SSAValue | None:
 
 
 def subtraction(op: Operation, build: Builder) -> SSAValue | None:
-    """x - constant adds the negative: one form for what goes into biases. 0 - x is a negation."""
-    if not isinstance(op, nn.SubOp) or not is_float(op.rhs):
+    """x - constant adds the negative: one form for what goes into biases. 0 - x is a negation. x - x of whole
+    numbers is 0."""
+    if not isinstance(op, nn.SubOp):
         return None
+    if not is_float(op.rhs):
+        zero = Blob.splat(0, nn.shape_of(op.output), nn.dtype_of(op.output))
+        return build.constant(zero) if op.lhs is op.rhs else None
     blob = constant_of(op.rhs)
     if blob is not None:
         return build(nn.AddOp(op.lhs, build.constant(blob.apply("neg"))))

@@ -15,10 +15,10 @@ from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from ...dialects import nn
 from ...dialects.blobs import Blob
+from ...dialects.nn_attrs import PRECISE
 from ..rewriting import Builder, Rule, constant_of, users
 from .nn_movement import rebuild
 
-PRECISE = "precise"
 MAX_POOLED_ROW = 256
 """Elements of a row that a pool surely keeps in UB, 16 channels wide and in f32."""
 F16_OVERFLOW = 65520.0

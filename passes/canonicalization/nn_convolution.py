@@ -11,6 +11,7 @@ from __future__ import annotations
 from xdsl.ir import Operation, SSAValue
 
 from ...dialects import nn
+from ...runtime.isa.table import TABLE
 from ..rewriting import Builder, Rule, constant_of
 from .nn_movement import has_rows_of_padding, rebuild
 
@@ -113,4 +114,72 @@ def rows_of_padding(op: Operation, build: Builder) -> SSAValue | None:
     return build(new)
 
 
-RULES: list[Rule] = [transposed, convolution, rows_of_padding]
+def wide_stride(op: Operation, build: Builder) -> SSAValue | None:
+    """A stride that load3d has no field for (63 at most): as many neighbours along the axis become channels, in the
+    image as in the weight, and the stride is 1.
+
+        conv [N, C, H, W] ∗ [O, C, Kh, Kw], stride s  =  conv [N, C·s, H, W/s] ∗ [O, C·s, Kh, Kw/s], stride 1
+    """
+    if not isinstance(op, nn.ConvOp) or op.group.value.data != 1 or -1 in nn.shape_of(op.input):
+        return None
+    blob = constant_of(op.weight)
+    axis = next((i for i in (0, 1) if nn.ints(op.strides)[i] > _limit("stride")), None)
+    if blob is None or axis is None or nn.ints(op.dilations)[axis] != 1:
+        return None
+    stride, taps = nn.ints(op.strides)[axis], blob.shape[2 + axis]
+    factor = stride  # the windows are then as few taps wide as they are strides
+    if -(-taps // factor) > _limit("filter"):
+        return None
+    image = _folded_image(op, axis, factor, -(-taps // factor) * factor, build)
+    after = [0, 0, 0, 0]
+    after[2 + axis] = -taps % factor
+    weight = blob.apply("pad", (0, 0, 0, 0), tuple(after)) if any(after) else blob
+    out, channels, *kernel = weight.shape
+    kernel[axis] //= factor
+    split = (out, channels, *kernel[: axis + 1], factor, *kernel[axis + 1 :])
+    order = (0, 1, 3 + axis, *(i for i in range(2, 5) if i != 3 + axis))
+    weight = weight.apply("reshape", split).apply("transpose", order)
+    weight = weight.apply("reshape", (out, channels * factor, *kernel))
+    pads, strides = list(nn.ints(op.pads)), list(nn.ints(op.strides))
+    pads[axis] = pads[axis + 2] = 0
+    strides[axis] //= factor
+    return build(
+        nn.ConvOp(
+            image,
+            build.constant(weight),
+            op.bias,
+            strides=strides,
+            pads=pads,
+            dilations=nn.ints(op.dilations),
+        )
+    )
+
+
+def _folded_image(op: nn.ConvOp, axis: int, factor: int, taps: int, build: Builder) -> SSAValue:
+    """The image with its own padding, as long as the windows reach, and every `factor` neighbours as channels."""
+    shape = list(nn.shape_of(op.input))
+    before = nn.ints(op.pads)[axis]
+    count, stride = nn.shape_of(op.output)[2 + axis], nn.ints(op.strides)[axis]
+    needed = -(-((count - 1) * stride + taps) // factor) * factor
+    image = op.input
+    spare = needed - shape[2 + axis] - before
+    if spare < 0:  # elements that no window sees
+        shape[2 + axis] += spare
+        image = build(nn.SliceOp(image, (0, 0, 0, 0), shape))
+    if before or spare > 0:
+        pads = [0] * 8
+        pads[2 + axis], pads[6 + axis] = before, max(spare, 0)
+        image = build(nn.PadOp(image, pads))
+    n, channels, *size = nn.shape_of(image)
+    size[axis] //= factor
+    split = build(nn.ReshapeOp(image, (n, channels, *size[: axis + 1], factor, *size[axis + 1 :])))
+    order = (0, 1, 3 + axis, *(i for i in range(2, 5) if i != 3 + axis))
+    return build(nn.ReshapeOp(build(nn.TransposeOp(split, order)), (n, channels * factor, *size)))
+
+
+def _limit(field: str) -> int:
+    """The largest value of a field of load3d, alike along both axes."""
+    return min(row.high for row in TABLE["load3d"].fields if row.name in (f"{field}_h", f"{field}_w"))
+
+
+RULES: list[Rule] = [transposed, convolution, wide_stride, rows_of_padding]

@@ -63,6 +63,14 @@ def slices(op: Operation, build: Builder) -> SSAValue | None:
     return build(nn.SliceOp(inner.input, new_starts, sizes, new_steps))
 
 
+MOST_OPERANDS = 24
+"""Tensors that a kernel puts side by side: each address takes a register."""
+MOST_PIECES = 16
+"""The same for pieces shorter than a DMA."""
+SHORT_PIECE = 16
+"""Elements of a DMA's least unit in f16."""
+
+
 def concat(op: Operation, build: Builder) -> SSAValue | None:
     """Concat of one operand, and of concats along the same axis that nobody else reads."""
     if not isinstance(op, nn.ConcatOp):
@@ -78,6 +86,9 @@ def concat(op: Operation, build: Builder) -> SSAValue | None:
             flat.extend(inner.inputs)
         else:
             flat.append(value)
+    shortest = min(prod(nn.shape_of(value)[axis:]) for value in flat)
+    if len(flat) > (MOST_PIECES if shortest < SHORT_PIECE else MOST_OPERANDS):
+        return None  # joined in steps: no kernel takes so many pieces
     return build(nn.ConcatOp(flat, axis)) if len(flat) > len(op.inputs) else None
 
 
@@ -165,7 +176,7 @@ _EXACT = {
     "i8": {"i16", "i32", "i64", "f16", "f32", "f64"},
     "u8": {"i16", "i32", "i64", "f16", "f32", "f64"},
     "i32": {"i64", "f64"},
-    "bool": set(dtypes.DTYPES),
+    "bool": set(dtypes.DTYPES) - {"f8e8m0"},  # has no zero
 }
 
 

@@ -16,6 +16,9 @@ from xdsl.ir import Block, Operation, SSAValue
 
 from ...dialects import dtypes, nn
 from ...dialects.dtypes import Array
+from ...passes.ai_cpu import reason_of
+from ..aicpu.definition import TensorSpec
+from ..aicpu.library import KERNELS
 from ..weights import WeightStore
 from . import nn_elementwise, nn_move, nn_roots
 
@@ -27,6 +30,7 @@ SEMANTICS: dict[type[Operation], Semantics] = {
     **nn_roots.SEMANTICS,
     **nn_move.SEMANTICS,
 }
+"""The ops with one meaning; `nn.cpu_kernel` means what the library's kernel of its name does."""
 
 
 def evaluate(op: nn.NNOp, operands: Sequence[Array]) -> Array:
@@ -36,11 +40,31 @@ def evaluate(op: nn.NNOp, operands: Sequence[Array]) -> Array:
         attrs["result_shape"] = nn.shape_of(op.results[0])
     result_type = dtypes.numpy_dtype(nn.dtype_of(op.results[0]))
     if isinstance(op, nn.CastOp):
+        if reason_of(op) is not None:  # types that numpy has no rules for: what the library does
+            spec = TensorSpec(nn.dtype_of(op.output), nn.shape_of(op.output))
+            return KERNELS["Cast"].compute(operands, {}, (spec,))[0]
         return nn_elementwise.cast(operands[0], result_type)
+    if isinstance(op, nn.BitCastOp):
+        return np.ascontiguousarray(operands[0]).view(result_type).reshape(operands[0].shape)
+    if isinstance(op, nn.CpuKernelOp):
+        return _library_kernel(op, operands)
     wide = [_widened(array) for array in operands]
     with np.errstate(all="ignore"):
         result = np.asarray(SEMANTICS[type(op)](*wide, **attrs))
         return result if result.dtype == result_type else result.astype(result_type)
+
+
+def _library_kernel(op: nn.CpuKernelOp, operands: Sequence[Array]) -> Array:
+    """The result in a space of the result's type: what a size that depends on data leaves free is zero."""
+    spec = TensorSpec(nn.dtype_of(op.output), nn.shape_of(op.output))
+    settings = {name: value for name, value in op.values.items() if name != "kernel"}
+    with np.errstate(all="ignore"):
+        (result,) = KERNELS[op.kernel.data].compute(operands, settings, (spec,))
+    if result.shape == spec.shape:
+        return result
+    space = np.zeros(spec.shape, result.dtype)
+    space.reshape(-1)[: result.size] = result.reshape(-1)
+    return space
 
 
 def _widened(array: Array) -> Array:

@@ -83,8 +83,11 @@ def div(lhs: Array, rhs: Array) -> Array:
     if lhs.dtype.kind not in "iu":
         return np.divide(lhs, rhs)
     nonzero = np.where(rhs == 0, 1, rhs)
-    quotient = np.abs(lhs) // np.abs(nonzero)
-    return np.where((lhs < 0) != (nonzero < 0), -quotient, quotient).astype(lhs.dtype)
+    floor = lhs // nonzero
+    is_cut_up = (floor < 0) & (
+        floor * nonzero != lhs
+    )  # towards zero, and no |x| that the least number has not
+    return (floor + is_cut_up).astype(lhs.dtype)
 
 
 def mod(lhs: Array, rhs: Array, fmod: bool = False) -> Array:
@@ -176,5 +179,9 @@ SEMANTICS: dict[type[Operation], Callable[..., Array]] = {
     nn.AndOp: np.logical_and,
     nn.OrOp: np.logical_or,
     nn.XorOp: np.logical_xor,
+    nn.BitAndOp: np.bitwise_and,
+    nn.BitOrOp: np.bitwise_or,
+    nn.BitXorOp: np.bitwise_xor,
+    nn.BitNotOp: np.invert,
     nn.WhereOp: np.where,
 }

@@ -99,6 +99,20 @@ ELEMENT_TYPES: Final = (
     ElementType("bool", 11, 12, 1, "DT_BOOL"),
     ElementType("f64", 12, 11, 8, "DT_DOUBLE"),
     ElementType("bf16", 27, 27, 2, "DT_BFLOAT16"),
+    ElementType("c64", 16, 16, 8, "DT_COMPLEX64"),
+    ElementType("c128", 17, 17, 16, "DT_COMPLEX128"),
+    # whole bytes on the device, whatever the width: only the AI CPU reads these
+    ElementType("i4", 28, 29, 1, "DT_INT4"),
+    ElementType("i2", 30, 31, 1, "DT_INT2"),
+    ElementType("u2", 31, 32, 1, "DT_UINT2"),
+    ElementType("f8e5m2", 34, 35, 1, "DT_FLOAT8_E5M2"),
+    ElementType("f8e4m3fn", 35, 36, 1, "DT_FLOAT8_E4M3FN"),
+    ElementType("f8e8m0", 36, 37, 1, "DT_FLOAT8_E8M0"),
+    ElementType("f4e2m1", 39, 40, 1, "DT_FLOAT4_E2M1"),
+    # GE has no number for these; ours are far from its own
+    ElementType("u4", 1021, 1021, 1, "DT_UINT4"),
+    ElementType("f8e4m3fnuz", 1018, 1018, 1, "DT_FLOAT8_E4M3FNUZ"),
+    ElementType("f8e5m2fnuz", 1020, 1020, 1, "DT_FLOAT8_E5M2FNUZ"),
 )
 BY_NAME: Final = {element.name: element for element in ELEMENT_TYPES}
 BY_PROTO: Final = {element.proto: element for element in ELEMENT_TYPES}

@@ -53,6 +53,14 @@ KERNEL_TYPE_NONE: Final = 10000
 ATTR_NARROWED: Final = "_ascend_mlir_narrowed_inputs"
 """Model attribute: 64-bit inputs of which the cores see 32 bits."""
 
+ATTR_REASON: Final = "_ascend_mlir_aicpu_reason"
+"""Attribute of a graph operator: why the AI CPU computes it."""
+
+ATTR_SIZED: Final = "_ascend_mlir_sized_outputs"
+"""Model attribute: outputs whose size depends on data. What they hold is cut to the shape that another output of
+the same name with `SIZE_SUFFIX` gives."""
+SIZE_SUFFIX: Final = "@shape"
+
 MEMCPY: Final = "memcpy"
 """What stands for the kernel's name in a copy."""
 

@@ -294,7 +294,7 @@ def _io_desc(tensor: OmTensor) -> ge.TensorDescriptor:
 def _desc(described: OmDesc) -> ge.TensorDescriptor:
     element = f.BY_NAME[described.dtype]
     desc = ge.TensorDescriptor(
-        dtype=ge.DataType.Name(element.proto),  # names are accepted everywhere, numbers are not typed
+        dtype=element.proto,  # pyright: ignore[reportArgumentType] - an open enum: our .proto names few of GE's types
         layout=described.format,
         size=described.size,
         device_type="NPU",

@@ -12,13 +12,14 @@ from __future__ import annotations
 import os
 import random
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from ..element_types import NUMPY
 from ..errors import AscendError
 from ..om.model import SPARE, Address, OmModel, OmTask, OmTensor, stored_weights
 from ..soc import Soc, load_soc
@@ -36,21 +37,6 @@ _LARGE = 16 << 20  # bytes of feature map and weights from which more processes 
 _SHORT = 200e-6  # seconds; a task this short is not worth spreading
 
 GmBytes: TypeAlias = bytearray | Array
-
-_NUMPY = {
-    "f16": np.dtype("<f2"),
-    "f32": np.dtype("<f4"),
-    "i8": np.dtype("i1"),
-    "u8": np.dtype("u1"),
-    "i16": np.dtype("<i2"),
-    "i32": np.dtype("<i4"),
-    "u16": np.dtype("<u2"),
-    "u32": np.dtype("<u4"),
-    "u64": np.dtype("<u8"),
-    "f64": np.dtype("<f8"),
-    "i64": np.dtype("<i8"),
-    "bool": np.dtype("?"),
-}
 
 
 def run_kernel(
@@ -120,8 +106,22 @@ class RunResult:
         return self.outputs[self.names.index(name)]
 
 
-AiCpu: TypeAlias = Callable[[OmTask, GlobalMemory, tuple[int, ...]], None]
-"""Runs one AI CPU task: (task, device memory, argument words)."""
+class AiCpu(Protocol):
+    """The processor beside the AI Cores: `runtime/aicpu/executor.py`, or another library."""
+
+    def check(self, task: OmTask) -> None:
+        """Refuses a task that it cannot run."""
+        ...
+
+    def run(self, task: OmTask, memory: GlobalMemory, words: tuple[int, ...]) -> None:
+        """Runs one: (task, device memory, argument words)."""
+        ...
+
+
+def _library() -> AiCpu:
+    from ..aicpu import executor
+
+    return executor
 
 
 @dataclass
@@ -135,7 +135,7 @@ class Device:
 
     soc: Soc
     model: OmModel | None = None
-    ai_cpu: AiCpu | None = None
+    ai_cpu: AiCpu = field(default_factory=_library)
     memory: GlobalMemory = field(default_factory=lambda: GlobalMemory(()))
     kernels: dict[str, FunctionKernel] = field(default_factory=dict[str, FunctionKernel])
     workers: int = 0
@@ -193,8 +193,7 @@ class Device:
 
     def _check_task(self, model: OmModel, task: OmTask) -> None:
         if task.is_ai_cpu:
-            if self.ai_cpu is None:
-                raise AscendError("E43004", f"AI CPU kernel {task.kernel} is not available to this device")
+            self.ai_cpu.check(task)
             return
         if task.is_ai_core and task.kernel not in self.kernels:
             raise AscendError(
@@ -224,8 +223,7 @@ class Device:
         if task.is_copy:
             self._copy(task)
         elif task.is_ai_cpu:
-            assert self.ai_cpu is not None  # load checked it
-            self.ai_cpu(task, self.memory, model.arg_words(task))
+            self.ai_cpu.run(task, self.memory, model.arg_words(task))
         elif self._rng is None or self.kernels[task.kernel].program.runs_together:
             self._run_blocks(number, range(task.block_dim))
         else:
@@ -328,7 +326,7 @@ class Device:
 
     def _output(self, tensor: OmTensor) -> Array:
         data = self.memory.regions[0].data[tensor.offset : tensor.offset + tensor.size]
-        return data.copy().view(_NUMPY[tensor.dtype]).reshape(tensor.shape)
+        return data.copy().view(NUMPY[tensor.dtype]).reshape(tensor.shape)
 
 
 def _reserve(model: OmModel) -> GlobalMemory:

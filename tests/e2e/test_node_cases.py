@@ -40,13 +40,13 @@ NODE_CASES = (
     "gather_negative_indices", "gather_2d_indices", "gather_1",
 )  # fmt: skip
 REFUSED = {
-    "max_int64": "max on i64",
-    "celu_bfloat16": "bf16",
-    "pow_types_int32_int32": "pow on i32",
-    "batchnorm_example_training_mode": "training mode",
-    "maxpool_with_argmax_2d_precomputed_pads": "Indices",
+    "nonmaxsuppression_center_point_box_format": "no parser is registered",
+    "resize_tf_crop_and_resize": "resize",
+    "pow_types_int32_float32": "must be exact",
+    "roialign_mode_max": "mode = max",
+    "convtranspose_3d": "input rank 3 or 4",
+    "optional_has_element_optional_input": "its kind is optional",
     "identity_sequence": "sequence",
-    "isinf": "infinities",
 }
 
 
@@ -89,7 +89,10 @@ def test_node(name: str) -> None:
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused(name: str) -> None:
     case = node_cases()[name]
-    inputs = [] if name == "identity_sequence" else [array_of(value) for value in case.data_sets[0][0]]
+    if name.startswith("optional"):
+        inputs = [np.zeros(4, np.float32)]
+    else:
+        inputs = [] if name == "identity_sequence" else [array_of(value) for value in case.data_sets[0][0]]
     with pytest.raises(UnsupportedOpError, match=REFUSED[name]):
         prepare(case.model).run(inputs)
 
@@ -240,12 +243,14 @@ def test_settings_are_part_of_the_compiled_model() -> None:
 
 def test_all_refusals_come_at_once() -> None:
     nodes = [
-        helper.make_node("Max", ["x", "x2"], ["a"], name="m"),
-        helper.make_node("Neg", ["a"], ["y"], name="n"),
+        helper.make_node("Pow", ["x", "e"], ["y"], name="m"),
+        helper.make_node("Pow", ["x2", "e"], ["z"], name="n"),
     ]
-    inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, [4]) for name in ("x", "x2")]
-    graph = helper.make_graph(nodes, "g", inputs, [helper.make_empty_tensor_value_info("y")])
+    inputs = [helper.make_tensor_value_info(name, TensorProto.INT32, [4]) for name in ("x", "x2")]
+    inputs.append(helper.make_tensor_value_info("e", TensorProto.FLOAT, [4]))
+    outputs = [helper.make_empty_tensor_value_info(name) for name in ("y", "z")]
+    graph = helper.make_graph(nodes, "g", inputs, outputs)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     with pytest.raises(UnsupportedOpError) as caught:
         compile_model(model, CompileOptions())
-    assert [item.node for item in caught.value.items] == ["m", "n"]
+    assert {item.node for item in caught.value.items} == {"m", "n"}

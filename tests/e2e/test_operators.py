@@ -22,6 +22,7 @@ CASES = {
     "conv": ("Conv", [(1, 3, 17, 13)], [weight(17, 3, 3, 3), weight(17)], {"pads": [1, 1, 1, 1]}),
     "conv-1d": ("Conv", [(1, 17, 33)], [weight(8, 17, 3)], {"pads": [1, 1]}),
     "conv-same": ("Conv", [(1, 3, 15, 15)], [weight(8, 3, 3, 3)], {"auto_pad": "SAME_UPPER", "strides": [2, 2]}),
+    "conv-wide-stride": ("Conv", [(1, 2, 700)], [weight(10, 2, 300), weight(10)], {"strides": [128], "pads": [50, 90]}),
     "conv-depthwise": ("Conv", [(1, 33, 14, 14)], [weight(33, 1, 3, 3)], {"group": 33, "pads": [1, 1, 1, 1]}),
     "conv-transpose": (
         "ConvTranspose", [(1, 8, 7, 9)], [weight(8, 5, 3, 3)], {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]},

@@ -133,19 +133,36 @@ def test_constant_condition_chooses_a_branch() -> None:
         assert op_names(imported) == [expected]
 
 
-def test_open_condition_is_refused() -> None:
-    branch = helper.make_graph(
-        [node("Neg", "x", "r")], "b", [], [helper.make_tensor_value_info("r", FLOAT, None)]
-    )
+def branches(*ops: str) -> dict[str, onnx.GraphProto]:
+    """Branches that apply one operator each to the outer x."""
+    made = [
+        helper.make_graph([node(op, "x", "r")], op, [], [helper.make_tensor_value_info("r", FLOAT, None)])
+        for op in ops
+    ]
+    return dict(zip(("then_branch", "else_branch"), made, strict=True))
+
+
+def conditional(**graphs: onnx.GraphProto) -> onnx.ModelProto:
+    """If the sum of x is positive."""
     nodes = [
         node("ReduceSum", "x", "s", keepdims=0),
         node("Greater", "s zero", "c"),
-        node("If", "c", "y", then_branch=branch, else_branch=branch),
+        node("If", "c", "y", **graphs),
     ]
+    return model(nodes, {"x": [2]}, ["y"], weights={"zero": np.array(0, np.float32)})
+
+
+def test_open_condition_selects_between_both_branches() -> None:
+    imported = import_onnx(conditional(**branches("Neg", "Abs")))
+    for x, wanted in (([1.0, 2.0], [-1.0, -2.0]), ([-3.0, 1.0], [3.0, 1.0])):
+        np.testing.assert_array_equal(run(imported, np.array(x, np.float32))[0], wanted)
+
+
+def test_open_condition_with_branches_of_other_shapes_is_refused() -> None:
     with pytest.raises(UnsupportedOpError) as error:
-        import_onnx(model(nodes, {"x": [2]}, ["y"], weights={"zero": np.array(0, np.float32)}))
+        import_onnx(conditional(**branches("Neg", "Shape")))
     assert [(i.op, i.node) for i in error.value.items] == [("If", "If_2")]
-    assert "compile time" in error.value.items[0].requirement
+    assert "same shapes" in error.value.items[0].requirement
 
 
 def test_local_function_with_attribute_reference() -> None:
@@ -199,13 +216,13 @@ def test_outputs_can_be_cut() -> None:
 def test_all_refusals_at_once() -> None:
     nodes = [
         node("Foo", "x", "a"),
-        helper.make_node("MaxPool", ["x"], ["b", "i"], name="pool", kernel_shape=[2, 2]),
+        helper.make_node("MaxPool", ["v"], ["b", "i"], name="pool", kernel_shape=[2, 2, 2]),
         node("Cast", "i", "c", to=FLOAT),
         node("Add", "b c", "d"),
         node("Bar", "d", "e"),
     ]
     with pytest.raises(UnsupportedOpError) as error:
-        import_onnx(model(nodes, {"x": [1, 1, 4, 4]}, ["a", "e"]))
+        import_onnx(model(nodes, {"x": [1, 1, 4, 4], "v": [1, 1, 4, 4, 4]}, ["a", "e"]))
     assert [(item.op, item.node) for item in error.value.items] == [
         ("Foo", "Foo_0"),
         ("MaxPool", "pool"),

@@ -17,7 +17,9 @@ import onnx
 import pytest
 from ascend_mlir.lowering.onnx_importer import ImportedModel, import_onnx
 from ascend_mlir.lowering.onnx_ops import supported_ops
+from ascend_mlir.passes.rewriting import main_function
 from ascend_mlir.runtime.errors import AscendError
+from ascend_mlir.runtime.om.model import SIZE_SUFFIX
 from onnx import TensorProto, numpy_helper
 
 from .onnx_models import run
@@ -31,8 +33,15 @@ REASONS = (
     "training mode",
     "Indices is used",
     "'start' depends on the data",  # the node tests of Range keep it open
+    "trip count",  # a Range whose bounds are inputs is a Loop of unknown length
+    "'num_mel_bins' depends on the data",
+    "is a sequence",
+    "input 0 of 0 is missing",  # an empty optional
+    "mode = max",  # RoiAlign
     "no parser is registered",  # inside function bodies
 )
+RANDOM = ("bernoulli", "dropout", "training_dropout", "randomuniform", "randomnormal")
+"""Their numbers follow from no portable seed."""
 IMPRECISE = ("bf16", "bfloat16")
 """Results of ONNX's own bf16 references are rounded at other places."""
 
@@ -68,6 +77,17 @@ def imported_case(model: onnx.ModelProto, inputs: list[np.ndarray]) -> tuple[Imp
     return import_onnx(fixed, input_shapes=dict(list(shapes.items())[:is_first_free])), inputs[:is_first_free]
 
 
+def trimmed(imported: ImportedModel, results: list[np.ndarray]) -> list[np.ndarray]:
+    """Results whose size depends on data, cut to it, as the session does."""
+    names = [name.data for name in main_function(imported.module).attributes["output_names"]]  # type: ignore[attr-defined]
+    by_name = dict(zip(names, results, strict=True))
+    found: list[np.ndarray] = []
+    for name in imported.output_names:
+        array, shape = by_name[name], by_name.get(name + SIZE_SUFFIX)
+        found.append(array if shape is None else array.reshape(-1)[: int(np.prod(shape))].reshape(shape))
+    return found
+
+
 def check(case: Any) -> str:
     """Empty if the case passes, else the reason of the refusal."""
     try:
@@ -78,7 +98,7 @@ def check(case: Any) -> str:
         imported, feed = imported_case(case.model, inputs)
     except AscendError as error:
         return str(error)
-    for actual, wanted in zip(run(imported, *feed), expected, strict=True):
+    for actual, wanted in zip(trimmed(imported, run(imported, *feed)), expected, strict=True):
         assert actual.shape == wanted.shape and actual.dtype == wanted.dtype
         is_half = wanted.dtype.itemsize == 2 and wanted.dtype.kind not in "iu"
         kind = np.bool_ if wanted.dtype == np.bool_ else np.float64
@@ -102,6 +122,8 @@ def test_node_cases(family: str) -> None:
     wrong: list[str] = []
     passed = 0
     for name, case in cases().items():
+        if any(word in name for word in RANDOM):
+            continue
         if not any(word in name for word in words) or any(word in name for word in earlier):
             continue
         try:

@@ -3,6 +3,24 @@
 
 func.func @ops(%x: tensor<1x4x8x8xf32>, %b: tensor<1x4x8x8xi1>, %s: tensor<f32>, %p: tensor<4x1x1xf32>, %w: tensor<6x2x3x3xf32>, %b6: tensor<6xf32>, %wt: tensor<4x3x2x2xf32>, %m: tensor<5x7xf32>, %b7: tensor<7xf32>, %g8: tensor<8xf32>, %c4: tensor<4xf32>, %i: tensor<2x3xi64>) {
 
+  // bits, and kernels of the AI CPU
+  // CHECK: nn.bit_and %i, %i : tensor<2x3xi64>
+  %bit0 = nn.bit_and %i, %i : tensor<2x3xi64>
+  // CHECK: nn.bit_or %i, %i : tensor<2x3xi64>
+  %bit1 = nn.bit_or %i, %i : tensor<2x3xi64>
+  // CHECK: nn.bit_xor %i, %i : tensor<2x3xi64>
+  %bit2 = nn.bit_xor %i, %i : tensor<2x3xi64>
+  // CHECK: nn.bit_not %i : tensor<2x3xi64>
+  %bit3 = nn.bit_not %i : tensor<2x3xi64>
+  // CHECK: nn.bit_cast %x : (tensor<1x4x8x8xf32>) -> tensor<1x4x8x8xi32>
+  %bit4 = nn.bit_cast %x : (tensor<1x4x8x8xf32>) -> tensor<1x4x8x8xi32>
+  // CHECK: nn.cpu_kernel %i kernel NonZero result 0 : (tensor<2x3xi64>) -> tensor<2x6xi64>
+  %cpu0 = nn.cpu_kernel %i kernel NonZero result 0 : (tensor<2x3xi64>) -> tensor<2x6xi64>
+  // CHECK: nn.cpu_kernel kernel RandomUniform seed 7 numbers [0.0, 1.0] : () -> tensor<4xf32>
+  %cpu1 = nn.cpu_kernel kernel RandomUniform seed 7 numbers [0.0, 1.0] : () -> tensor<4xf32>
+  // CHECK: nn.cast %x : (tensor<1x4x8x8xf32>) -> tensor<1x4x8x8xf8E4M3FN>
+  %cpu2 = nn.cast %x : (tensor<1x4x8x8xf32>) -> tensor<1x4x8x8xf8E4M3FN>
+
   // elementwise, one operand
   // CHECK: nn.relu %x : tensor<1x4x8x8xf32>
   %r0 = nn.relu %x : tensor<1x4x8x8xf32>

@@ -1,0 +1,17 @@
+"""The kernels of the AI CPU by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from . import arithmetic, conversion, random_numbers, selection
+from .kernel import CpuKernel
+
+KERNELS: Final[Mapping[str, CpuKernel]] = {
+    **arithmetic.KERNELS,
+    **conversion.KERNELS,
+    **selection.KERNELS,
+    **random_numbers.KERNELS,
+}
+"""Every kernel that a task may name."""
