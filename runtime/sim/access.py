@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 from ..isa.model import PIPES
 from ..isa.record import Decoded, Reg
 from ..isa.table import STATE_GROUPS
+from .byte_sets import BLOCK, EMPTY, Footprint, overlap
 from .definedness import Step
-from .footprint import BLOCK, EMPTY, Footprint, footprints, overlap
+from .footprint import footprints
 from .gm_conflicts import Pieces, gm_pieces
 from .program import Program
 from .translate import STATE_NAMES, address_text, value_text

@@ -20,18 +20,8 @@ from numpy.typing import NDArray
 from ..isa.extents import BLOCK, FRACTAL, cube_types, operand_types, type_size
 from ..isa.model import Instruction
 from ..soc import Soc
-from .footprint import (
-    NO_CELL,
-    Bools,
-    Footprint,
-    Ints,
-    Values,
-    half_blocks,
-    load2d_sources,
-    load3d_cells,
-    load3dv1_cells,
-    vnchwconv_blocks,
-)
+from .byte_sets import Bools, Footprint, Ints, Values
+from .footprint import NO_CELL, half_blocks, load2d_sources, load3d_cells, load3dv1_cells, vnchwconv_blocks
 
 Bytes: TypeAlias = NDArray[np.uint8]
 

@@ -27,8 +27,8 @@ from ..isa.model import PIPES, SPACES
 from ..isa.record import Decoded
 from ..soc import Soc
 from .access import Static, statics_of
+from .byte_sets import Footprint, active_lanes
 from .costs import costs_of
-from .footprint import Footprint, active_lanes
 from .occupancy import Occupancy, Touch, occupancy
 from .program import Program
 from .segments import Segment, Tracks

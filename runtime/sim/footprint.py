@@ -9,13 +9,9 @@ them by operand values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TypeAlias
+from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..isa.extents import (
     BLOCK,
@@ -33,197 +29,26 @@ from ..isa.extents import (
     va_rows,
 )
 from ..isa.model import Instruction
-from .img2col import positions_table, version1_table, wrapped_cells
-from .split_geometry import (
-    align_blocks,
-    fill_blocks,
-    fixpipe_blocks,
-    fixpipe_source_bytes,
-    matrices,
-    nd2nz_blocks,
-    square_sources,
-    square_targets,
+from .byte_sets import (
+    EMPTY,
+    Footprint,
+    Ints,
+    Values,
+    active_lanes,
+    burst_footprint,
+    from_blocks,
+    from_bytes,
+    lane_bytes,
+    lane_footprint,
+    lane_mask,
+    solid,
 )
+from .img2col import positions_table, version1_table, wrapped_cells
+from .split_footprint import SPLIT_FOOTPRINTS
 
-Values: TypeAlias = Mapping[str, int]
-Bools: TypeAlias = NDArray[np.bool_]
-Ints: TypeAlias = NDArray[np.int64]
-
-_ALL = (1 << 64) - 1
 PATTERNS = {1: (0, 2), 2: (1, 2), 3: (0, 4), 4: (1, 4), 5: (2, 4), 6: (3, 4)}  # vreduce: first lane, step
 _PADDING = 1 << 32  # img2col tables name padding by a cell number far behind the end of L1
 NO_CELL = -(1 << 40)  # and these functions by one far in front of it
-
-
-@dataclass(frozen=True, eq=False)
-class Footprint:
-    """Blocks [first, first+count) of 32 bytes from the address; `blocks` None = all of them; `bytes` None =
-    whole ones."""
-
-    first: int
-    count: int
-    blocks: Bools | None = None
-    bytes: Bools | None = None
-    met: dict[tuple[Footprint, int], tuple[int, int] | None] = field(
-        default_factory=dict["tuple[Footprint, int]", "tuple[int, int] | None"], repr=False
-    )
-    """What `overlap` found: (other footprint, its distance) → common bytes."""
-
-    @property
-    def low(self) -> int:
-        return self.first * BLOCK
-
-    @property
-    def high(self) -> int:
-        return (self.first + self.count) * BLOCK
-
-    @property
-    def solid(self) -> bool:
-        return self.blocks is None and self.bytes is None
-
-    @cached_property
-    def bits(self) -> int:
-        """Touched blocks as an integer, bit i = block first + i."""
-        if self.blocks is None:
-            return (1 << self.count) - 1
-        return int.from_bytes(np.packbits(self.blocks, bitorder="little").tobytes(), "little")
-
-    @cached_property
-    def byte_mask(self) -> Bools:
-        """Touched bytes of the hull."""
-        if self.bytes is not None:
-            return self.bytes
-        if self.blocks is not None:
-            return np.repeat(self.blocks, BLOCK)
-        return np.ones(self.count * BLOCK, np.bool_)
-
-    @cached_property
-    def byte_bits(self) -> int:
-        """Touched bytes of the hull as an integer."""
-        return int.from_bytes(np.packbits(self.byte_mask, bitorder="little").tobytes(), "little")
-
-
-EMPTY = Footprint(0, 0)
-
-
-def overlap(a: Footprint, at_a: int, b: Footprint, at_b: int) -> tuple[int, int] | None:
-    """The common bytes (hull, end exclusive) of `a` placed at `at_a` and `b` at `at_b`, None when there are
-    none."""
-    low, high = max(at_a + a.low, at_b + b.low), min(at_a + a.high, at_b + b.high)
-    if low >= high:
-        return None
-    if a.solid and b.solid:
-        return low, high
-    # In a loop the same two shapes meet at ever new addresses; only their distance matters.
-    key = (b, at_b - at_a)
-    if key in a.met:
-        met = a.met[key]
-    else:
-        met = a.met[key] = _common(a, b, at_b - at_a)
-    return None if met is None else (met[0] + at_a, met[1] + at_a)
-
-
-def _common(a: Footprint, b: Footprint, distance: int) -> tuple[int, int] | None:
-    """The common bytes of `a` at 0 and `b` at `distance`: by blocks, and by bytes where that is not exact."""
-    if distance % BLOCK == 0:
-        at_b = distance // BLOCK + b.first
-        base = min(a.first, at_b)
-        common = (a.bits << (a.first - base)) & (b.bits << (at_b - base))
-        if not common:
-            return None
-        if a.bytes is None and b.bytes is None:
-            return _span(common, base * BLOCK, BLOCK)
-    base = min(a.low, distance + b.low)
-    common = (a.byte_bits << (a.low - base)) & (b.byte_bits << (distance + b.low - base))
-    return _span(common, base, 1) if common else None
-
-
-def _span(common: int, base: int, unit: int) -> tuple[int, int]:
-    first = (common & -common).bit_length() - 1
-    return base + first * unit, base + common.bit_length() * unit
-
-
-def solid(length: int) -> Footprint:
-    """`length` bytes from the address."""
-    if length <= 0:
-        return EMPTY
-    if length % BLOCK == 0:
-        return Footprint(0, length // BLOCK)
-    return from_bytes(np.arange(length))
-
-
-def from_blocks(index: Ints) -> Footprint:
-    """The blocks numbered in `index`, relative to the address; they may be negative and repeat."""
-    if index.size == 0:
-        return EMPTY
-    first, last = int(index.min()), int(index.max())
-    blocks = np.zeros(last - first + 1, np.bool_)
-    blocks[index.ravel() - first] = True
-    return Footprint(first, last - first + 1, None if bool(blocks.all()) else blocks)
-
-
-def from_bytes(index: Ints) -> Footprint:
-    """The bytes numbered in `index`, relative to the address."""
-    if index.size == 0:
-        return EMPTY
-    first, last = int(index.min()) // BLOCK, int(index.max()) // BLOCK
-    count = last - first + 1
-    mask = np.zeros(count * BLOCK, np.bool_)
-    mask[index.ravel() - first * BLOCK] = True
-    per_block = mask.reshape(count, BLOCK)
-    blocks = per_block.any(axis=1)
-    whole = bool((per_block.all(axis=1) == blocks).all())
-    touched: Bools | None = None if bool(np.all(blocks)) else np.asarray(blocks, np.bool_)
-    return Footprint(first, count, touched, None if whole else mask)
-
-
-def _bursts(bursts: int, length: int, pitch: int) -> Footprint:
-    """`bursts` pieces of `length` blocks every `pitch` blocks."""
-    if bursts == 0 or length == 0:
-        return EMPTY
-    if bursts == 1 or pitch == length:
-        return Footprint(0, bursts * length)
-    return from_blocks(np.arange(bursts)[:, None] * pitch + np.arange(length))
-
-
-def lane_mask(values: Values, lanes: int) -> Bools:
-    """Active lanes of the mask register."""
-    high, low = values.get("mask_hi", -1) & _ALL, values.get("mask_lo", -1) & _ALL
-    raw = np.frombuffer((high << 64 | low).to_bytes(16, "little"), np.uint8)
-    return np.unpackbits(raw, bitorder="little")[:lanes].astype(np.bool_)
-
-
-def active_lanes(values: Values, lanes: int) -> Bools:
-    """(repeats, lanes): which lanes take part; counter mode replaces repeat and mask."""
-    count = values.get("count", -1)
-    if count >= 0:
-        repeats = -(-count // lanes)
-        return (np.arange(repeats * lanes) < count).reshape(repeats, lanes)
-    return np.broadcast_to(lane_mask(values, lanes), (values.get("repeat", 1), lanes))
-
-
-def lane_bytes(active: Bools, size: int, blk: int, rep: int) -> Ints:
-    """Byte numbers of the active lanes, (n, size): element e of repeat r at r·rep·32 + (e//eb)·blk·32 +
-    (e%eb)·size."""
-    repeat, lane = np.nonzero(active)
-    per_block = BLOCK // size
-    at = (repeat * rep + lane // per_block * blk) * BLOCK + lane % per_block * size
-    return (at[:, None] + np.arange(size)).astype(np.int64)
-
-
-def _lanes(active: Bools, size: int, blk: int, rep: int) -> Footprint:
-    repeats, lanes = active.shape
-    if repeats == 0:
-        return EMPTY
-    per_block = BLOCK // size
-    if active.all() and lanes % per_block == 0:
-        blocks: int = lanes // per_block
-        if blk == 1 and (rep == blocks or repeats == 1):
-            return Footprint(0, repeats * blocks)
-        rows: Ints = np.arange(repeats, dtype=np.int64)[:, None] * rep
-        columns: Ints = np.arange(blocks, dtype=np.int64) * blk
-        return from_blocks(rows + columns)
-    return from_bytes(lane_bytes(active, size, blk, rep))
 
 
 def _vector(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
@@ -236,7 +61,7 @@ def _vector(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
             prints.append(solid(active.shape[0] * lanes // 8))
             continue
         blk, rep = v.get(f"{address.name}_blk", 1), v.get(f"{address.name}_rep", 0)
-        prints.append(_lanes(active, type_size(name), blk, rep))
+        prints.append(lane_footprint(active, type_size(name), blk, rep))
     return tuple(prints)
 
 
@@ -260,7 +85,7 @@ def reduce_result_bytes(row: Instruction, dtype: str, v: Values) -> Ints:
 
 def _reduce(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
     size = type_size(dtype)
-    source = _lanes(active_lanes(v, 256 // size), size, v["src_blk"], v["src_rep"])
+    source = lane_footprint(active_lanes(v, 256 // size), size, v["src_blk"], v["src_rep"])
     return from_bytes(reduce_result_bytes(row, dtype, v)), source
 
 
@@ -274,14 +99,14 @@ def _compare(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
     return tuple(
         solid(active.shape[0] * lanes // 8)
         if address.name == "dst"
-        else _lanes(active, size, v.get(f"{address.name}_blk", 1), v.get(f"{address.name}_rep", 0))
+        else lane_footprint(active, size, v.get(f"{address.name}_blk", 1), v.get(f"{address.name}_rep", 0))
         for address in row.addresses
     )
 
 
 def _dma(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
     length = v["length"]
-    return tuple(_bursts(v["bursts"], length, length + v[gap]) for gap in ("dst_gap", "src_gap"))
+    return tuple(burst_footprint(v["bursts"], length, length + v[gap]) for gap in ("dst_gap", "src_gap"))
 
 
 def _l0c(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
@@ -289,21 +114,21 @@ def _l0c(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
     to, source = operand_types(row, dtype)[:2]
     if row.mnemonic == "broadcast_ub_to_cc":
         vector, fractal = 16 * type_size(source) // BLOCK, 256 * type_size(to) // BLOCK
-        dst = _bursts(bursts, length * fractal, (length + v["dst_gap"]) * fractal)
-        return dst, _bursts(bursts, length * vector, length * vector + v["src_gap"])
+        dst = burst_footprint(bursts, length * fractal, (length + v["dst_gap"]) * fractal)
+        return dst, burst_footprint(bursts, length * vector, length * vector + v["src_gap"])
     if row.mnemonic.startswith("copy_vector"):
         out, vector = row.mnemonic == "copy_vector_cc_to_ubuf", type_size(to) // 2  # blocks of 16 elements
         l0c_gap, ub_gap = (v["src_gap"], v["dst_gap"]) if out else (v["dst_gap"], v["src_gap"])
         fractals = np.arange(bursts)[:, None] * (length + l0c_gap) + np.arange(length)
         l0c = from_blocks(fractals.reshape(-1, 1) * type_size(to) * 8 + np.arange(vector))
-        ub = _bursts(bursts, length * vector, length * vector + ub_gap)
+        ub = burst_footprint(bursts, length * vector, length * vector + ub_gap)
         return (ub, l0c) if out else (l0c, ub)
     out = row.mnemonic.startswith("copy_matrix_cc_to_ubuf")
     in_l0c, in_ub = (type_size(source), type_size(to)) if out else (type_size(to), type_size(source))
     l0c_gap, ub_gap = (v["src_gap"], v["dst_gap"]) if out else (v["dst_gap"], v["src_gap"])
-    l0c = _bursts(bursts, length * in_l0c * 8, (length + l0c_gap) * in_l0c * 8)
+    l0c = burst_footprint(bursts, length * in_l0c * 8, (length + l0c_gap) * in_l0c * 8)
     blocks = length * ub_fractal(to if out else source, v.get("store", 0)) // BLOCK
-    ub = _bursts(bursts, blocks, blocks + ub_gap)
+    ub = burst_footprint(bursts, blocks, blocks + ub_gap)
     if in_ub == 1 and v["store"] < 2 and ub.count:  # half blocks
         halves = half_blocks(v)
         ub = from_bytes((halves.reshape(-1, 1) + np.arange(16)).astype(np.int64))
@@ -362,7 +187,7 @@ def _load(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
         case _:
             cells = load3dv1_cells(v)
             step = v["jump"] if v["repeat_mode"] else 1
-            dst = _bursts(v["repeat"], per_fractal, step * per_fractal)
+            dst = burst_footprint(v["repeat"], per_fractal, step * per_fractal)
             return dst, from_blocks(cells[cells > NO_CELL])
 
 
@@ -412,17 +237,21 @@ def _gather(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
         offsets = lane_bytes(active, 4, 1, lanes * 4 // BLOCK) if active.size else np.zeros((0, 4), np.int64)
         table = solid(BLOCK if active.any() else 0)
         if row.mnemonic == "vscatter":
-            return table, _lanes(active, size, 1, v["src_rep"]), from_bytes(offsets)
-        return _lanes(active, size, 1, v["dst_rep"]), from_bytes(offsets), table
+            return table, lane_footprint(active, size, 1, v["src_rep"]), from_bytes(offsets)
+        return lane_footprint(active, size, 1, v["dst_rep"]), from_bytes(offsets), table
     if row.mnemonic == "vreducev":
         # How many bytes are written depends on data: at most those of all lanes.
         bits = np.arange(len(active))[:, None] * v["bits_rep"] * BLOCK + np.arange(lanes // 8)
         used = bits[active.reshape(len(active), lanes // 8, 8).any(axis=2)]
         packed = solid(int(np.count_nonzero(active)) * size)
-        return packed, _lanes(active, size, v["src_blk"], v["src_rep"]), from_bytes(used.astype(np.int64))
+        return (
+            packed,
+            lane_footprint(active, size, v["src_blk"], v["src_rep"]),
+            from_bytes(used.astype(np.int64)),
+        )
     first, step = PATTERNS[v["pattern"]]
     kept = active & (np.arange(lanes) % step == first)
-    return solid(int(np.count_nonzero(kept)) * size), _lanes(kept, size, v["src_blk"], v["src_rep"])
+    return solid(int(np.count_nonzero(kept)) * size), lane_footprint(kept, size, v["src_blk"], v["src_rep"])
 
 
 def _interpolation(v: Values) -> tuple[Footprint, ...]:
@@ -434,7 +263,7 @@ def _interpolation(v: Values) -> tuple[Footprint, ...]:
     blocks = np.arange(steps)[:, None] * 8 + np.flatnonzero(active[0].reshape(8, 16).any(axis=1))
     offsets = blocks.reshape(-1, 1) * 4 + np.arange(4)
     factors = blocks.reshape(-1) if v["each_block"] else np.arange(steps)
-    dst = _lanes(active, 2, v["dst_blk"], v["v_offset"] * 2 // BLOCK)
+    dst = lane_footprint(active, 2, v["dst_blk"], v["v_offset"] * 2 // BLOCK)
     return dst, from_bytes(offsets), solid(BLOCK), from_bytes(factors[:, None] * 2 + np.arange(2))
 
 
@@ -458,8 +287,8 @@ def _padding(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
     for place, wanted in enumerate(source.tolist()):
         if wanted >= 0:
             used[:, :, wanted] |= blocks[:, :, place]
-    read = _lanes(used.reshape(active.shape), size, v["src_blk"], v["src_rep"])
-    return _lanes(active, size, v["dst_blk"] or 1, v["dst_rep"]), read
+    read = lane_footprint(used.reshape(active.shape), size, v["src_blk"], v["src_rep"])
+    return lane_footprint(active, size, v["dst_blk"] or 1, v["dst_rep"]), read
 
 
 def scattered(v: Values, name: str, size: int, repeats: int) -> Ints:
@@ -498,84 +327,6 @@ def _scalar(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
     return tuple(solid(v["bytes"]) for _ in row.addresses)
 
 
-def _nd2nz(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
-    return from_blocks(nd2nz_blocks(dtype, v)), EMPTY
-
-
-def _align(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
-    if not v["bursts"] or not v["length"]:
-        return EMPTY, EMPTY
-    ub = from_blocks(align_blocks(row, dtype, v))
-    return (ub, EMPTY) if row.pipe == "MTE2" else (EMPTY, ub)
-
-
-def _fixpipe(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
-    number = matrices(v)
-    if 0 in (v["m"], v["n"], number):
-        return EMPTY, EMPTY, EMPTY
-    size = type_size(operand_types(row, dtype)[1])
-    one = from_bytes((fixpipe_source_bytes(row, dtype, v).reshape(-1, 1) + np.arange(size)).astype(np.int64))
-    if number > 1:
-        step = v["src_nd_stride"] * 256 * size
-        mask = np.zeros((number - 1) * step + one.high, np.bool_)
-        for matrix in range(number):
-            mask[matrix * step + one.low : matrix * step + one.high] |= one.byte_mask
-        one = from_bytes(np.flatnonzero(mask))
-    to_l1 = row.addresses[0].spaces == ("l1",)
-    dst = from_blocks(fixpipe_blocks(row, dtype, v)) if to_l1 else EMPTY
-    return dst, one, solid(8 * v["n"] if v["quant"] else 0)
-
-
-def _hulls(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
-    """What moves without gaps."""
-    return tuple(solid(size) for size in extents(row, dtype, v))
-
-
-def _squares(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
-    per_fractal = FRACTAL // BLOCK
-    targets = square_targets(dtype, v)[:, :, None] * per_fractal + np.arange(per_fractal)
-    return from_blocks(targets), from_blocks(square_sources(dtype, v))
-
-
-def _fill(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
-    return (from_blocks(fill_blocks(v)),)
-
-
-COMPRESSED = {1: (0, 2), 2: (1, 2), 3: (0, 4), 4: (1, 4), 5: (2, 4), 6: (3, 4), 7: (0, 1)}
-"""Pattern of vreducev2 → (first lane, step)."""
-
-
-def _split_vector(row: Instruction, dtype: str, v: Values) -> tuple[Footprint, ...]:
-    size = type_size(dtype)
-    match row.mnemonic:
-        case "vbrcb" | "vgatherb":
-            repeats = np.arange(v["repeat"], dtype=np.int64)[:, None]
-            dst = from_blocks(repeats * v["dst_rep"] + np.arange(8) * (v["dst_blk"] or 1))
-            if row.mnemonic == "vbrcb":
-                return dst, solid(8 * v["repeat"] * size)
-            # Which blocks of the table are read depends on data: its first one stands for it.
-            return dst, solid(32 * v["repeat"]), solid(BLOCK if v["repeat"] else 0)
-        case "vbitsort32":
-            return _hulls(row, dtype, v)
-        case "vmrgsort4v2":
-            lengths = [v[f"length{i}"] * (v["valid"] >> i & 1) * 8 for i in range(4)]
-            whole, repeat = sum(lengths), np.arange(v["repeat"])
-            lists = (from_bytes((repeat[:, None] * whole + np.arange(n)).astype(np.int64)) for n in lengths)
-            return solid(v["repeat"] * whole), *lists
-        case _:
-            lanes = 256 // size
-            active = active_lanes(v, lanes)
-            if v["pattern"]:
-                first, step = COMPRESSED[v["pattern"]]
-                active = active & (np.arange(lanes) % step == first)
-            source = _lanes(active, size, v["src_blk"], v["src_rep"])
-            if v["pattern"]:
-                return solid(int(np.count_nonzero(active)) * size), source, EMPTY
-            # How many lanes a bit tensor keeps depends on data: all of them, at most.
-            at = np.arange(len(active))[:, None] * v["bits_rep"] * BLOCK + np.arange(lanes // 8)
-            return solid(int(np.count_nonzero(active)) * size), source, from_bytes(at.astype(np.int64))
-
-
 _BY_FAMILY: dict[str, Callable[[Instruction, str, Values], tuple[Footprint, ...]]] = {
     "dma": _dma,
     "l0c": _l0c,
@@ -595,13 +346,7 @@ _BY_FAMILY: dict[str, Callable[[Instruction, str, Values], tuple[Footprint, ...]
     "vector_gather": _gather,
     "vector_sort": _sort,
     "scalar": _scalar,
-    "nd2nz": _nd2nz,
-    "align": _align,
-    "fixpipe": _fixpipe,
-    "table": _hulls,
-    "squares": _squares,
-    "fill": _fill,
-    "vector_split": _split_vector,
+    **SPLIT_FOOTPRINTS,
 }
 
 

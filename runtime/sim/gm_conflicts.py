@@ -16,7 +16,7 @@ import numpy as np
 
 from ..isa.extents import BLOCK, FRACTAL, operand_types, result_c0, type_size
 from ..isa.model import Instruction
-from .footprint import Ints, Values
+from .byte_sets import Ints, Values
 from .split_geometry import matrices
 
 

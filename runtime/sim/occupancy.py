@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..isa.extents import BLOCK
-from .footprint import Footprint
+from .byte_sets import Footprint
 
 Ints: TypeAlias = NDArray[np.int64]
 

@@ -25,11 +25,11 @@ from ..isa.model import PIPES, barrier_pipes
 from ..isa.record import Decoded
 from ..soc import Soc
 from .access import Access, accumulate_freely, statics_of
+from .byte_sets import overlap
 from .checks import Executor, Ints
 from .device import run_blocks
 from .executors import FunctionKernel, executor_name, executors_of, function_kernel
 from .fault import SimulatorFault
-from .footprint import overlap
 from .memory import Core, GlobalMemory, Region
 from .program import Program, load_program
 from .translate import Translator, operands_text, tuple_text, value_text

@@ -9,9 +9,10 @@ import numpy as np
 from ..isa.extents import extents, repeats_of
 from ..isa.record import Decoded
 from ..soc import Soc
+from .byte_sets import lane_mask
 from .checks import Executor, Ints, Rules, State
 from .floats import DTYPES, Array, half_to_single, saturate
-from .footprint import PATTERNS, lane_mask, padding_sources
+from .footprint import PATTERNS, padding_sources
 from .vector import VectorUnit, element_view
 from .vector_more import active_lanes, gather_lanes, lane_elements
 

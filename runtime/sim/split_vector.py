@@ -12,8 +12,8 @@ from ..isa.record import Decoded
 from ..soc import Soc
 from .checks import Executor, Ints, Rules, State
 from .floats import DTYPES, Array
-from .footprint import COMPRESSED
 from .sort import merge_lengths, merged_order, sort_keys
+from .split_footprint import COMPRESSED
 from .vector import element_view
 from .vector_more import active_lanes, gather_lanes
 

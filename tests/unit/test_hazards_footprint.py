@@ -10,18 +10,11 @@ from ascend_mlir.runtime.isa.extents import extents
 from ascend_mlir.runtime.isa.model import Instruction
 from ascend_mlir.runtime.isa.record import AddressOperand, Decoded
 from ascend_mlir.runtime.isa.table import INSTRUCTIONS, STATE_GROUPS, TABLE
+from ascend_mlir.runtime.sim.byte_sets import EMPTY, Footprint, from_blocks, from_bytes, overlap, solid
 from ascend_mlir.runtime.sim.definedness import CARRIES, OnChip, Step, carry
 from ascend_mlir.runtime.sim.executors import make_executor
 from ascend_mlir.runtime.sim.fault import SimulatorFault
-from ascend_mlir.runtime.sim.footprint import (
-    EMPTY,
-    Footprint,
-    footprints,
-    from_blocks,
-    from_bytes,
-    overlap,
-    solid,
-)
+from ascend_mlir.runtime.sim.footprint import footprints
 from ascend_mlir.runtime.sim.memory import Core, GlobalMemory
 from ascend_mlir.runtime.soc import Soc, load_soc
 

@@ -17,8 +17,8 @@ import pytest
 from ascend_mlir.runtime.device_memory import device_memory
 from ascend_mlir.runtime.om.model import OmDesc, OmGraphOp, OmKernel, OmModel, OmTask, OmTensor
 from ascend_mlir.runtime.om.writer import write_om
+from ascend_mlir.runtime.sim.byte_sets import solid
 from ascend_mlir.runtime.sim.detail import TaskDetail, task_detail
-from ascend_mlir.runtime.sim.footprint import solid
 from ascend_mlir.runtime.sim.gm_model import L2State
 from ascend_mlir.runtime.sim.occupancy import Touch, occupancy
 from ascend_mlir.runtime.sim.profile import COLUMNS, OF_THE_PROFILER, csv_text
