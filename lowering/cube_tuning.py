@@ -21,7 +21,7 @@ from .cube_problem import CubeGroup, analyse
 from .cube_schedule import Behind, CubeSchedule, ddr_balance, finalists, free_l1, rank, turns
 
 # Estimated cycles from which so many schedules are timed before one is taken: 20 ms each, but seconds for the longest.
-_FINALISTS = ((3_000_000, 1), (400_000, 3), (45_000, 14), (5_000, 5), (1_800, 3), (0, 1))
+_FINALISTS = ((3_000_000, 1), (400_000, 3), (45_000, 10), (5_000, 4), (1_800, 3), (0, 1))
 
 
 def choose_schedule(group: ascend.GroupOp, soc: Soc) -> dict[str, int | str]:
