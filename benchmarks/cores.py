@@ -2,15 +2,15 @@
 
     python benchmarks/cores.py [--socs Ascend310P3] [--models resnet50,…] [--folder ../shared/models] [--all]
 
-The promise (decision D6): every task with at least 8 granules of work uses all cores.  A granule is what a generator can
-give to another core: a multiple of 32-byte pieces of the output that suits its tiles (decision 0013 lists them).  Each
-kernel says how many it has; a task is listed, and the exit status is 1, if it has 8 or more and runs on fewer blocks than
-min(cores, granules).
+The promise (decision D6): every task with at least 8 granules of output uses all cores.  A granule is the least unit
+that is whole 32-byte pieces of the output's layout: one position of a C1 plane in NC1HWC0, one row of a fractal column
+in FRACTAL_NZ, 32 bytes of a row-major tensor.
 
-Counted beside it, for those who think of changing a generator: tasks whose output has 8 or more of the least units (one
-position of a C1 plane in NC1HWC0, one row of a fractal column in FRACTAL_NZ, 32 bytes row-major) but fewer granules than
-cores, with their share of the cycles; `--all` lists them.  And tasks of few granules that read much on few cores
-(reductions to few numbers, whose work is not in the output), except the joins of partial results.
+A task with 8 or more that runs on fewer blocks than min(cores, granules) leaves cores idle: the exit status is 1.  Two
+kinds are told apart.  Most are at the limit of their generator, which hands out multiples of granules (decision 0013, the
+attribute `granules` of the kernel): they are counted, with their share of the cycles, and listed with `--all`.  The others
+are listed: they could use more cores as the generators are.  So are tasks of few granules that read much on few cores
+(reductions to few numbers, whose work is not in the output).
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Task:
 
     @property
     def is_idle(self) -> bool:
-        """Cores without work although there are granules for them."""
+        """Cores without work although the generator could give them some."""
         return self.granules >= FEWEST and self.blocks < min(self.cores, self.granules)
 
     @property
@@ -167,18 +167,18 @@ def main() -> int:
             tasks += tasks_of(name, compiled)
         idle, coarse = [task for task in tasks if task.is_idle], [task for task in tasks if task.is_coarse]
         lone = [task for task in tasks if task.is_lone_reduction]
-        due = sum(task.granules >= FEWEST for task in tasks)
+        due = sum(task.written >= FEWEST for task in tasks)
         total = max(1, sum(task.cycles for task in tasks))
-        print(f"{soc}: {len(tasks)} tasks, {due} with at least {FEWEST} granules, {len(idle)} of them leave cores idle "
+        print(f"{soc}: {len(tasks)} tasks, {due} with at least {FEWEST} granules, {len(idle)} of them leave cores idle that they could use "
               f"({sum(t.cycles for t in idle) / total:.2%} of {total} cycles)")  # fmt: skip
         show(idle)
-        print(f"{soc}: {len(coarse)} tasks have {FEWEST} units of output or more, but fewer granules than cores "
+        print(f"{soc}: {len(coarse)} more leave cores idle at the limit of their generator (decision 0013) "
               f"({sum(t.cycles for t in coarse) / total:.2%} of the cycles)")  # fmt: skip
         show(coarse if args.all else [])
-        print(f"{soc}: {len(lone)} tasks of few results read {READ} units or more on too few cores "
+        print(f"{soc}: {len(lone)} tasks of few results read {READ} granules or more on too few cores "
               f"({sum(t.cycles for t in lone) / total:.2%} of the cycles)")  # fmt: skip
         show(lone)
-        failed = failed or bool(idle)
+        failed = failed or bool(idle or coarse or lone)
     return 1 if failed else 0
 
 

@@ -82,12 +82,11 @@ def make_sort(record: Decoded, soc: Soc) -> Executor:
         count = v["repeat"] * _GROUP
         if not count:
             return
-        if record.mnemonic == "vconcat":
-            values = element_view(core.ub, addresses[1], dtype)[:count]
-            proposals(core, addresses[0], count)[:, v["position"]] = values
-        else:
-            values = proposals(core, addresses[1], count)[:, v["position"]]
-            element_view(core.ub, addresses[0], dtype)[:count] = values
+        packed, single = (0, 1) if record.mnemonic == "vconcat" else (1, 0)
+        column = proposals(core, addresses[packed], count)[:, v["position"]]
+        values = element_view(core.ub, addresses[single], dtype)[:count]
+        target, source = (column, values) if packed == 0 else (values, column)
+        target[...] = source
 
     return {"vbitsort": sort, "vmrgsort4": merge}.get(record.mnemonic, element)
 
