@@ -13,7 +13,7 @@ from functools import cache
 
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, i32, i64
-from xdsl.ir import Attribute, SSAValue
+from xdsl.ir import Attribute, Block, SSAValue
 
 from ..dialects.davinci import OffsetOp, index
 from ..dialects.davinci_instruction import InstructionOp, Value, value_specs
@@ -178,3 +178,23 @@ def arithmetic(
 ) -> arith.AddiOp | arith.MuliOp:
     """`kind(a, b)` on index values."""
     return kind.create(operands=[a, b], result_types=[index], properties=dict(_overflow(kind)))
+
+
+class Constants:
+    """`arith.constant`s at the top of a kernel, one per number."""
+
+    def __init__(self, top: Block) -> None:
+        self.top = top
+        self._made: dict[int, SSAValue] = {}
+        for op in top.ops:
+            if type(op) is arith.ConstantOp and isinstance(number := op.properties["value"], IntegerAttr):
+                self._made.setdefault(number.value.data, op.result)
+
+    def __call__(self, number: int) -> SSAValue:
+        """The constant `number`, made at need in front of everything else."""
+        if number not in self._made:
+            op = arith.ConstantOp(IntegerAttr(number, index))
+            first = self.top.first_op
+            self.top.add_op(op) if first is None else self.top.insert_op_before(op, first)
+            self._made[number] = op.result
+        return self._made[number]

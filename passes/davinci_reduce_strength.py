@@ -29,7 +29,7 @@ from xdsl.passes import ModulePass
 
 from ..dialects.davinci import CounterOp, InductionOp, KernelOp, RingNextOp, index
 from .davinci_double_buffer import insert_at_start
-from .davinci_operands import arithmetic
+from .davinci_operands import Constants, arithmetic
 from .davinci_program import constant_of, counts_up, is_inside, is_inside_block, kernels
 
 _TRIPS = 4  # iterations that a loop of unknown trip count is taken to have
@@ -65,10 +65,7 @@ class _Form:
 class _Reducer:
     def __init__(self, kernel: KernelOp) -> None:
         self.top = kernel.body.block
-        self._constants: dict[int, SSAValue] = {}
-        for op in self.top.ops:
-            if isinstance(op, arith.ConstantOp) and (number := constant_of(op.result)) is not None:
-                self._constants.setdefault(number, op.result)
+        self._constant = Constants(self.top)
         self._advances: dict[SSAValue, list[RingNextOp]] = {}
         for op in kernel.walk():
             if isinstance(op, RingNextOp):
@@ -210,13 +207,6 @@ class _Reducer:
             block.insert_op_before(addition, before)
             total = addition.result
         return total
-
-    def _constant(self, number: int) -> SSAValue:
-        if number not in self._constants:
-            op = arith.ConstantOp(IntegerAttr(number, index))
-            insert_at_start(op, self.top)
-            self._constants[number] = op.result
-        return self._constants[number]
 
 
 def _stands_before(value: SSAValue, op: Operation) -> bool:

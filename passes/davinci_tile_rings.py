@@ -23,14 +23,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects import arith, scf
-from xdsl.dialects.builtin import IntegerAttr, ModuleOp
+from xdsl.dialects import scf
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Region, SSAValue
 from xdsl.passes import ModulePass
 
 from ..dialects.davinci import BreakIfOp, CounterOp, KernelOp, OffsetOp, RingNextOp, index
 from .davinci_double_buffer import insert_at_end, insert_at_start
-from .davinci_operands import offset_op, terms_of
+from .davinci_operands import Constants, offset_op, terms_of
 from .davinci_program import constant_of, counts_up, is_inside, kernels
 
 _Place = tuple[SSAValue, int]  # a loop index and what it counts in executions of the innermost body
@@ -39,11 +39,8 @@ _Place = tuple[SSAValue, int]  # a loop index and what it counts in executions o
 class _Tiler:
     def __init__(self, kernel: KernelOp) -> None:
         self.top = kernel.body.block
-        self._constants: dict[int, SSAValue] = {}
+        self._constant = Constants(self.top)
         self._counters: dict[tuple[int, Block], SSAValue] = {}
-        for op in self.top.ops:
-            if isinstance(op, arith.ConstantOp) and (number := constant_of(op.result)) is not None:
-                self._constants.setdefault(number, op.result)
 
     def tile(self, loop: scf.ForOp) -> None:
         """Makes a nest of `loop` if some of its rings come round."""
@@ -103,13 +100,6 @@ class _Tiler:
         loop.detach()
         loop.erase()
         return places
-
-    def _constant(self, number: int) -> SSAValue:
-        if number not in self._constants:
-            op = arith.ConstantOp(IntegerAttr(number, index))
-            insert_at_start(op, self.top)
-            self._constants[number] = op.result
-        return self._constants[number]
 
 
 def _drop(op: RingNextOp, places: list[_Place], body: Block) -> None:

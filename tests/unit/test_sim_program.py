@@ -267,6 +267,8 @@ def test_registers_hold_event_ids_and_trip_counts() -> None:
         Record("end"),
     ]
     run_kernel(SOC, encode_image(program, 0), bytearray(64), ())
-    program[0] = Record("mov", scalars=[Reg(1), SOC.core.event_ids + 1])  # one turn too many for the chip's events
+    program[0] = Record(
+        "mov", scalars=[Reg(1), SOC.core.event_ids + 1]
+    )  # one turn too many for the chip's events
     with pytest.raises(SimulatorFault, match="event"):
         run_kernel(SOC, encode_image(program, 0), bytearray(64), ())
