@@ -10,7 +10,7 @@ builtin.module attributes {ascend.target = "Ascend310P3"} {
     %b = nn.constant #nn.blob<"b" : tensor<16xf32> | pack NC1HWC0 16 1> : tensor<16xf32, #ascend.layout<NC1HWC0, c0 = 16>>
     // CHECK: [[y:%.*]] = ascend.group "Conv" (%x, %w, [[b]]) engine cube
     %y = ascend.group "Conv" (%x, %w, %b) engine cube schedule #ascend.schedule<> {
-    // CHECK-NEXT: ^{{.*}}([[x0:%.*]] : tensor<1x16x8x8xf16>, [[w0:%.*]] : tensor<16x16x1x1xf16>, [[terms:%.*]] : tensor<1x16x1x2xf16>):
+    // CHECK-NEXT: ^{{.*}}([[x0:%.*]]: tensor<1x16x8x8xf16>, [[w0:%.*]]: tensor<16x16x1x1xf16>, [[terms:%.*]]: tensor<1x16x1x2xf16>):
     ^bb0(%0: tensor<1x16x8x8xf16>, %1: tensor<16x16x1x1xf16>, %2: tensor<16xf32>):
       // CHECK-NEXT: [[sum:%.*]] = nn.sum_terms [[terms]] : (tensor<1x16x1x2xf16>) -> tensor<16xf32>
       // CHECK-NEXT: nn.conv [[x0]], [[w0]], [[sum]]
