@@ -48,6 +48,14 @@ class _Matrix:
     end: int
 
 
+def _rows_of(matrix: _Matrix, first: int, rows: int) -> Array:
+    """The values of `rows` rows of fractals, those from fractal `first` on."""
+    if rows == matrix.rows:
+        return matrix.values
+    top = (first - matrix.first) // matrix.cols
+    return matrix.values[top * 16 : (top + rows) * 16]
+
+
 @dataclass(slots=True, eq=False)
 class Link:
     """Fractals [first, first + count) are those at byte `at` of L1, not copied yet.  L1 calls `settle` when
@@ -119,14 +127,21 @@ class OperandMemory:
         reuse: _Matrix | None = None
         others = bool(self._links)
         for matrix in self._matrices:
-            if matrix.first == first and matrix.rows == rows and matrix.cols == cols and matrix.kind == kind:
+            if matrix.end <= first or end <= matrix.first:
+                continue
+            if (
+                reuse is None
+                and matrix.transposed == transposed
+                and self._holds(matrix, first, rows, cols, kind)
+            ):
                 reuse = matrix
-            elif matrix.first < end and first < matrix.end:
+            else:
                 others = True
-        if reuse is not None and not others and reuse.transposed == transposed:
+        if others:
+            self._drop(first, end, overwritten=True, keep=reuse)
+        if reuse is not None:
             reuse.stored = False
-            return reuse.values
-        self._drop(first, end, overwritten=True)
+            return _rows_of(reuse, first, rows)
         shape = (rows * 16, cols * _K0[kind])
         dtype = NUMBERS[kind]
         values = np.empty(shape[::-1], dtype).T if transposed else np.empty(shape, dtype)
@@ -137,16 +152,27 @@ class OperandMemory:
     def matrix(self, first: int, rows: int, cols: int, kind: str) -> Array:
         """The (rows·16, cols·k0) matrix that lies in the fractals from `first` on."""
         for matrix in self._matrices:
-            if matrix.first == first and matrix.rows == rows and matrix.cols == cols and matrix.kind == kind:
-                return matrix.values
+            if self._holds(matrix, first, rows, cols, kind):
+                return _rows_of(matrix, first, rows)
         end = first + rows * cols
         for link in self._links:
             if link.first <= first and end <= link.first + link.count and kind == "f16":
                 return self._linked(link.l1, link.at + (first - link.first) * FRACTAL, rows, cols)
         fractals = self.read(first, rows * cols, kind).reshape(rows * cols, 16, -1)
         made = np.ascontiguousarray(self.blocks(fractals, rows, cols)).reshape(rows * 16, -1)
+        # Loads may have delivered it in parts: from now on they write into the whole.
+        self._matrices = [part for part in self._matrices if part.first < first or end < part.end]
         self._matrices.append(_Matrix(first, rows, cols, kind, made, True, False, end))
         return made
+
+    def _holds(self, matrix: _Matrix, first: int, rows: int, cols: int, kind: str) -> bool:
+        """Whether rows × cols fractals from `first` on are `matrix`, or some of its rows where rows lie together."""
+        if matrix.kind != kind or matrix.cols != cols:
+            return False
+        if matrix.first == first and matrix.rows == rows:
+            return True
+        inside = matrix.first <= first and first + rows * cols <= matrix.end
+        return self._rows_outer and inside and not (first - matrix.first) % cols and not matrix.transposed
 
     def _linked(self, l1: L1Memory, at: int, rows: int, cols: int) -> Array:
         """The matrix of fractals that lie in L1: made once for all who use these bytes."""
@@ -166,6 +192,7 @@ class OperandMemory:
             self.settle_link(link)
         wrong = {other for other in self._kinds[first : first + count] if other != kind}
         if wrong:
+            self._drop_matrices(first, first + count, overwritten=False)  # they are of the other type
             self._reinterpret(first, count, kind)
         return self._plane(kind)[first : first + count]
 
@@ -192,20 +219,20 @@ class OperandMemory:
             plane[...] = blocks.transpose(order).reshape(matrix.rows * matrix.cols, -1)
             matrix.stored = True
 
-    def _drop(self, first: int, end: int, *, overwritten: bool) -> None:
-        """Forget matrices that overlap [first, end); what is not overwritten goes to the fractals first."""
+    def _drop(self, first: int, end: int, *, overwritten: bool, keep: _Matrix | None = None) -> None:
+        """Forget matrices but `keep` that overlap [first, end); what is not overwritten goes to the fractals first."""
         for link in self._links[:] if self._links else ():
             if first < link.end and link.first < end:
                 if overwritten and first <= link.first and link.end <= end:
                     self._unlink(link)
                 else:
                     self.settle_link(link)
-        self._drop_matrices(first, end, overwritten=overwritten)
+        self._drop_matrices(first, end, overwritten=overwritten, keep=keep)
 
-    def _drop_matrices(self, first: int, end: int, *, overwritten: bool) -> None:
+    def _drop_matrices(self, first: int, end: int, *, overwritten: bool, keep: _Matrix | None = None) -> None:
         for matrix in self._matrices[:] if self._matrices else ():
             last = matrix.end
-            if first < last and matrix.first < end:
+            if first < last and matrix.first < end and matrix is not keep:
                 if not (overwritten and first <= matrix.first and last <= end):
                     self._store(matrix.first, last)
                 self._matrices.remove(matrix)

@@ -33,7 +33,7 @@ from .program import Program, load_program
 from .translate import DEFAULT_FUEL, wrap
 from .workers import BlockPool, can_fork, processors, shared_bytes
 
-_LARGE = 16 << 20  # bytes of feature map and weights from which more processes pay
+_LONG = 0.1  # seconds that a run takes in one process before others are started: each costs about 10 ms
 _SHORT = 200e-6  # seconds; a task this short is not worth spreading
 
 GmBytes: TypeAlias = bytearray | Array
@@ -128,7 +128,7 @@ def _library() -> AiCpu:
 class Device:
     """A simulated chip with one loaded model.
 
-    `workers` processes run the blocks of a task; 0 = one for each processor when the model is large.
+    `workers` processes run the blocks of a task; 0 = one for each processor from the moment a run turns out to be long.
     With an `order_seed` every block runs in a random order that its flags and barriers allow (`order.py`),
     and blocks run in a random order as well: results that change with the seed depend on luck.
     """
@@ -204,10 +204,11 @@ class Device:
         """One inference.  Inputs by name or in order, as the model declares them."""
         model = self._loaded()
         self.write_inputs(inputs)
-        pool = self._workers(model)
+        started = perf_counter()
         with np.errstate(all="ignore"):
             for number, task in enumerate(model.tasks):
-                if pool is None or number in self._alone or not task.is_ai_core:
+                pool = None if number in self._alone else self._workers(model, perf_counter() - started)
+                if pool is None:
                     self.run_task(number)
                     continue
                 began = perf_counter()
@@ -246,18 +247,14 @@ class Device:
             self._pool.close()
             self._pool = None
 
-    def _workers(self, model: OmModel) -> BlockPool | None:
+    def _workers(self, model: OmModel, seconds: float) -> BlockPool | None:
+        """The processes that share the work of a run which has taken `seconds` so far."""
         if self._rng is not None:
             return None  # one process, one sequence of random numbers: the seed says it all
         if self._pool is None:
-            count = self.workers
-            if count == 0:
-                large = model.memory_size + model.weight_size >= _LARGE
-                count = (
-                    min(processors(), max((task.block_dim for task in model.tasks), default=1))
-                    if large
-                    else 1
-                )
+            if self.workers == 0 and seconds < _LONG:
+                return None
+            count = self.workers or min(processors(), max(task.block_dim for task in model.tasks))
             if count < 2 or not can_fork():
                 return None
             device = weakref.proxy(self)  # the pool must not keep the device alive
