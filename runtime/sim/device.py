@@ -30,6 +30,7 @@ from .gm_ranges import task_ranges
 from .launch import run_launch
 from .memory import Core, GlobalMemory, Region
 from .program import Program, load_program
+from .timing import prepare_timing
 from .translate import DEFAULT_FUEL, wrap
 from .workers import BlockPool, can_fork, processors, shared_bytes
 
@@ -131,6 +132,7 @@ class Device:
     `workers` processes run the blocks of a task; 0 = one for each processor from the moment a run turns out to be long.
     With an `order_seed` every block runs in a random order that its flags and barriers allow (`order.py`),
     and blocks run in a random order as well: results that change with the seed depend on luck.
+    With `timing` kernels are also translated for the timing model while a model is loaded.
     """
 
     soc: Soc
@@ -140,6 +142,7 @@ class Device:
     kernels: dict[str, FunctionKernel] = field(default_factory=dict[str, FunctionKernel])
     workers: int = 0
     order_seed: int | None = None
+    timing: bool = False
     _views: list[GlobalMemory] = field(default_factory=list[GlobalMemory])
     _pool: BlockPool | None = None
     _cores: dict[str, tuple[int, Core]] = field(default_factory=dict[str, "tuple[int, Core]"])
@@ -161,6 +164,8 @@ class Device:
                 self.kernels[kernel.name] = self._kernel(kernel.code)
             except SimulatorFault as fault:
                 raise fault.placed(kernel.name, 0) from None
+            if self.timing:
+                prepare_timing(self.soc, self.kernels[kernel.name].program)
         for task in model.tasks:
             self._check_task(model, task)
         self._alone = {

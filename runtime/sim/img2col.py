@@ -90,13 +90,13 @@ def version1_table(v: dict[str, int], c0_taps: int = 1) -> Array:
 
 
 class _Step(NamedTuple):
-    """A load of halves to a concrete address: cells `index` from the source on, which lie in its bytes [low, high), go
+    """A load of halves to a concrete address: cells `table` from the source on, which lie in its bytes [low, high), go
     to `out`, a part of `matrix`."""
 
     matrix: Any
     low: int
     high: int
-    index: Array
+    table: Array
     out: Array
 
 
@@ -171,7 +171,7 @@ def make_load3d(record: Decoded, soc: Soc) -> Executor:
         if step is not None and not source & 31 and 0 <= source <= l1_size - step.high:
             step.matrix.stored = False
             values = core.l1.values(source + step.low, source + step.high, state[1][0])
-            values[source >> 5 :].take(step.index, 0, step.out, "clip")
+            values[source >> 5 :].take(step.table, 0, step.out, "clip")
             return
         geometry = state[2] if fields[-1] else state[0]
         found = tables.get((fields, geometry))

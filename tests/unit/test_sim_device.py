@@ -16,6 +16,7 @@ from ascend_mlir.runtime.om.model import (
     WeightPayload,
     place_weights,
 )
+from ascend_mlir.runtime.sim import device as device_module
 from ascend_mlir.runtime.sim.device import Device
 from ascend_mlir.runtime.sim.fault import SimulatorFault
 from ascend_mlir.runtime.sim.workers import can_fork
@@ -124,3 +125,19 @@ def test_endless_loop_runs_out_of_fuel() -> None:
     image = assemble(".kernel args=0\nloop r1, 1000000\nadd r2, r2, 1\nend_loop\nend\n")
     with pytest.raises(SimulatorFault, match="endless loop"):
         run_kernel(load_soc("Ascend310P3"), image, bytearray(64), (), fuel=1000)
+
+
+@pytest.mark.skipif(not can_fork(), reason="needs fork")
+def test_a_long_run_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes start when a run has taken `_LONG`, and the numbers do not show it."""
+    monkeypatch.setattr(device_module, "processors", lambda: 2)
+    x = np.arange(BLOCKS * 128).astype(np.float16)
+    results: list[bytes] = []
+    for seconds, shared in ((1e9, False), (0.0, True)):
+        monkeypatch.setattr(device_module, "_LONG", seconds)
+        device = Device(load_soc("Ascend310P3"))
+        device.load(model())
+        results.append(device.run([x])["y"].tobytes())
+        assert (device._pool is not None) == shared
+        device.close()
+    assert results[0] == results[1]
