@@ -131,7 +131,7 @@ def _traced(device: Device, model: OmModel) -> Iterator[TracedTask]:
         report = _task_report(device.soc, model, task, timing, task_detail(device.soc, program, timing))
         bound, share = report.bound(device.soc)
         args = {"type": report.op_type, "bound": f"{bound} {share:.0%}", "nodes": list(report.nodes)}
-        occupancy = report.detail.occupancy if report.detail is not None else None
+        occupancies = report.detail.occupancies if report.detail is not None else ()
         sources = dict(enumerate(task.sources))
-        yield TracedTask(report.name, program, timing, start, sources, args, occupancy)
+        yield TracedTask(report.name, program, timing, start, sources, args, occupancies)
         start += timing.cycles

@@ -546,7 +546,8 @@ def time_task(
         )
 
     active = min(blocks, soc.cores)
-    runs = {block: start(block, block, costs.launch) for block in range(active)}
+    first = chip.first_core(program.core)
+    runs = {block: start(block, first + block, costs.launch) for block in range(active)}
     waiting = iter(range(active, blocks))
     heap = [(costs.launch, block) for block in range(active)]
     last = costs.launch
