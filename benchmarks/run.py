@@ -3,13 +3,13 @@
     python benchmarks/run.py [--models resnet50,conv256] [--socs Ascend310P3] [--json out.json]
 
 Every model is compiled and simulated in a process of its own, so that seconds and peak memory are those of the whole
-process.  Columns: seconds to compile, peak memory, seconds to load the file (translation of the kernels included),
-seconds of the first simulated inference and of the best of the next three, of the first timing run and of the best of
-the next two, seconds of the hazard check of all kernels, the ratio of function, timing and check to function and timing
-(here and below: the best function run and the first timing run), onnxruntime's seconds on one thread in the same process
-and the simulator's ratio to them (no hazard check), largest error relative to the output range, simulated cycles, cube
-utilisation (multiply-accumulates of the model over what
-the cubes could do in these cycles), dynamic instructions, and the ratio to the roofline bound.
+process.  Columns: seconds to compile, its peak memory, an upper bound of the peak memory of a process that only
+simulates (workers included), seconds to load the file (translation of the kernels included), seconds of the first simulated inference and
+of the best of the next three, of the first timing run and of the best of the next two, seconds of the hazard check of
+all kernels, the ratio of function, timing and check to function and timing (here and below: the best function run and
+the first timing run), onnxruntime's seconds on one thread in the same process and the simulator's ratio to them (no
+hazard check), largest error relative to the output range, simulated cycles, cube utilisation (multiply-accumulates of
+the model over what the cubes could do in these cycles), dynamic instructions, and the ratio to the roofline bound.
 
 Below the table stands what the seconds depend on (`fit.py`).
 
@@ -142,9 +142,10 @@ def measure(name: str, soc: str) -> dict[str, Any]:
     start = time.perf_counter()
     session.check_hazards()
     hazard_seconds = time.perf_counter() - start
+    peak = simulation_peak(data, name)
     macs = model_macs(model)
     result = {
-        "model": name, "soc": soc, "compile_s": compile_seconds, "peak_mb": compile_peak, "load_s": load_seconds,
+        "model": name, "soc": soc, "compile_s": compile_seconds, "peak_mb": compile_peak, "sim_peak_mb": peak, "load_s": load_seconds,
         "first_function_s": runs[0], "function_s": min(runs[1:]), "timing_s": timings[0], "timing_again_s": min(timings[1:]),
         "hazard_s": hazard_seconds, "macs": sum(macs.values()),
         "cycles": report.cycles, "latency_us": report.latency_us,
@@ -155,6 +156,27 @@ def measure(name: str, soc: str) -> dict[str, Any]:
         "phases": dict(compiled.seconds),
     }  # fmt: skip
     return result | _reference(model, feed, outputs)
+
+
+PEAK = """
+import resource, sys
+import numpy as np
+from ascend_mlir.runtime.session import InferenceSession
+session = InferenceSession(sys.argv[1])
+types = {"tensor(float16)": np.float16}
+feed = {i.name: np.ones(i.shape, types.get(i.type, np.float32)) for i in session.get_inputs()}
+session.run(None, feed), session.run(None, feed), session.report
+session._device.close()  # children are counted when they have ended
+print(sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024)
+"""
+
+
+def simulation_peak(data: bytes, name: str) -> float:
+    """Peak memory in MB of a process that only simulates, and of its largest worker; what the two share counts twice."""
+    path = FOLDER / f"{name}.om"
+    path.write_bytes(data)
+    done = subprocess.run([sys.executable, "-c", PEAK, str(path)], capture_output=True, text=True, check=True)
+    return float(done.stdout)
 
 
 def _reference(model: Any, feed: dict[str, Any], outputs: Any) -> dict[str, Any]:
@@ -183,7 +205,7 @@ def _reference(model: Any, feed: dict[str, Any], outputs: Any) -> dict[str, Any]
 
 COLUMNS = (
     ("model", "{model}"), ("soc", "{soc}"), ("compile s", "{compile_s:.2f}"), ("peak MB", "{peak_mb:.0f}"),
-    ("load s", "{load_s:.2f}"), ("first s", "{first_function_s:.3f}"), ("function s", "{function_s:.3f}"),
+    ("sim MB", "{sim_peak_mb:.0f}"), ("load s", "{load_s:.2f}"), ("first s", "{first_function_s:.3f}"), ("function s", "{function_s:.3f}"),
     ("timing s", "{timing_s:.3f}"), ("again s", "{timing_again_s:.3f}"), ("hazard s", "{hazard_s:.3f}"),
     ("checked/not", "{checked_ratio:.2f}"), ("ort s", "{ort_s:.3f}"), ("sim/ort", "{sim_ratio:.1f}"),
     ("error/range", "{error:.1e}"), ("cycles", "{cycles}"), ("us", "{latency_us:.0f}"), ("cube", "{cube:.1%}"),
