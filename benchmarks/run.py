@@ -4,12 +4,13 @@
 
 Every model is compiled and simulated in a process of its own, so that seconds and peak memory are those of the whole
 process.  Columns: seconds to compile, its peak memory, an upper bound of the peak memory of a process that only
-simulates (workers included), seconds to load the file (translation of the kernels included), seconds of the first simulated inference and
-of the best of the next three, of the first timing run and of the best of the next two, seconds of the hazard check of
-all kernels, the ratio of function, timing and check to function and timing (here and below: the best function run and
-the first timing run), onnxruntime's seconds on one thread in the same process and the simulator's ratio to them (no
-hazard check), largest error relative to the output range, simulated cycles, cube utilisation (multiply-accumulates of
-the model over what the cubes could do in these cycles), dynamic instructions, and the ratio to the roofline bound.
+simulates (workers included), seconds to load the file (translation of the kernels included), seconds of the first
+simulated inference and of the best of the next three, of the first timing run and of the best of the next two, seconds
+of the hazard check of all kernels, the ratio of function, timing and check to function and timing (here and below: the
+best function run and the first timing run), onnxruntime's seconds on one thread in the same process and the simulator's
+ratio to them (no hazard check), largest error relative to the output range, simulated cycles, cube utilisation
+(multiply-accumulates of the model over what the cubes could do in these cycles), dynamic instructions, and the ratio to
+the roofline bound.
 
 Below the table stands what the seconds depend on (`fit.py`).
 
@@ -159,20 +160,22 @@ def measure(name: str, soc: str) -> dict[str, Any]:
 
 
 PEAK = """
-import resource, sys
+import os, re, sys
+from pathlib import Path
 import numpy as np
 from ascend_mlir.runtime.session import InferenceSession
 session = InferenceSession(sys.argv[1])
 types = {"tensor(float16)": np.float16}
 feed = {i.name: np.ones(i.shape, types.get(i.type, np.float32)) for i in session.get_inputs()}
 session.run(None, feed), session.run(None, feed), session.report
-session._device.close()  # children are counted when they have ended
-print(sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024)
-"""
+workers = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+peaks = [re.search("VmHWM: *([0-9]+)", Path(f"/proc/{p}/status").read_text().replace(chr(9), " ")) for p in ("self", *workers)]
+print(sum(int(peak[1]) for peak in peaks if peak) / 1024)
+"""  # getrusage would count the parent's memory: exec keeps its high-water mark
 
 
 def simulation_peak(data: bytes, name: str) -> float:
-    """Peak memory in MB of a process that only simulates, and of its largest worker; what the two share counts twice."""
+    """Peak memory in MB of a process that only simulates, and of its workers; what they share counts more than once."""
     path = FOLDER / f"{name}.om"
     path.write_bytes(data)
     done = subprocess.run([sys.executable, "-c", PEAK, str(path)], capture_output=True, text=True, check=True)
