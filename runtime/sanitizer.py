@@ -50,9 +50,15 @@ def check_model(device: Device) -> None:
             more = [f"and {len(hazards) - SHOWN} more"] if len(hazards) > SHOWN else []
             raise AscendError(
                 "E43200",
-                "\n  ".join([f"kernel {task.kernel} depends on luck:", *lines, *more]),
+                "\n  ".join([f"kernel {task.kernel}{_of(task)} depends on luck:", *lines, *more]),
                 expected="a flag or barrier between two instructions that touch the same bytes",
             )
+
+
+def _of(task: OmTask) -> str:
+    """The source nodes of a task, for a message."""
+    names = list(dict.fromkeys(name for names in task.sources for name in names))
+    return f" (of {', '.join(names)})" if names else ""
 
 
 def _hazards(device: Device, model: OmModel, task: OmTask) -> list[Hazard]:

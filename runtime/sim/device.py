@@ -271,6 +271,12 @@ class Device:
         return self._pool
 
     def _run_blocks(self, number: int, blocks: range) -> None:
+        try:
+            self._blocks(number, blocks)
+        except SimulatorFault as fault:
+            raise fault.of(_nodes(self._loaded().tasks[number], fault)) from None
+
+    def _blocks(self, number: int, blocks: range) -> None:
         model = self._loaded()
         task = model.tasks[number]
         kernel = self.kernels[task.kernel]
@@ -329,6 +335,14 @@ class Device:
     def _output(self, tensor: OmTensor) -> Array:
         data = self.memory.regions[0].data[tensor.offset : tensor.offset + tensor.size]
         return data.copy().view(NUMPY[tensor.dtype]).reshape(tensor.shape)
+
+
+def _nodes(task: OmTask, fault: SimulatorFault) -> tuple[str, ...]:
+    """Source nodes of the instruction that failed, of the whole task when it does not say which op it belongs to."""
+    op = fault.record.body_op if fault.record is not None else None
+    if op is not None and op < len(task.sources):
+        return task.sources[op]
+    return tuple(dict.fromkeys(name for names in task.sources for name in names))
 
 
 def _reserve(model: OmModel) -> GlobalMemory:

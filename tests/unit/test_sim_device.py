@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ascend_mlir.runtime.errors import AscendError
@@ -92,6 +94,21 @@ def test_fault_in_any_process_has_all_details(workers: int) -> None:
         device.run([np.zeros(BLOCKS * 128, np.float16)])
     assert info.value.address == 0x240
     device.close()
+
+
+@pytest.mark.parametrize(
+    ("comment", "named"), [("", "left, right, other"), ("  ; op 0", "left, right"), ("  ; op 1", "other")]
+)
+def test_a_fault_names_the_source_nodes(comment: str, named: str) -> None:
+    """The nodes of the instruction's op; all of the task when the instruction belongs to no op."""
+    line = "vadd.f16 ub[0x200+r7], ub[0], ub[0x100], repeat=1"
+    text = ADD.replace("args=4", "args=4 body_ops=2").replace(line, line + comment)
+    plain = model(skew=2)
+    tasks = tuple(replace(task, sources=(("left", "right"), ("other",))) for task in plain.tasks)
+    device = Device(load_soc("Ascend310P3"), workers=1)
+    device.load(replace(plain, tasks=tasks, kernels=(OmKernel("add", assemble(text)),)))
+    with pytest.raises(SimulatorFault, match=rf"kernel add, .*vadd.f16.* \(of {named}\): .*not 32-byte"):
+        device.run([np.zeros(BLOCKS * 128, np.float16)])
 
 
 def test_refusals() -> None:

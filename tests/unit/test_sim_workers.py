@@ -53,7 +53,7 @@ def _model_of(broken: set[int]) -> OmModel:
         OmKernel(name, assemble(FILL.format(repeat=number + 1, flags="" if number in broken else FLAGS)))
         for number, name in enumerate(names)
     ]
-    tasks = [OmTask(name, 1, (Address("feature_map", 0),)) for name in names]
+    tasks = [OmTask(name, 1, (Address("feature_map", 0),), sources=((f"node_{name}",),)) for name in names]
     return OmModel("m", "Ascend310P3", (), (), 4096, (), tuple(kernels), tuple(tasks))
 
 
@@ -66,6 +66,6 @@ def test_the_first_kernel_with_a_hazard_is_named(many: int, monkeypatch: pytest.
     sanitizer.check_model(checked)
     for broken, first in (({3}, "k3"), ({4, 1}, "k1"), ({0, 2}, "k0")):
         checked.load(_model_of(broken))
-        with pytest.raises(AscendError, match=f"kernel {first} depends on luck") as caught:
+        with pytest.raises(AscendError, match=rf"kernel {first} \(of node_{first}\) depends on luck") as caught:
             sanitizer.check_model(checked)
         assert caught.value.code == "E43200"
