@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ..device_memory import DeviceMemory
 from ..errors import AscendError
-from ..sim.profile import PIPE_COLUMNS
+from ..sim.profile import pipe_columns
 from ..sim.report import Report
 from . import content
 from .charts import memory_svg, roofline_svg
@@ -55,7 +55,8 @@ def page_text(report: Report, memory: DeviceMemory | None, notes: Sequence[str])
         facts=content.facts(report),
         bounds=content.bound_shares(report),
         pipes=content.pipe_shares(report),
-        pipe_names=tuple(PIPE_COLUMNS.values()),
+        pipe_names=tuple(pipe_columns(report.soc).values()),
+        split=report.soc.is_split,
         columns=content.operator_columns(),
         operators=content.operators(report),
         roofline=Markup(roofline_svg(report)),
