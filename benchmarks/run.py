@@ -12,8 +12,8 @@ the cubes could do in these cycles), dynamic instructions, and the ratio to the 
 Below the table stands what the seconds depend on (`fit.py`).
 
 The bound of a task is the larger of its cube time and its unavoidable DDR time on all cores.  DDR bytes that cannot be
-avoided are: each weight once (in the first task that uses it; of a table of rows only those that are looked up), model inputs and outputs, and other tensors only if
-they exceed the L2.  The bound of a model is the sum over its tasks.
+avoided are: each weight once (in the first task that uses it; of a table only the rows that are looked up), model
+inputs and outputs, and other tensors only if they exceed the L2.  The bound of a model is the sum over its tasks.
 """
 
 from __future__ import annotations

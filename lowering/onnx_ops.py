@@ -21,6 +21,7 @@ HANDLERS: dict[tuple[str, str, int], Handler] = {}
 
 FAMILIES = (
     "elementwise",
+    "functions",
     "windows",
     "products",
     "norms",

@@ -15,30 +15,6 @@ from .onnx_ops import onnx_op
 from .onnx_ops_windows import as_image, back, pool_window
 
 
-def _half_difference(node: Node, sign: int) -> Value:
-    """(e^x ± e^-x) / 2"""
-    x = node.input(0)
-    grows, shrinks = node.emit(nn.ExpOp, x), node.emit(nn.ExpOp, node.emit(nn.NegOp, x))
-    both = node.emit(nn.AddOp if sign > 0 else nn.SubOp, grows, shrinks)
-    return node.emit(nn.MulOp, both, node.scalar(0.5, x))
-
-
-@onnx_op("Sinh")
-def sinh(node: Node) -> Value:
-    return _half_difference(node, -1)
-
-
-@onnx_op("Cosh")
-def cosh(node: Node) -> Value:
-    return _half_difference(node, 1)
-
-
-@onnx_op("Tan")
-def tan(node: Node) -> Value:
-    x = node.input(0)
-    return node.emit(nn.DivOp, node.emit(nn.SinOp, x), node.emit(nn.CosOp, x))
-
-
 @onnx_op("IsInf")
 def is_inf(node: Node) -> Value:
     """Infinities are there to be found only if nothing on the way has saturated them; without that, no answer."""

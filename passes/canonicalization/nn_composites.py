@@ -180,47 +180,9 @@ def _hard_swish(op: Operation, x: SSAValue, build: Builder) -> SSAValue:
     return build(nn.MulOp(build(nn.MulOp(x, _scalar(build, 1 / 6, x))), gate))
 
 
-def _exponential(x: SSAValue, alpha: float, rate: float, build: Builder) -> SSAValue:
-    """max(x, 0) + alpha · (e^(rate · min(x, 0)) - 1)"""
-    below = build(nn.ClipOp(x, None, 0.0))
-    if rate != 1.0:
-        below = build(nn.MulOp(below, _scalar(build, rate, x)))
-    curve = build(nn.AddOp(build(nn.ExpOp(below)), _scalar(build, -1.0, x)))
-    if alpha != 1.0:
-        curve = build(nn.MulOp(curve, _scalar(build, alpha, x)))
-    return build(nn.AddOp(build(nn.ReluOp(x)), curve))
-
-
-def _elu(op: Operation, x: SSAValue, build: Builder) -> SSAValue:
-    assert isinstance(op, nn.EluOp)
-    return _exponential(x, op.alpha.value.data, 1.0, build)
-
-
-def _celu(op: Operation, x: SSAValue, build: Builder) -> SSAValue:
-    assert isinstance(op, nn.CeluOp)
-    return _exponential(x, op.alpha.value.data, 1.0 / op.alpha.value.data, build)
-
-
-def _selu(op: Operation, x: SSAValue, build: Builder) -> SSAValue:
-    assert isinstance(op, nn.SeluOp)
-    curve = _exponential(x, op.alpha.value.data, 1.0, build)
-    return build(nn.MulOp(curve, _scalar(build, op.gamma.value.data, x)))
-
-
-def _softplus(op: Operation, x: SSAValue, build: Builder) -> SSAValue:
-    """max(x, 0) + log(1 + e^-|x|): no overflow."""
-    decay = build(nn.ExpOp(build(nn.NegOp(build(nn.AbsOp(x))))))
-    tail = build(nn.LogOp(build(nn.AddOp(decay, _scalar(build, 1.0, x)))))
-    return build(nn.AddOp(build(nn.ReluOp(x)), tail))
-
-
 _ACTIVATIONS: dict[type[Operation], Callable[[Operation, SSAValue, Builder], SSAValue]] = {
     nn.HardSigmoidOp: _hard_sigmoid,
     nn.HardSwishOp: _hard_swish,
-    nn.EluOp: _elu,
-    nn.CeluOp: _celu,
-    nn.SeluOp: _selu,
-    nn.SoftplusOp: _softplus,
 }
 
 

@@ -225,12 +225,8 @@ COMPOSITES: dict[str, Callable[[Model], Operation]] = {
     "instance_norm": lambda m: nn.InstanceNormOp(m.x, m.weight(5), m.weight(5)),
     "batch_norm": lambda m: nn.BatchNormOp(m.x, *(m.weight(5, low=0.5, high=1.5) for _ in range(4))),
     "lrn": lambda m: nn.LRNOp(m.x, size=3, alpha=0.1, beta=0.75, bias=1.0),
-    "elu": lambda m: nn.EluOp(m.x, 0.7),
-    "celu": lambda m: nn.CeluOp(m.x, 0.7),
-    "selu": lambda m: nn.SeluOp(m.x, 1.67, 1.05),
     "hard_swish": lambda m: nn.HardSwishOp(m.x),
     "hard_sigmoid": lambda m: nn.HardSigmoidOp(m.x, 0.2, 0.5),
-    "softplus": lambda m: nn.SoftplusOp(m.x),
     **{
         f"reduce {kind}": lambda m, k=kind: nn.ReduceOp(m(nn.ExpOp(m.x)), k, (1,), keepdims=False)
         for kind in nn.REDUCE_KINDS
