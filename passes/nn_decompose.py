@@ -15,6 +15,7 @@ from .canonicalization import (
     nn_deconvolution,
     nn_infinities,
     nn_integers,
+    nn_long_rows,
     nn_positions,
     nn_resampling,
 )
@@ -52,6 +53,7 @@ class NNDecomposePass(ModulePass):
                 *nn_composites.RULES,
                 *nn_deconvolution.RULES,
                 *nn_convolution.RULES,
+                *nn_long_rows.RULES,
                 *nn_resampling.RULES,
                 *nn_channels.RULES,
             ],
