@@ -230,8 +230,11 @@ def asin(x: Term) -> Term:
 
 
 def acos(x: Term) -> Term:
-    """2 atan(√((1 - x)/(1 + x)))"""
-    return ((1.0 - x) / (1.0 + x)).sqrt().atan() * 2.0
+    """y = 2 atan(√((1 - a)/(1 + a))), a = |x|; π - y where x is negative. Nothing is divided by 0."""
+    a = x.size()
+    y = ((1.0 - a) / (1.0 + a)).sqrt().atan() * 2.0
+    is_negative = (-x).least(0.0).sign()
+    return y + is_negative * (pi - 2.0 * y)
 
 
 # -------------------------------------------------------------------------------------------- error function

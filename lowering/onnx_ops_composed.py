@@ -45,13 +45,17 @@ def one_hot(node: Node) -> Value:
     depth = int(node.known(1, "depth").reshape(-1)[0])
     axis = node.axis(node.int("axis", -1), indices.rank + 1)
     index = node.reshape(indices, (*indices.shape[:axis], 1, *indices.shape[axis:]))
-    wrapped = node.emit(nn.AddOp, index, node.scalar(depth, index))
-    is_negative = node.emit(nn.LessOp, index, node.scalar(0, index))
-    index = node.emit(nn.WhereOp, is_negative, wrapped, index)
     shape = [depth if i == axis else 1 for i in range(indices.rank + 1)]
-    row = node.constant(np.arange(depth, dtype=dtypes.numpy_dtype(indices.dtype)).reshape(shape))
+    kind = dtypes.numpy_dtype(indices.dtype)
+    found: Value | None = None
+    for first in (0, -depth):  # no sum of an index that might not fit
+        row = node.constant(np.arange(first, first + depth, dtype=kind).reshape(shape))
+        equal = node.emit(nn.EqualOp, index, row)
+        found = equal if found is None else node.emit(nn.OrOp, found, equal)
+        if kind.kind == "u":
+            break
     off, on = (node.reshape(node.emit(nn.SliceOp, values, (i,), (1,)), ()) for i in (0, 1))
-    return node.emit(nn.WhereOp, node.emit(nn.EqualOp, index, row), on, off)
+    return node.emit(nn.WhereOp, found, on, off)
 
 
 @onnx_op("Hardmax", since=13)
