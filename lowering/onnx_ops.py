@@ -40,6 +40,7 @@ FAMILIES = (
     "transforms",
     "sequences",
     "running",
+    "detection",
     "unpooling",
     "constants",
     "composed",
