@@ -19,6 +19,7 @@ from .canonicalization import (
     nn_positions,
     nn_resampling,
 )
+from .nn_convert_precision import f32_support
 from .nn_fold_constants import fold
 from .rewriting import apply_rules
 
@@ -48,6 +49,7 @@ class NNDecomposePass(ModulePass):
             op,
             [
                 *nn_infinities.RULES,
+                nn_composites.exact_extremes(f32_support(op, None)),
                 *nn_integers.RULES,
                 *nn_positions.RULES,
                 *nn_composites.RULES,

@@ -15,7 +15,7 @@ from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from ...dialects import nn
 from ...dialects.blobs import Blob
-from ...dialects.nn_attrs import PRECISE
+from ...dialects.nn_attrs import EXACT, PRECISE
 from ..rewriting import Builder, Rule, constant_of, users
 from .nn_movement import rebuild
 
@@ -252,6 +252,30 @@ def product(op: Operation, build: Builder) -> SSAValue | None:
     for axis in axes:
         value = combine_along(value, axis, nn.MulOp, precise)
     return precise(nn.ReshapeOp(value, nn.shape_of(op.output)))
+
+
+def exact_extremes(supported: Callable[[Operation], bool]) -> Rule:
+    """A largest or smallest f32 that is compared with the numbers it was taken of, by halves where the chip finds it in f16
+    only: rounded, it may equal none of them."""
+
+    def rule(op: Operation, build: Builder) -> SSAValue | None:
+        if (
+            not isinstance(op, nn.ReduceOp)
+            or op.kind.data not in ("max", "min")
+            or EXACT not in op.attributes
+        ):
+            return None
+        shape, compared = nn.shape_of(op.input), [u for u in users(op.output) if isinstance(u, nn.CompareOp)]
+        if nn.dtype_of(op.input) != "f32" or supported(op) or 0 in shape or -1 in shape:
+            return None
+        if all(constant_of(v) is not None for u in compared for v in u.operands if v is not op.output):
+            return None
+        value: SSAValue = op.input
+        for axis in nn.ints(op.axes):
+            value = combine_along(value, axis, nn.MaxOp if op.kind.data == "max" else nn.MinOp, build)
+        return build(nn.ReshapeOp(value, nn.shape_of(op.output)))
+
+    return rule
 
 
 def combine_along(

@@ -30,23 +30,24 @@ def model(shape: tuple[int, int, int], limit: int, iou: float, score: float | No
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8)
 
 
-@pytest.mark.parametrize("chip", ["Ascend310P3", "Ascend310"])
-@pytest.mark.parametrize("score", [None, 0.4, 2.0])
-@pytest.mark.parametrize("centre", [0, 1])
+@pytest.mark.parametrize(
+    "centre, score, chip",
+    [(0, None, "Ascend310P3"), (1, 0.4, "Ascend310P3"), (0, 2.0, "Ascend310P3"), (0, None, "Ascend310")],
+)
 def test_non_max_suppression(centre: int, score: float | None, chip: str) -> None:
-    shape = (2, 3, 83)
+    shape = (2, 3, 41)
     rng = np.random.default_rng(3)
-    corner, size = rng.uniform(0, 400, (2, 83, 2)), rng.uniform(20, 200, (2, 83, 2))
+    corner, size = rng.uniform(0, 400, (2, 41, 2)), rng.uniform(20, 200, (2, 41, 2))
     boxes = np.concatenate([corner, size if centre else corner + size], 2).astype(np.float32)
     boxes[0, 5] = boxes[0, 6]  # the same box twice
     if not centre:
         boxes[1, 3] = boxes[1, 3][[2, 3, 0, 1]]  # corners the other way round
     scores = rng.random(shape).astype(np.float32)
-    made = model(shape, 7, 0.3, score, centre)
+    made = model(shape, 4, 0.3, score, centre)
     (wanted,) = onnxruntime.InferenceSession(made.SerializeToString()).run(
         None, {"boxes": boxes, "scores": scores}
     )
     prepared = type("Backend", (AscendBackend,), {"soc": chip, "sanitize": True}).prepare(made)
     (got,) = prepared.run([boxes, scores])
     np.testing.assert_array_equal(got, wanted)
-    assert wanted.shape == ((0, 3) if score == 2.0 else (42, 3)) or score == 0.4
+    assert wanted.shape == ((0, 3) if score == 2.0 else (24, 3)) or score == 0.4
