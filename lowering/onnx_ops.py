@@ -44,6 +44,7 @@ FAMILIES = (
     "unpooling",
     "constants",
     "composed",
+    "microsoft",
     "legacy",
 )
 
