@@ -276,6 +276,10 @@ def sigmoid(x: Term) -> Term:
     return 1.0 / ((-x).exp() + 1.0)
 
 
+def swish(x: Term, alpha: float) -> Term:
+    return x * sigmoid(x * alpha)
+
+
 def mish(x: Term) -> Term:
     """x·tanh(log(1 + e^x)) = x·w/(w + 2), w = e^x (e^x + 2)"""
     e = x.most(20.0).exp()  # beyond, the factor is 1

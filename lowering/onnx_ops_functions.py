@@ -5,27 +5,39 @@ They are computed in f32 whatever the model's type is (f64 in f64, by the AI CPU
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import cast
 
 from ..dialects import nn
 from . import formulas
 from .formulas import Term
 from .onnx_node import Node, Value
-from .onnx_ops import HANDLERS, Handler, onnx_op
+from .onnx_ops import HANDLERS, Handler
 
-FUNCTIONS: dict[str, Callable[[Term], Term]] = {
-    "Acos": formulas.acos,
-    "Acosh": formulas.acosh,
-    "Asin": formulas.asin,
-    "Asinh": formulas.asinh,
-    "Atanh": formulas.atanh,
-    "Cosh": formulas.cosh,
-    "Mish": formulas.mish,
-    "Sinh": formulas.sinh,
-    "Softsign": formulas.softsign,
-    "Tan": formulas.tan,
+
+@dataclass(frozen=True)
+class Function:
+    """A formula of a term and the node's attributes, which are numbers, with their defaults."""
+
+    formula: Callable[..., Term]
+    attributes: Mapping[str, float] = field(default_factory=dict[str, float])
+    domain: str = ""
+
+
+FUNCTIONS: dict[str, Function] = {
+    "Acos": Function(formulas.acos),
+    "Acosh": Function(formulas.acosh),
+    "Asin": Function(formulas.asin),
+    "Asinh": Function(formulas.asinh),
+    "Atanh": Function(formulas.atanh),
+    "Cosh": Function(formulas.cosh),
+    "Mish": Function(formulas.mish),
+    "QuickGelu": Function(formulas.swish, {"alpha": 1.702}, "com.microsoft"),
+    "Sinh": Function(formulas.sinh),
+    "Softsign": Function(formulas.softsign),
+    "Swish": Function(formulas.swish, {"alpha": 1.0}),
+    "Tan": Function(formulas.tan),
 }
 """ONNX operator → formula. A row here and one of `FUNCTIONS` in `benchmarks/accuracy.py`, which tests it, are all that a
 further function needs."""
@@ -93,22 +105,16 @@ class _Imported(Term):
         return _Imported(self.node, self.node.scalar(value, self.value))
 
 
-def computed(node: Node, formula: Callable[[Term], Term]) -> Value:
-    """The formula of the node's first operand."""
-    x = node.input(0)
-    result = formula(_Imported(node, x if x.dtype == "f64" else node.cast(x, "f32")))
-    assert isinstance(result, _Imported)
-    return node.cast(result.value, x.dtype)
+def _handler(function: Function) -> Handler:
+    def handle(node: Node) -> Value:
+        x = node.input(0)
+        term = _Imported(node, x if x.dtype == "f64" else node.cast(x, "f32"))
+        numbers = (node.float(name, default) for name, default in function.attributes.items())
+        result = function.formula(term, *numbers)
+        assert isinstance(result, _Imported)
+        return node.cast(result.value, x.dtype)
+
+    return handle
 
 
-def _handler(formula: Callable[[Term], Term]) -> Handler:
-    return lambda node: computed(node, formula)
-
-
-HANDLERS.update({("", name, 1): _handler(formula) for name, formula in FUNCTIONS.items()})
-
-
-@onnx_op("Swish")
-def swish(node: Node) -> Value:
-    alpha = node.float("alpha", 1.0)
-    return computed(node, lambda x: x * formulas.sigmoid(x * alpha))
+HANDLERS.update({(row.domain, name, 1): _handler(row) for name, row in FUNCTIONS.items()})

@@ -8,13 +8,11 @@ import numpy as np
 
 from ..dialects import nn
 from ..dialects.dtypes import numpy_dtype
-from . import formulas
 from . import onnx_constraints as constraints
 from .onnx_constraints import require
 from .onnx_gather import picked
 from .onnx_node import Node, Value
 from .onnx_ops import onnx_op
-from .onnx_ops_functions import computed
 from .onnx_ops_moves import slice_axis
 from .onnx_ops_products import scaled
 
@@ -40,13 +38,6 @@ def bias_gelu(node: Node) -> Value:
 @onnx_op("FastGelu", domain=DOMAIN)
 def fast_gelu(node: Node) -> Value:
     return node.emit(nn.GeluOp, _with_bias(node, node.input(0), 1), "tanh")
-
-
-@onnx_op("QuickGelu", domain=DOMAIN)
-def quick_gelu(node: Node) -> Value:
-    """x · sigmoid(alpha · x)"""
-    alpha = node.float("alpha", 1.702)
-    return computed(node, lambda x: x * formulas.sigmoid(x * alpha))
 
 
 @onnx_op("FusedMatMul", domain=DOMAIN)
