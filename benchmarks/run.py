@@ -15,8 +15,8 @@ the roofline bound.
 Below the table stands what the seconds depend on (`fit.py`).
 
 The bound of a task is the larger of its cube time and its unavoidable DDR time on all cores.  DDR bytes that cannot be
-avoided are: each weight once (in the first task that uses it), model inputs and outputs, and other tensors only if
-they exceed the L2.  The bound of a model is the sum over its tasks.
+avoided are: each weight once (in the first task that uses it; of a table only the rows that are looked up), model
+inputs and outputs, and other tensors only if they exceed the L2.  The bound of a model is the sum over its tasks.
 """
 
 from __future__ import annotations
@@ -63,8 +63,16 @@ def model_macs(model: Any) -> dict[str, int]:
     return macs
 
 
-def roofline(om: Any, report: Any, macs: dict[str, int]) -> float:
-    """Cycles that no schedule of these tasks can go below."""
+def gathered_bytes(model: Any) -> dict[str, int]:
+    """Bytes (f16) that a node which looks up rows of a constant table must read of it, by node name."""
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in model.graph.value_info}
+    tables = {t.name for t in model.graph.initializer}
+    lookups = (n for n in model.graph.node if n.op_type == "Gather" and n.input[0] in tables)
+    return {n.name: 2 * int(np.prod(shapes[n.output[0]])) for n in lookups if n.output[0] in shapes}
+
+
+def roofline(om: Any, report: Any, macs: dict[str, int], rows: dict[str, int] | None = None) -> float:
+    """Cycles that no schedule of these tasks can go below; `rows` as `gathered_bytes` gives them."""
     soc = report.soc
     ddr = soc.timing["gm"]["ddr_read_rate"] * soc.cores
     weights = {f"{w.name}:0": w for w in om.weights}
@@ -75,6 +83,7 @@ def roofline(om: Any, report: Any, macs: dict[str, int]) -> float:
     for task, entry in zip(om.tasks, report.tasks, strict=True):
         node = om.graph[task.op_index]
         moved = 0
+        most = sum((rows or {}).get(name, 0) for name in dict.fromkeys(entry.nodes)) or soc.memory_bytes
         if node.type in ("TransData", "Cast"):  # carries the names of its neighbour, does none of its work
             left, held = {}, left
         else:
@@ -82,7 +91,7 @@ def roofline(om: Any, report: Any, macs: dict[str, int]) -> float:
         for name, desc in zip(node.inputs, node.input_descs, strict=True):
             weight = weights.get(name)
             if weight is not None:
-                moved += 0 if weight.offset in first else weight.size
+                moved += 0 if weight.offset in first else min(weight.size, most)
                 first.add(weight.offset)
             elif name in borders or desc.size > soc.l2_bytes:
                 moved += desc.size
