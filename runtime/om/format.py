@@ -34,6 +34,14 @@ TABLE_ROW_64: Final = struct.Struct("<I4xQQ")
 TABLE_HEAD_32: Final = struct.Struct("<I")
 TABLE_ROW_32: Final = struct.Struct("<III")
 MAX_PARTITIONS: Final = 8
+MAX_BUNDLED: Final = 4096
+"""Rows in the table of a bundle, and models behind each other in one file."""
+
+TYPE_IR_MODEL: Final = 0
+TYPE_STANDARD: Final = 1
+TYPE_BUNDLE: Final = 5
+MODEL_TYPES: Final = ("IR model", "standard model", "OM tiny", "flow model", "lite model", "bundle")
+"""Header field `modeltype`."""
 
 KERNEL_MAGIC: Final = 0x5D776EFD
 KERNEL_ITEM: Final = struct.Struct("<III")  # magic, name length, code length
@@ -56,7 +64,7 @@ MAX_UINT64: Final = (1 << 64) - 1
 
 
 class Partition(IntEnum):
-    """What a partition holds. Readers find partitions by this number and skip those they do not know."""
+    """What a partition holds. Readers find partitions by this number and keep those they do not know."""
 
     MODEL_DEF = 0
     WEIGHTS_DATA = 1
@@ -64,10 +72,45 @@ class Partition(IntEnum):
     TBE_KERNELS = 3
     CUST_AICPU_KERNELS = 4
     SO_BINS = 5
+    FLOW_MODEL = 6
+    FLOW_SUBMODEL = 7
     MODEL_INOUT_INFO = 8
+    STATIC_TASK_DESC = 9
+    DYNAMIC_TASK_DESC = 10
+    TASK_PARAM = 11
     TILING_DATA = 12
+    PRE_MODEL_DESC = 20
+    PRE_MODEL_SQE = 21
+    PRE_KERNEL_ARGS = 22
+    PRE_MODEL_DESC_EXTEND = 23
+    BUNDLE_MODEL_INFO = 24
+    BUNDLE_MODEL_VAR_INFO = 25
     CUSTOM_OPS = 26
 
+
+ORDER: Final = (
+    Partition.SO_BINS,
+    Partition.CUSTOM_OPS,
+    Partition.TILING_DATA,
+    Partition.MODEL_INOUT_INFO,
+    Partition.MODEL_DEF,
+    Partition.WEIGHTS_DATA,
+    Partition.TBE_KERNELS,
+    Partition.CUST_AICPU_KERNELS,
+    Partition.TASK_INFO,
+)
+"""The order in which the public tool writes partitions; what it does not know stands behind, by number."""
+
+UNDERSTOOD: Final = frozenset(
+    {
+        Partition.MODEL_INOUT_INFO,
+        Partition.MODEL_DEF,
+        Partition.WEIGHTS_DATA,
+        Partition.TBE_KERNELS,
+        Partition.TASK_INFO,
+    }
+)
+"""Partitions that are fields of `OmModel`; others are kept as bytes (`OmModel.other`)."""
 
 MAY_EXCEED_4_GIB: Final = frozenset(
     {Partition.WEIGHTS_DATA, Partition.TBE_KERNELS, Partition.CUST_AICPU_KERNELS}
@@ -196,20 +239,42 @@ OP_CONST: Final = "Const"
 OP_OUTPUT: Final = "NetOutput"
 
 
+DAMAGED: Final = "convert the model again; the file is damaged or was not written by a supported tool"
+
+
 class OmError(AscendError):
-    """A damaged or foreign offline model: which partition, which byte, and what was expected there."""
+    """A damaged or foreign offline model: which partition, which byte of it, and what was expected there."""
 
     def __init__(
-        self, message: str, *, partition: str = "header", offset: int = 0, expected: str = ""
+        self,
+        message: str,
+        *,
+        partition: str = "header",
+        offset: int | None = None,
+        expected: str = "",
+        hint: str = DAMAGED,
     ) -> None:
         super().__init__(
             "E10001",
-            f"invalid om file: {message} (partition {partition}, byte {offset})",
+            f"invalid om file: {message} (partition {partition}, byte {offset or 0})",
             expected=expected,
-            hint="convert the model again; the file is damaged or was not written by a supported tool",
+            hint=hint,
         )
+        self.what = message
         self.partition = partition
         self.offset = offset
+
+    def at(self, offset: int, partition: str = "") -> OmError:
+        """The same error where it did not know its place; itself where it did."""
+        if self.offset is not None:
+            return self
+        return OmError(
+            self.what,
+            partition=partition or self.partition,
+            offset=offset,
+            expected=self.expected,
+            hint=self.hint,
+        )
 
 
 def partition_name(number: int) -> str:

@@ -59,35 +59,35 @@ def stream_om(model: OmModel, stream: BinaryIO) -> None:
     check(model)
     kernels = _kernel_store(model)
     tasks = _task_info(model)
-    sizes = (model.weight_size, len(kernels), 0, len(tasks), 0)
+    other = {partition.number: partition.content for partition in model.other}
+    kept = [len(other.get(number, b"")) for number in (f.Partition.CUST_AICPU_KERNELS, f.Partition.SO_BINS)]
+    sizes = (model.weight_size, len(kernels), kept[0], len(tasks), kept[1])
     small = {
+        **other,
         f.Partition.MODEL_INOUT_INFO: _inout_info(model),
         f.Partition.MODEL_DEF: _model_def(model, sizes),
         f.Partition.TBE_KERNELS: kernels,
         f.Partition.TASK_INFO: tasks,
     }
-    order = (
-        f.Partition.MODEL_INOUT_INFO,
-        f.Partition.MODEL_DEF,
-        f.Partition.WEIGHTS_DATA,
-        f.Partition.TBE_KERNELS,
-        f.Partition.TASK_INFO,
-    )
-    rows = [(p, model.weight_size if p is f.Partition.WEIGHTS_DATA else len(small[p])) for p in order]
-    rows = [(partition, size) for partition, size in rows if size]
-    for partition, size in rows:
-        if size > f.MAX_UINT32 and partition not in f.MAY_EXCEED_4_GIB:
+    order = [*f.ORDER, *sorted(set(other) - set(f.ORDER))]
+    lengths = {
+        **{number: len(content) for number, content in small.items()},
+        f.Partition.WEIGHTS_DATA: model.weight_size,
+    }
+    rows = [(number, lengths[number]) for number in order if lengths.get(number)]
+    for number, size in rows:
+        if size > f.MAX_UINT32 and number not in f.MAY_EXCEED_4_GIB:
             raise AscendError(
-                "E13023", f"partition {partition.name} has {size} bytes", expected="less than 4 GiB"
+                "E13023", f"partition {f.partition_name(number)} has {size} bytes", expected="less than 4 GiB"
             )
     table = _table(rows)
     stream.write(_header(model, len(table) + sum(size for _, size in rows)))
     stream.write(table)
-    for partition, _ in rows:
-        if partition is f.Partition.WEIGHTS_DATA:
+    for number, _ in rows:
+        if number == f.Partition.WEIGHTS_DATA:
             _stream_weights(model, stream)
         else:
-            stream.write(small[partition])
+            stream.write(small[number])
 
 
 def _header(model: OmModel, body: int) -> bytes:
@@ -111,7 +111,7 @@ def _header(model: OmModel, body: int) -> bytes:
     )
 
 
-def _table(rows: Sequence[tuple[f.Partition, int]]) -> bytes:
+def _table(rows: Sequence[tuple[int, int]]) -> bytes:
     table = bytearray(f.TABLE_HEAD_64.pack(len(rows)))
     offset = 0
     for partition, size in rows:

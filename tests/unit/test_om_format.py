@@ -148,7 +148,7 @@ def test_address_behind_a_size_is_refused() -> None:
         (8, 3, "header version"),
         (80, 1, "encrypted"),
         (82, 3, "model type"),
-        (156, 2, "2 models"),
+        (156, 2, "before the partition table .partition table of model 1"),
         (184, 1, "announces"),
         (256, 9, "9 partitions"),
         (256, 4, "behind|starts|past"),
