@@ -161,25 +161,17 @@ BY_NAME: Final = {element.name: element for element in ELEMENT_TYPES}
 BY_PROTO: Final = {element.proto: element for element in ELEMENT_TYPES}
 BY_RUNTIME: Final = {element.runtime: element for element in ELEMENT_TYPES}
 
-FORMATS: Final = {
-    "NCHW": 0,
-    "NHWC": 1,
-    "ND": 2,
-    "NC1HWC0": 3,
-    "FRACTAL_Z": 4,
-    "C1HWNC0": 9,
-    "NC1HWC0_C04": 12,
-    "FRACTAL_Z_C04": 13,
-    "CHWN": 14,
-    "HWCN": 16,
-    "C1HWNCoC0": 25,
-    "NDHWC": 27,
-    "FRACTAL_NZ": 29,
-    "NCDHW": 30,
-    "DHWCN": 31,
-    "NDC1HWC0": 32,
-    "FRACTAL_Z_3D": 33,
-}
+_FORMAT_LIST: Final = """
+NCHW NHWC ND NC1HWC0 FRACTAL_Z NC1C0HWPAD NHWC1C0 FSR_NCHW FRACTAL_DECONV C1HWNC0
+FRACTAL_DECONV_TRANSPOSE FRACTAL_DECONV_SP_STRIDE_TRANS NC1HWC0_C04 FRACTAL_Z_C04 CHWN DECONV_SP_STRIDE8_TRANS HWCN
+NC1KHKWHWC0 BN_WEIGHT FILTER_HWCK LOOKUP_LOOKUPS LOOKUP_KEYS LOOKUP_VALUE LOOKUP_OUTPUT LOOKUP_HITS C1HWNCoC0 MD NDHWC
+FRACTAL_ZZ FRACTAL_NZ NCDHW DHWCN NDC1HWC0 FRACTAL_Z_3D CN NC DHWNC FRACTAL_Z_3D_TRANSPOSE FRACTAL_ZN_LSTM FRACTAL_Z_G
+FORMAT_RESERVED ALL NULL ND_RNN_BIAS FRACTAL_ZN_RNN NYUV NYUV_A NCL FRACTAL_Z_WINO C1HWC0 FRACTAL_NZ_C0_16
+FRACTAL_NZ_C0_32 FRACTAL_NZ_C0_2 FRACTAL_NZ_C0_4 FRACTAL_NZ_C0_8
+"""
+FORMATS: Final = {name: number for number, name in enumerate(_FORMAT_LIST.split())}
+"""Format names as they stand in the field `layout`, to their numbers (om-format.md §7): the position in the list."""
+
 FORMAT_NAMES: Final = {number: name for name, number in FORMATS.items()}
 
 
@@ -200,21 +192,35 @@ def format_name(word: int) -> str | None:
 ATTR_MEMORY_SIZE: Final = "memory_size"
 ATTR_WEIGHT_SIZE: Final = "weight_size"
 ATTR_STREAM_NUM: Final = "stream_num"
-ATTR_EVENT_NUM: Final = "event_num"
-ATTR_LABEL_NUM: Final = "label_num"
 ATTR_FEATURE_MAP_BASE: Final = "task_gen_base_addr"
 ATTR_WEIGHT_BASE: Final = "task_gen_weight_addr"
 ATTR_SOC: Final = "soc_version"
 ATTR_OUT_NAMES: Final = "attr_model_out_nodes_name"
 ATTR_SIZES: Final = "om_info_list"
 ATTR_MACHINE_CODE: Final = "_ascend_mlir_machine_code"
+UNUSED_RESOURCES: Final = {
+    "event_num": 0,
+    "notify_num": 0,
+    "label_num": 0,
+    "batch_num": 0,
+    "variable_size": 0,
+    "task_gen_variable_addr": 0,
+    "zero_copy_memory_size": 0,
+    "p2p_memory_size": 0,
+    "session_scope_memory_size": 0,
+    "host_memory_size": 0,
+    "host_svm_size": 0,
+    "core_type": 0,
+}
+"""What a static model of ours never has, and loaders ask for (om-format.md §3.4): events, notifications, labels,
+variables, memory of other kinds. Core type 0 is the AI Core."""
+
 DERIVED_ATTRS: Final = frozenset(
     {
+        *UNUSED_RESOURCES,
         ATTR_MEMORY_SIZE,
         ATTR_WEIGHT_SIZE,
         ATTR_STREAM_NUM,
-        ATTR_EVENT_NUM,
-        ATTR_LABEL_NUM,
         ATTR_FEATURE_MAP_BASE,
         ATTR_WEIGHT_BASE,
         ATTR_SOC,
@@ -224,6 +230,14 @@ DERIVED_ATTRS: Final = frozenset(
     }
 )
 """Model attributes that are fields of `OmModel`; the writer makes them, the reader takes them back."""
+
+ATTR_KERNEL_NAME: Final = "_kernelname"
+ATTR_BLOCKS: Final = "tvm_blockdim"
+ATTR_SOURCES: Final = "_datadump_original_op_names"
+ATTR_FUSED: Final = "_datadump_is_multiop"
+ATTR_COMPILER: Final = "compiler_version"
+ATTR_OPERATORS: Final = "opp_version"
+"""Attributes of operators (their kernel, its blocks, the source nodes, whether these are several) and of models."""
 
 ATTR_INDEX: Final = "index"
 ATTR_VALUE: Final = "value"

@@ -179,11 +179,10 @@ def output_node_names(model: OmModel) -> list[str]:
 def _model_def(model: OmModel, sizes: tuple[int, ...]) -> bytes:
     message = ge.ModelDef(name=model.name, version=f.IR_VERSION, custom_version=f.PLATFORM_VERSION)
     derived: dict[str, AttrValue] = {
+        **f.UNUSED_RESOURCES,
         f.ATTR_MEMORY_SIZE: model.memory_size,
         f.ATTR_WEIGHT_SIZE: model.weight_size,
         f.ATTR_STREAM_NUM: model.stream_num,
-        f.ATTR_EVENT_NUM: 0,
-        f.ATTR_LABEL_NUM: 0,
         f.ATTR_FEATURE_MAP_BASE: model.feature_map_base,
         f.ATTR_WEIGHT_BASE: model.weight_base,
         f.ATTR_SOC: model.soc,
@@ -217,7 +216,9 @@ def _nodes(model: OmModel) -> Iterator[ge.OpDef]:
         node.has_out_attr = True
         by_name[node.name] = node
     for node in nodes:
-        for position, edge in enumerate(e for e in node.input if e and not e.endswith(":-1")):
+        for position, edge in enumerate(node.input):
+            if not edge or edge.endswith(":-1"):
+                continue
             producer, _, index = edge.rpartition(":")
             node.src_name.append(producer)
             node.src_index.append(int(index))
@@ -235,6 +236,8 @@ def graph_id_base(model: OmModel) -> int:
 def _data_node(index: int, tensor: OmTensor) -> ge.OpDef:
     node = ge.OpDef(name=tensor.name, type=f.OP_DATA, output_i=[tensor.offset])
     _set_attrs(node.attr, {f.ATTR_INDEX: index})
+    node.input.append("")  # an input that no node feeds: tools read its shape
+    node.input_desc.append(_io_desc(tensor))
     node.output_desc.append(_io_desc(tensor))
     return node
 
