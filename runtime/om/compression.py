@@ -28,10 +28,11 @@ BASE: Final = 127
 MOST_DIGITS: Final = 9
 
 
-def expand(message: ge.ModelDef, dictionary: ge.ModelDef | None = None) -> None:
+def expand(message: ge.ModelDef, dictionary: ge.ModelDef | None = None, starts: Sequence[int] = ()) -> None:
     """Give attributes their names and texts back, in place; nothing happens to a model that is not compressed.
 
-    In a file of several models only the first carries the dictionaries: `dictionary`.
+    In a file of several models only the first carries the dictionaries: `dictionary`. `starts` are the bytes at
+    which nodes begin, all graphs in a row.
     """
     source = dictionary if dictionary is not None else message
     if ATTR_VERSION not in source.attr:
@@ -45,13 +46,11 @@ def expand(message: ge.ModelDef, dictionary: ge.ModelDef | None = None) -> None:
     if len(flags) != len(names):
         raise _error(f"{len(names)} names of attributes and {len(flags)} marks of texts", "as many")
     expander = _Expander(names, texts, flags, (16 << 20) + MOST * message.ByteSize())
-    for graph in message.graph:
-        for op in graph.op:
-            expander.attributes(op.attr)
-            for desc in (*op.input_desc, *op.output_desc):
-                expander.attributes(desc.attr)
-            if "value" in op.attr and op.attr["value"].WhichOneof("value") == "t":
-                expander.attributes(op.attr["value"].t.desc.attr)
+    for position, op in enumerate(op for graph in message.graph for op in graph.op):
+        try:
+            expander.node(op)
+        except f.OmError as error:
+            raise error.at(starts[position] if position < len(starts) else 0) from None
     for key in (ATTR_VERSION, ATTR_NAMES, ATTR_TEXTS, ATTR_IS_TEXT):
         message.attr.pop(key, None)
 
@@ -84,6 +83,14 @@ class _Expander:
         self, names: Sequence[str], texts: Sequence[bytes], flags: Sequence[bool], left: int
     ) -> None:
         self.names, self.texts, self.flags, self.left = names, texts, flags, left
+
+    def node(self, op: ge.OpDef) -> None:
+        """All attributes of a node: its own, those of its tensors, those of its value."""
+        self.attributes(op.attr)
+        for desc in (*op.input_desc, *op.output_desc):
+            self.attributes(desc.attr)
+        if "value" in op.attr and op.attr["value"].WhichOneof("value") == "t":
+            self.attributes(op.attr["value"].t.desc.attr)
 
     def attributes(self, attrs: MessageMap[str, ge.AttrDef]) -> None:
         """One map of attributes; a plain name stays."""

@@ -107,8 +107,7 @@ def _check_tensor(model: OmModel, tensor: OmTensor) -> None:
 def _known(name: str, dtype: str, format: str) -> None:
     if dtype not in f.BY_NAME:
         raise InconsistentModelError(f"{name!r} has element type {dtype!r}, which the container cannot hold")
-    primary, _, sub = format.partition(":")
-    if primary not in f.FORMATS or (sub and not sub.isdecimal()):
+    if not f.is_format(format):
         raise InconsistentModelError(f"{name!r} has unknown format {format!r}")
 
 

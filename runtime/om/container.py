@@ -66,6 +66,7 @@ def require(block: Block, which: f.Partition) -> memoryview:
         raise f.OmError(
             f"it holds no {which.name} partition",
             partition=_TABLE,
+            offset=f.HEADER_SIZE,
             expected="an offline model with graph and tasks",
         )
     return block[which]

@@ -175,6 +175,13 @@ FORMATS: Final = {name: number for number, name in enumerate(_FORMAT_LIST.split(
 FORMAT_NAMES: Final = {number: name for name, number in FORMATS.items()}
 
 
+def is_format(name: str) -> bool:
+    """Whether that is "NAME" or "NAME:sub", the sub-format a number of 16 bits."""
+    primary, _, sub = name.partition(":")
+    number = sub.isascii() and sub.isdecimal() and len(sub) <= 5 and int(sub) <= 0xFFFF
+    return primary in FORMATS and (not sub or number)
+
+
 def format_word(name: str) -> int:
     """The 32-bit format number of "NAME" or "NAME:sub" (sub = convolution groups for FRACTAL_Z)."""
     primary, _, sub = name.partition(":")
@@ -276,7 +283,7 @@ class OmError(AscendError):
         )
         self.what = message
         self.partition = partition
-        self.offset = offset
+        self.offset = 0 if offset is None and partition == "header" else offset
 
     def at(self, offset: int, partition: str = "") -> OmError:
         """The same error where it did not know its place; itself where it did."""

@@ -13,6 +13,7 @@ from .wire import Places
 
 GRAPH: Final = ("graph",)
 OP: Final = ("graph", "op")
+ATTR: Final = ("attr",)
 """Paths of fields that `read_definition` finds the places of."""
 
 _Part = TypeVar("_Part")
@@ -205,8 +206,7 @@ def _desc(owner: str, desc: ge.TensorDescriptor) -> OmDesc:
         name = read_attr(f.ATTR_ORIGIN_FORMAT, desc.attr[f.ATTR_ORIGIN_FORMAT])
         origin_format = name if isinstance(name, str) else desc.layout
     for name in (desc.layout, origin_format):
-        primary, _, sub = name.partition(":")
-        if primary not in f.FORMATS or (sub and not sub.isdecimal()):
+        if not f.is_format(name):
             raise _error(f"{owner!r} has format {name!r}", "a format this loader knows")
     return OmDesc(element.name, shape, storage, desc.layout, origin_format, desc.size)
 

@@ -21,7 +21,7 @@ from . import task_pb2 as domi
 from .compression import expand
 from .consistency import InconsistentModelError, check
 from .container import Block, Container, Source, read_container, release, require
-from .graph_reader import GRAPH, OP, Graph, read_graph, read_model_attrs
+from .graph_reader import ATTR, GRAPH, OP, Graph, read_graph, read_model_attrs
 from .model import (
     KERNEL_TYPE_NONE,
     MEMCPY,
@@ -46,15 +46,19 @@ _HASHED_AT_ONCE: Final = 64 << 20
 def read_definition(container: Container, part: int = 0) -> tuple[ge.ModelDef, Places]:
     """The graph of one model of the file, attributes as they were before compression, and where its nodes begin."""
     message, places = _definition(container.blocks[part])
-    if part and f.Partition.MODEL_DEF in container.blocks[0]:
-        expand(message, _definition(container.blocks[0])[0])  # only the first model has the dictionary
-    expand(message)
+    dictionary, dictionary_places = message, places
+    if part and f.Partition.MODEL_DEF in container.blocks[0]:  # only the first model has the dictionary
+        dictionary, dictionary_places = _definition(container.blocks[0])
+    try:
+        expand(message, dictionary, places.starts[OP])
+    except f.OmError as error:
+        raise error.at(dictionary_places.start(ATTR, 0)) from None
     return message, places
 
 
 def _definition(block: Block) -> tuple[ge.ModelDef, Places]:
     data = bytes(require(block, f.Partition.MODEL_DEF))
-    return _parse(ge.ModelDef, data, f.Partition.MODEL_DEF, (GRAPH, OP))
+    return _parse(ge.ModelDef, data, f.Partition.MODEL_DEF, (GRAPH, OP, ATTR))
 
 
 def read_tasks(block: Block) -> tuple[domi.ModelTaskDef, Places]:
@@ -74,13 +78,19 @@ def read_om(source: Source, *, digests: bool = True, part: int | None = None) ->
         raise f.OmError(f"{len(message.graph)} graphs", partition="MODEL_DEF", offset=0, expected="one graph")
     try:
         attrs = read_model_attrs(message)
+    except f.OmError as error:
+        raise error.at(places.start(ATTR, 0)) from None
+    try:
         graph = read_graph(message, attrs.output_names, places)
     except f.OmError as error:
-        raise error.at(0) from None
+        raise error.at(places.start(GRAPH, 0)) from None
     region = block.get(f.Partition.WEIGHTS_DATA, memoryview(b""))
     if attrs.weight_size != len(region):
         raise f.OmError(
-            f"weight region of {len(region)} bytes", partition="WEIGHTS_DATA", expected=str(attrs.weight_size)
+            f"weight region of {len(region)} bytes",
+            partition="WEIGHTS_DATA",
+            offset=len(region),
+            expected=str(attrs.weight_size),
         )
     kernels, kernel_starts = _kernels(block.get(f.Partition.TBE_KERNELS, memoryview(b"")))
     model = OmModel(
@@ -106,7 +116,10 @@ def read_om(source: Source, *, digests: bool = True, part: int | None = None) ->
     )
     if model.weight_size != len(region):
         raise f.OmError(
-            f"its weights need {model.weight_size} bytes", partition="WEIGHTS_DATA", expected=str(len(region))
+            f"its weights need {model.weight_size} bytes",
+            partition="WEIGHTS_DATA",
+            offset=len(region),
+            expected=str(len(region)),
         )
     _check_inout(block.get(f.Partition.MODEL_INOUT_INFO), model, graph.output_names)
     tasks, task_places = read_tasks(block)
