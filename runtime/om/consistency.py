@@ -163,6 +163,8 @@ def _check_task(model: OmModel, index: int, task: OmTask, kernels: set[str]) -> 
         raise InconsistentModelError(f"{where} launches a kernel that the model does not hold")
     if not 1 <= task.block_dim <= f.MAX_UINT32:
         raise InconsistentModelError(f"{where} has block dim {task.block_dim}")
+    if not 0 <= task.stream < f.MAX_UINT32:
+        raise InconsistentModelError(f"{where} is in stream {task.stream}")
     if model.graph and not 0 <= task.op_index < len(model.graph):
         raise InconsistentModelError(f"{where} names operator {task.op_index} of {len(model.graph)}")
     sizes_began = False
@@ -203,9 +205,10 @@ def _check_graph(model: OmModel) -> None:
             if position not in computed and producers and constants.issuperset(producers):
                 constants.add(op.name)  # a view of constants: its bytes are in the weight region
             _check_operator(model, op, constants)
-    for position, tensor in enumerate(model.outputs if model.graph else ()):
+    for position, tensor in enumerate(model.outputs):
+        source = tensor.source or (":" if model.graph else "")  # without a graph there is nothing to name
         with _part("outputs", position):
-            _check_edge(f"output {tensor.name}", tensor.source or ":", outputs, 0)
+            _check_edge(f"output {tensor.name}", source, outputs, 0)
 
 
 def _check_edge(user: str, edge: str, outputs: Mapping[str, int], least: int = -1) -> None:

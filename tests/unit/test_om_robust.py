@@ -169,6 +169,19 @@ def test_edges_name_outputs_that_exist(edge: str) -> None:
     refused(dataclasses.replace(model, outputs=(output,)), "which no node of the graph produces")
 
 
+def test_outputs_of_a_model_without_a_graph_name_nodes_too() -> None:
+    """Found by the fuzzer: the writer met an edge that nobody had checked."""
+    tensors = (OmTensor("x", "f32", (), 4, 0),), (OmTensor("y", "f32", (), 4, 512, source="x:é"),)
+    refused(OmModel("tiny", "Ascend310P3", *tensors, 1024), "which no node of the graph produces")
+
+
+def test_streams_can_be_counted() -> None:
+    """Found by the fuzzer: the number of streams did not fit its field."""
+    model = conv_model()
+    task = dataclasses.replace(model.tasks[0], stream=2**32 - 1)
+    refused(dataclasses.replace(model, tasks=(task, model.tasks[1])), "stream 4294967295")
+
+
 @pytest.mark.parametrize("name", ["FRACTAL_Z:65536", "FRACTAL_Z:٣", "FRACTAL_Z:-1", "NOTHING", ""])
 def test_formats_are_known(name: str) -> None:
     model = conv_model()
