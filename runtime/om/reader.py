@@ -36,7 +36,15 @@ from .model import (
 )
 from .wire import Places, scan
 
-__all__ = ["Container", "Source", "read_container", "read_definition", "read_om", "read_tasks"]
+__all__ = [
+    "Container",
+    "Source",
+    "read_container",
+    "read_definition",
+    "read_kernels",
+    "read_om",
+    "read_tasks",
+]
 
 _Message = TypeVar("_Message", ge.ModelDef, domi.ModelTaskDef, domi.TaskSources)
 _TASK: Final = ("task",)
@@ -92,7 +100,7 @@ def read_om(source: Source, *, digests: bool = True, part: int | None = None) ->
             offset=len(region),
             expected=str(attrs.weight_size),
         )
-    kernels, kernel_starts = _kernels(block.get(f.Partition.TBE_KERNELS, memoryview(b"")))
+    kernels, kernel_starts = read_kernels(block)
     model = OmModel(
         name=message.name,
         soc=attrs.soc,
@@ -202,8 +210,9 @@ def _digest(data: memoryview) -> str:
     return state.hexdigest()
 
 
-def _kernels(store: memoryview) -> tuple[tuple[OmKernel, ...], tuple[int, ...]]:
-    """The kernel images and where each begins."""
+def read_kernels(block: Block) -> tuple[tuple[OmKernel, ...], tuple[int, ...]]:
+    """The kernel images of one model and where each begins."""
+    store = block.get(f.Partition.TBE_KERNELS, memoryview(b""))
     kernels: list[OmKernel] = []
     starts: list[int] = []
     at = 0
