@@ -48,7 +48,7 @@ __all__ = [
 
 _Message = TypeVar("_Message", ge.ModelDef, domi.ModelTaskDef, domi.TaskSources)
 _TASK: Final = ("task",)
-_HASHED_AT_ONCE: Final = 64 << 20
+_HASHED_AT_ONCE: Final = 16 << 20
 
 
 def read_definition(container: Container, part: int = 0) -> tuple[ge.ModelDef, Places]:

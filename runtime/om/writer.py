@@ -15,14 +15,18 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from ..errors import AscendError
 from . import format as f
 from . import ge_ir_pb2 as ge
 from . import task_pb2 as domi
 from .consistency import InconsistentModelError, check
+from .container import release
 from .model import Address, AttrValue, OmDesc, OmGraphOp, OmModel, OmTask, OmTensor, OmWeight, stored_weights
+
+_AT_ONCE: Final = 16 << 20
+"""Bytes of a weight that are written, and hashed, at once."""
 
 
 def write_om(model: OmModel, path: str | os.PathLike[str]) -> None:
@@ -124,11 +128,17 @@ def _stream_weights(model: OmModel, stream: BinaryIO) -> None:
     at = 0
     for weight in stored_weights(model):
         stream.write(bytes(weight.offset - at))
-        data = weight.payload.load()
-        digest = weight.payload.digest
-        if len(data) != weight.size or (digest and hashlib.sha256(data).hexdigest() != digest):
+        data = memoryview(weight.payload.load()).cast("B")
+        digest = hashlib.sha256()
+        if len(data) == weight.size:
+            for start in range(0, len(data), _AT_ONCE):
+                piece = data[start : start + _AT_ONCE]
+                digest.update(piece)
+                stream.write(piece)
+                if len(data) > _AT_ONCE:
+                    release(data)  # of a model that was read from a file, as large as that may be
+        if len(data) != weight.size or weight.payload.digest not in ("", digest.hexdigest()):
             raise InconsistentModelError(f"weight {weight.name!r} gave other bytes than were measured")
-        stream.write(data)
         at = weight.offset + weight.size
     stream.write(bytes(model.weight_size - at))
 

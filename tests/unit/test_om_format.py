@@ -119,16 +119,13 @@ def test_output_that_cannot_be_written(tmp_path: Path) -> None:
         ({"memory_size": 1024}, "outside the feature map"),
         ({"weight_base": 0x1000000000}, "overlap"),
         ({"kernels": ()}, "does not hold"),
-        ({"graph": ()}, ""),
+        ({"graph": ()}, "which no node of the graph produces"),
         ({"attrs": {"soc_version": "x"}}, "derived"),
         ({"attrs": {"mixed": (1, "a")}}, "mixes types"),
     ],
 )
 def test_contradictions_are_refused(change: dict[str, object], text: str) -> None:
     model = dataclasses.replace(conv_model(), **change)  # pyright: ignore[reportArgumentType]
-    if not text:
-        om_bytes(model)
-        return
     with pytest.raises(InconsistentModelError, match=text):
         om_bytes(model)
 
