@@ -30,6 +30,11 @@ class Command:
 COMMANDS: Final = (
     Command("convert", "atc_classic", "compile a model; chip, framework and output have defaults", "convert_command"),
     Command("run", "atc_run", "run an offline model on the simulator"),
+    Command("verify", "atc_verify", "load an offline model, check it, run it once"),
+    Command("validate", "atc_validate", "compare outputs of an offline model with recorded ones"),
+    Command("compare", "atc_compare", "what is different between two offline models"),
+    Command("profile", "atc_profile", "where the time of an offline model goes"),
+    Command("benchmark", "atc_benchmark", "predicted latency and throughput; the simulator's own time"),
 )  # fmt: skip
 BY_NAME: Final = {command.name: command for command in COMMANDS}
 

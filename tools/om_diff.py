@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import SequenceMatcher
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -283,7 +283,12 @@ def _change_lines(change: Change) -> list[str]:
     return lines + ([f"    + {change.after}"] if change.after else [])
 
 
-def diff_json(changes: Sequence[Change]) -> str:
+def changes_json(changes: Sequence[Change]) -> dict[str, Any]:
     """For programs: a list of changes."""
     rows = [{**asdict(change), "kind": change.kind} for change in changes]
-    return json.dumps({"same": not changes, "changes": rows}, indent=1, ensure_ascii=False) + "\n"
+    return {"same": not changes, "changes": rows}
+
+
+def diff_json(changes: Sequence[Change]) -> str:
+    """The same as text."""
+    return json.dumps(changes_json(changes), indent=1, ensure_ascii=False) + "\n"
