@@ -176,6 +176,7 @@ def run_file(outcome: Outcome, data: bytes) -> bool:
     """Load one file and keep account; whether it broke a rule."""
     outcome.files += 1
     before, began = _peak(), time.process_time()
+    signal.signal(signal.SIGPROF, _too_slow)
     signal.setitimer(signal.ITIMER_PROF, LIMIT_SECONDS)
     broken, growth = "", 0
     try:
@@ -205,7 +206,6 @@ def run_batch(job: tuple[int, int, str]) -> tuple[dict[str, Outcome], float]:
     """`count` files of all kinds, drawn from one seed; with the peak of the process in MB."""
     seed, count, keep = job
     rng = random.Random(seed)
-    signal.signal(signal.SIGPROF, _too_slow)
     kinds, shares = list(MUTATIONS), [share for _, share in MUTATIONS.values()]
     outcomes = {kind: Outcome() for kind in kinds}
     for number in range(count):

@@ -134,7 +134,7 @@ def picture_of(model: OmModel, cycles: Sequence[int] | None = None) -> Picture:
 
 
 def _constants(constants: Sequence[OmWeight]) -> list[str]:
-    lines = [f"• {w.name} {w.dtype} {shape_text(w.shape)} {w.format}" for w in constants[:MAX_WEIGHTS]]
+    lines = [f"• {w.dtype} {shape_text(w.shape)} {w.format} {w.name}" for w in constants[:MAX_WEIGHTS]]
     return (
         [*lines, f"• {len(constants) - MAX_WEIGHTS} more constants"]
         if len(constants) > MAX_WEIGHTS

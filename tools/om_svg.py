@@ -14,7 +14,8 @@ from .om_picture import COLOURS, Box, Picture, Step
 
 BOX_WIDTH: Final = 280
 LETTERS: Final = 40
-"""Letters that fit in a line of a box."""
+TITLE_LETTERS: Final = 36
+"""Letters that fit in a line of a box: letters of fixed width are 0.6 of the size of the font."""
 LINE: Final = 15
 BETWEEN: Final = 46
 TOP: Final = 64
@@ -26,6 +27,7 @@ COLUMNS: Final = (0, 34, 250, 370, 600, 650, 720)
 _STYLE: Final = """
 svg { background: #ffffff } text { font: 11px system-ui, sans-serif; fill: #1c1c1c }
 .title { font-weight: 600; font-size: 12px } .head { font-weight: 600; font-size: 16px } .soft { fill: #555555 }
+.box text { font-family: ui-monospace, monospace }
 .edge { fill: none; stroke: #8a8a8a; stroke-width: 1.2 } .row:hover rect.back { fill: #fff6cf }
 """
 
@@ -104,11 +106,11 @@ def _box(found: Layout, box: Box, lines: Sequence[str], tops: Sequence[float]) -
     fill, border = COLOURS[box.kind]
     texts = [
         f'<text x="{left + 8:.0f}" y="{top + 4 + LINE * (i + 1):.0f}"{" class=" + chr(34) + "title" + chr(34) if not i else ""}>'
-        f"{escape(_fit(line))}</text>"
+        f"{escape(_fit(line, LETTERS if i else TITLE_LETTERS))}</text>"
         for i, line in enumerate((box.title, *lines))
     ]
     return (
-        f"<g><title>{escape(box.hint)}</title>"
+        f'<g class="box"><title>{escape(box.hint)}</title>'
         f'<rect x="{left:.0f}" y="{top:.0f}" width="{place.width:.0f}" height="{_height(lines)}" rx="5" '
         f'fill="{fill}" stroke="{border}"/>{"".join(texts)}</g>'
     )

@@ -21,6 +21,7 @@ from ascend_mlir.tools.om_diff import Change, differences
 from ascend_mlir.tools.om_json import om_json
 from ascend_mlir.tools.om_picture import dot_text, picture_of
 from ascend_mlir.tools.om_svg import svg_text
+from browser import browser, browser_path
 from om_foreign import changed, compress
 from om_samples import ADD, ADD_DONE, LOAD_DONE, WEIGHT, add_model, conv_model
 
@@ -78,7 +79,7 @@ def test_dot_has_every_operator_edge_and_task() -> None:
     text = dot_text(picture_of(conv_model(), [100, 50]))
     assert text.startswith('digraph "sample" {') and text.count("{") == text.count("}")
     assert '"input x" -> "layer1.conv+relu"' in text and '"pool" -> "output probabilities"' in text
-    assert "conv.weight f16 36×4×16×16 FRACTAL_Z" in text
+    assert "f16 36×4×16×16 FRACTAL_Z conv.weight" in text
     assert '"task 0" -> "task 1"' in text and "cycles 100 to 150" in text
 
 
@@ -107,6 +108,35 @@ def test_svg_is_complete_and_needs_nothing_else() -> None:
         assert word in shown, word
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", text) and "<script" not in text
     assert text == svg_text(picture_of(conv_model(), [100, 50]))
+
+
+LONG = "encoder/layer.11/attention/self/query/MatMul_to_the_left_of_the_second_Residual_Wm"
+OVERFLOW = """
+[...document.querySelectorAll('g')].filter((g) => g.querySelector(':scope > rect[rx]')).flatMap((g) => {
+  const box = g.querySelector('rect').getBBox();
+  return [...g.querySelectorAll('text')].filter((text) => {
+    const place = text.getBBox();
+    return place.x + place.width > box.x + box.width || place.y + place.height > box.y + box.height + 1;
+  }).map((text) => text.textContent);
+})
+"""
+
+
+@pytest.mark.skipif(browser_path() is None, reason="no browser")
+def test_svg_is_legible_in_a_browser_without_a_network(tmp_path: Path) -> None:
+    model = conv_model()
+    pool = dataclasses.replace(model.graph[1], name=LONG, type="W" * 60)
+    output = dataclasses.replace(model.outputs[0], source=f"{LONG}:0")
+    picture = picture_of(
+        dataclasses.replace(model, graph=(model.graph[0], pool), outputs=(output,)), [10, 20]
+    )
+    path = tmp_path / "model.svg"
+    path.write_text(svg_text(picture), encoding="utf-8")
+    with browser(tmp_path / "profile") as tab:
+        tab.open(path, 1400, 900)
+        assert tab.requests() == [path.as_uri()] and tab.complaints() == []
+        assert tab.value("document.querySelectorAll('rect[rx]').length") == 4
+        assert tab.value(OVERFLOW) == []
 
 
 def test_boxes_do_not_overlap() -> None:
