@@ -35,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "suppo
 
 from ascend_mlir.runtime.device_memory import device_memory
 from ascend_mlir.runtime.errors import AscendError
+from ascend_mlir.runtime.om.container import read_container
 from ascend_mlir.runtime.om.format import OmError
 from ascend_mlir.runtime.om.model import OmModel
 from ascend_mlir.runtime.om.reader import read_om
@@ -138,13 +139,14 @@ def compiled_seeds() -> list[bytes]:
 
 # ------------------------------------------------------------------------------------------------ files
 def load(data: bytes) -> tuple[OmModel | None, bool]:
-    """Read a file as a user would: the model if it was accepted, and whether it was loaded on the device.
+    """Read a file as a user would, the last model of several: the model if it was accepted, and whether it was loaded on the device.
 
     Raises:
         AssertionError: an error that does not say where.
     """
     try:
-        model = read_om(data, digests=False)
+        count = len(read_container(data).blocks)
+        model = read_om(data, digests=False, part=count - 1 if count > 1 else None)
     except OmError as error:
         assert error.partition and error.offset is not None, f"a rejection must say where: {error.message}"
         return None, False

@@ -160,6 +160,13 @@ def test_offsets_of_operators_lie_in_their_region() -> None:
     refused(dataclasses.replace(model, graph=(work, model.graph[1])), "of workspaces at 0")
 
 
+def test_every_workspace_has_an_offset() -> None:
+    """Found by the fuzzer: sizes without offsets met a reader of both."""
+    model = conv_model()
+    sizes = dataclasses.replace(model.graph[0], workspace_offsets=(), workspace_bytes=(512,))
+    refused(dataclasses.replace(model, graph=(sizes, model.graph[1])), "1 workspaces and 0 offsets")
+
+
 @pytest.mark.parametrize(
     "edge", ["pool:0:1", "pool:1", "pool:-2", "pool:٣", "pool", ":", "pool:99999999999999"]
 )
