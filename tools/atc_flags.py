@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from ..runtime.errors import AscendError
+from .atc_commands import help_lines
 
 Effect: TypeAlias = Literal["used", "ignored", "refused"]
 USED: Final = "used"
@@ -333,8 +334,10 @@ def help_text() -> str:
     """All flags by group, those without effect marked."""
     lines = [
         "usage: atc --model=MODEL --framework=5 --output=OUTPUT --soc_version=SOC [--flag=value …]",
-        "       atc convert MODEL.onnx [--flag=value …]",
-        "       atc run --model=MODEL.om [--input=IN.npz] [--output=OUT.npz]     (atc run --help)",
+        "       atc COMMAND …",
+        "",
+        "Commands (each has --help):",
+        *help_lines(),
         "",
         "Flags may be shortened while unambiguous. (-): accepted without effect, (x): not supported yet.",
     ]

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from ascend_mlir.runtime.errors import AscendError
 from ascend_mlir.runtime.om.reader import read_om
-from ascend_mlir.tools.atc import FAILURE, START, SUCCESS, main
+from ascend_mlir.tools.atc import main
+from ascend_mlir.tools.atc_classic import FAILURE, START, SUCCESS
 from om_samples import conv_model
 
 
