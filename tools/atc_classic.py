@@ -7,13 +7,27 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from ..runtime.errors import AscendError
 from .diagnostics import as_user_error, describe, show
 
 if TYPE_CHECKING:
     from .atc_flags import ParsedFlags
 
+MODES: Final = {
+    "0": ("atc_convert", "convert"),
+    "1": ("atc_json", "write_json"),
+    "3": ("atc_check", "check_model"),
+    "5": ("atc_json", "write_graph_json"),
+    "6": ("atc_info", "display"),
+}
+"""What each --mode does: module and function."""
+NO_MODES: Final = {
+    "7": "the format .om2 has no public description",
+    "30": "it is for the chips Ascend035, which are not among those that are known here",
+}
 START: Final = "ATC start working now, please wait for a moment."
 SUCCESS: Final = "ATC run success, welcome to the next use."
 FAILURE: Final = "ATC run failed, Please check the detail log, Try 'atc --help' for more information"
@@ -28,7 +42,8 @@ def convert_command(words: Sequence[str]) -> int:
 
 def classic(words: Sequence[str]) -> int:
     """A command line of flags only."""
-    from .atc_flags import IGNORED, UsageError, help_text, parse_flags
+    from .atc_flag_table import BY_NAME, IGNORED
+    from .atc_flags import UsageError, help_text, parse_flags
 
     try:
         flags = parse_flags(words)
@@ -48,23 +63,29 @@ def classic(words: Sequence[str]) -> int:
     except Exception as error:
         return _failed(error)
     print(SUCCESS)
-    ignored = flags.with_effect(IGNORED)
-    if ignored:
-        names = ", ".join(f"--{name}" for name in ignored)
-        print(f"W10001: {names}: accepted for compatibility, without effect here.")
+    for name in flags.with_effect(IGNORED):
+        flags.note(f"--{name}: accepted for compatibility, without effect here{_why(BY_NAME[name].note)}")
+    for line in flags.notes:
+        print(line)
     return 0
+
+
+def _why(note: str) -> str:
+    return f": {note}" if note else ""
 
 
 def _dispatch(flags: ParsedFlags) -> None:
     mode = flags.get("mode", "0")
-    if mode == "6":
-        from .atc_info import display
-
-        display(flags)
-        return
-    from .atc_convert import convert
-
-    convert(flags)
+    if mode not in MODES:
+        raise AscendError(
+            "E10055",
+            f"--mode={mode} is not supported: {NO_MODES[mode]}",
+            expected=f"one of {', '.join(MODES)}",
+        )
+    module, function = MODES[mode]
+    if "singleop" in flags:
+        module, function = "atc_singleop", "convert_single_ops"
+    getattr(import_module(f".{module}", __package__), function)(flags)
 
 
 def _failed(error: Exception) -> int:
