@@ -298,9 +298,23 @@ def border_options(imported: ImportedModel, options: CompileOptions) -> CompileO
             )
         )
     if options.aipp:
+        _check_pictures(options, inputs)
         passes.append(NNInsertAippPass(config=options.aipp))
     _run(Context(), imported.module, passes, options.verify)
     return replace(options, keep_dtype=tuple(keep))
+
+
+def _check_pictures(options: CompileOptions, inputs: Mapping[str, int]) -> None:
+    """An input that AIPP feeds is bytes: it cannot be f16 as well."""
+    from ..passes.aipp_config import parse_aipp
+
+    ranks = {op.related_input_rank for op in parse_aipp(options.aipp)}
+    for name in options.input_types:
+        if inputs[name] in ranks:
+            raise AscendError(
+                "E10034", f"input {name!r} is fed by AIPP and listed in --input_fp16_nodes",
+                expected="one of the two", hint="leave it out of --input_fp16_nodes: AIPP's result is f16 anyway",
+            )  # fmt: skip
 
 
 def _nodes_of(entry: str, nodes: Mapping[str, str]) -> list[str]:

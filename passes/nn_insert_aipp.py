@@ -22,6 +22,8 @@ from .rewriting import main_block, main_function
 BYTE_MAX = 255.0
 FRACTION = 1.0 / 256.0
 """Colour matrices are in units of 1/256."""
+WHOLE = 1.5 * 2.0**23
+"""An f32 of this size has no fractions: adding it rounds to the nearest whole number, taking it away again leaves that."""
 
 
 @dataclass(frozen=True)
@@ -203,9 +205,14 @@ class _Steps:
                 term = self._times(source, factor * FRACTION)
                 total = term if total is None else self.add(nn.AddOp(total, term), exact=True)
             total = total if total is not None else self._times(sources[0], 0.0)
-            whole = self._plus(self.add(nn.FloorOp(total), exact=True), bias)
+            whole = self._plus(self._floor(total), bias)
             found.append(self.add(nn.ClipOp(whole, 0.0, BYTE_MAX), exact=True))
         return [*found, *planes[3:]]
+
+    def _floor(self, value: SSAValue) -> SSAValue:
+        """Rounds multiples of 1/256 down, with additions: not every chip converts f32 to whole numbers. Half a unit less
+        than a half is taken off first, so that the nearest whole number is the one below and there are no ties."""
+        return self._plus(self._plus(self._plus(value, (FRACTION - 1.0) / 2.0), WHOLE), -WHOLE)
 
     def _plus(self, value: SSAValue, number: float) -> SSAValue:
         return self.add(nn.AddOp(value, self._scalar(number)), exact=True) if number else value

@@ -11,10 +11,11 @@ from ..runtime.errors import AscendError, Refusal, UnsupportedOpError
 from .atc_checks import check_flags, check_required, check_writable
 from .atc_flags import ParsedFlags
 from .atc_options import compile_options
+from .diagnostics import WORK_PATH
 from .model_check import ModelCheck, check_file
 
 REPORT: Final = "check_result.json"
-WORK_PATH: Final = "ASCEND_WORK_PATH"
+
 NO_KERNEL: Final = "E13010"
 
 

@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import textwrap
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from ..runtime.errors import AscendError
-from .diagnostics import as_user_error, describe, show
+from .diagnostics import TRACEBACK_VARIABLE, as_user_error, describe
 
 if TYPE_CHECKING:
     from .atc_flags import ParsedFlags
@@ -52,7 +55,7 @@ def classic(words: Sequence[str]) -> int:
         print(FAILURE)
         return 1
     except Exception as error:
-        return _failed(error)
+        return _failed(error, is_debug=False)
     if "help" in flags:
         print(help_text())
         return 0
@@ -61,7 +64,7 @@ def classic(words: Sequence[str]) -> int:
     try:
         _dispatch(flags)
     except Exception as error:
-        return _failed(error)
+        return _failed(error, is_debug=flags.get("log") == "debug")
     print(SUCCESS)
     for name in flags.with_effect(IGNORED):
         flags.note(f"--{name}: accepted for compatibility, without effect here{_why(BY_NAME[name].note)}")
@@ -88,10 +91,12 @@ def _dispatch(flags: ParsedFlags) -> None:
     getattr(import_module(f".{module}", __package__), function)(flags)
 
 
-def _failed(error: Exception) -> int:
+def _failed(error: Exception, *, is_debug: bool) -> int:
+    """The public tool's text of failure; `--log=debug` adds where in this program the error was found."""
     print(FAILURE)
-    if as_user_error(error).code == "E19999":
-        show(error, sys.stdout)  # with the traceback when the user asked for it
-    else:
-        print(describe(as_user_error(error)))
+    print(describe(as_user_error(error)))
+    if is_debug or os.environ.get(TRACEBACK_VARIABLE):
+        print("        TraceBack (most recent call last):")
+        for line in traceback.format_exception(error):
+            print(textwrap.indent(line.rstrip("\n"), "        "))
     return 1

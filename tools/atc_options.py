@@ -31,7 +31,7 @@ def compile_options(flags: ParsedFlags) -> CompileOptions:
         input_types=dict.fromkeys(_fp16_inputs(flags), "f16"),
         output_types=types,
         op_types=_op_names(flags),
-        aipp=_aipp(flags),
+        aipp=aipp_text(flags),
         without=switched_off(flags),
     )
 
@@ -62,7 +62,8 @@ def _op_names(flags: ParsedFlags) -> dict[str, str]:
     return found
 
 
-def _aipp(flags: ParsedFlags) -> str:
+def aipp_text(flags: ParsedFlags) -> str:
+    """The configuration of --insert_op_conf, which can be read; empty without the flag."""
     if "insert_op_conf" not in flags:
         return ""
     path = Path(flags.get("insert_op_conf"))
@@ -71,4 +72,13 @@ def _aipp(flags: ParsedFlags) -> str:
             "E13000", f"Value {path} for parameter --insert_op_conf is invalid: it does not exist",
             expected="an AIPP configuration file", hint="check the path",
         )  # fmt: skip
-    return text_of("insert_op_conf", str(path))
+    text = text_of("insert_op_conf", str(path))
+    from ..passes.aipp_config import parse_aipp
+
+    ops = parse_aipp(text)
+    named = [op.related_input_name for op in ops if op.related_input_name]
+    if named:
+        flags.note(
+            f"related_input_name ({', '.join(named)}) is for Caffe: the input is the one of related_input_rank"
+        )
+    return text

@@ -18,6 +18,8 @@ func.func @main(%x: tensor<1x3x8x8xf32>) -> tensor<1x3x8x8xf32> {
 // YUV:       func.func @main(%x: tensor<1x12x8x1xui8>) -> tensor<1x3x8x8xf32> {
 // YUV:         nn.resize {{%.*}} mode nearest coordinate asymmetric nearest floor
 // YUV:         nn.constant #nn.blob<splat 1.1640625 : tensor<f32>>
-// YUV:         nn.floor
+// YUV:         nn.constant #nn.blob<splat -0.49804688 : tensor<f32>>
+// YUV:         nn.constant #nn.blob<splat 12582912.0 : tensor<f32>>
+// YUV:         nn.constant #nn.blob<splat -12582912.0 : tensor<f32>>
 // YUV:         nn.clip {{%.*}} min 0.0 max 255.0
 // YUV:         nn.concat
