@@ -78,6 +78,11 @@ def _why(note: str) -> str:
 
 
 def _dispatch(flags: ParsedFlags) -> None:
+    if "singleop" in flags:
+        from .atc_singleop import convert_single_ops
+
+        convert_single_ops(flags)
+        return
     mode = flags.get("mode", "0")
     if mode not in MODES:
         raise AscendError(
@@ -86,8 +91,6 @@ def _dispatch(flags: ParsedFlags) -> None:
             expected=f"one of {', '.join(MODES)}",
         )
     module, function = MODES[mode]
-    if "singleop" in flags:
-        module, function = "atc_singleop", "convert_single_ops"
     getattr(import_module(f".{module}", __package__), function)(flags)
 
 
