@@ -262,7 +262,7 @@ def compile_model(
     name = options.name or (Path(str(source)).stem if isinstance(source, str | Path) else "model")
     if options.watch is not None:
         options.watch("import", name)
-    with _rare_collections():
+    with rare_collections():
         imported = import_onnx(
             _source(source),
             input_shapes=options.input_shapes,
@@ -326,8 +326,8 @@ def _nodes_of(entry: str, nodes: Mapping[str, str]) -> list[str]:
 
 
 @contextmanager
-def _rare_collections() -> Generator[None, None, None]:
-    """IR is full of reference cycles that live as long as the compilation: searching them for garbage every 700
+def rare_collections() -> Generator[None, None, None]:
+    """Fewer searches for garbage: IR is full of reference cycles that live as long as the compilation: searching them for garbage every 700
     objects, Python's default, costs a tenth of the compile time (measured on ResNet-50)."""
     thresholds = gc.get_threshold()
     gc.set_threshold(50_000, 20, 50)

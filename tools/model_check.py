@@ -83,6 +83,7 @@ def check_file(path: Path, options: CompileOptions, *, is_deep: bool = False) ->
     """Checks a model file. A file that is no model at all is an AscendError."""
     from ..lowering.onnx_file import read_model
     from ..lowering.onnx_importer import import_onnx, node_name
+    from ..lowering.pipelines import rare_collections
 
     model = read_model(path).model
     guessed = guessed_shapes(model, options.input_shapes or {})
@@ -92,13 +93,14 @@ def check_file(path: Path, options: CompileOptions, *, is_deep: bool = False) ->
     engines: dict[str, str] = {}
     error: AscendError | None = None
     try:
-        imported = import_onnx(
-            path,
-            input_shapes=options.input_shapes,
-            output_names=options.output_names,
-            op_types=options.op_types,
-        )
-        engines, refusals = _groups(imported, options)
+        with rare_collections():
+            imported = import_onnx(
+                path,
+                input_shapes=options.input_shapes,
+                output_names=options.output_names,
+                op_types=options.op_types,
+            )
+            engines, refusals = _groups(imported, options)
         if is_deep and not refusals:
             refusals = _deep(path, options)
     except UnsupportedOpError as failure:
