@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -276,8 +277,13 @@ def check_writable(target: Path, flag: str) -> None:
     try:
         while not folder.exists() and folder != folder.parent:
             folder = folder.parent
-        is_possible = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK) and not target.is_dir()
-    except OSError:  # a name that no file system takes
+        is_possible = folder.is_dir() and not target.is_dir()
+        if is_possible:
+            with tempfile.TemporaryFile(
+                dir=folder
+            ):  # permissions do not tell of file systems that take no files
+                pass
+    except OSError:  # also a name that no file system takes
         is_possible = False
     if not is_possible:
         raise AscendError(

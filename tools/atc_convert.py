@@ -11,6 +11,7 @@ from ..runtime.errors import AscendError
 from .atc_checks import DEFAULT_SOC, ONNX_FRAMEWORK, check_flags, check_required, output_path
 from .atc_flags import ParsedFlags
 from .atc_options import compile_options
+from .atc_progress import QUIET, summary_text, watching
 
 if TYPE_CHECKING:
     from ..lowering.pipelines import CompileOptions
@@ -65,15 +66,22 @@ def convert(flags: ParsedFlags) -> Path:
     from ..lowering.pipelines import compile_model
     from ..runtime.om.writer import write_om
 
-    compiled = compile_model(model, options)
-    om = replace(compiled.om, attrs={**compiled.om.attrs, **stored_attrs(flags)})
-    write_om(om, target)
+    with watching(flags) as progress:
+        compiled = compile_model(model, replace(options, watch=progress))
+        om = replace(compiled.om, attrs={**compiled.om.attrs, **stored_attrs(flags)})
+        progress("latency", "timing model")
+        summary = "" if flags.get("log", "info") in QUIET else summary_text(compiled, om, target, progress)
+        progress("write", target.name)
+        write_om(om, target)
+        progress.done()
     if flags.get("save_original_model").lower() == "true":
         save_original(model, options, target)
     if flags.get("display_model_info") == "1":
         from .atc_info import info_text
 
         print(info_text(om, target))
+    if summary:
+        print(summary)
     return target
 
 

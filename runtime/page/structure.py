@@ -43,7 +43,7 @@ def structure_svg(boxes: Sequence[Box]) -> str:
     }  # fmt: skip
     parts = [
         f'<svg class="structure" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img" '
-        f'style="min-width:{width}px" aria-label="structure of the model">'
+        f'style="width:{width}px;height:{height}px" aria-label="structure of the model">'
     ]
     parts += [
         _arrow(places[name], places[box.name]) for box in shown for name in box.inputs if name in places

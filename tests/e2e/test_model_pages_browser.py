@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ascend_mlir.runtime.page.structure import WIDTH
 from ascend_mlir.tools.atc import main
 from browser import Tab, browser, browser_path
 
@@ -75,6 +76,7 @@ def test_structure_shows_every_operator(tab: Tab, pages: dict[str, Path]) -> Non
       return all.filter((a, i) => all.some((b, j) => i < j && meet(a, b))).length;
     })()"""
     assert tab.value(overlaps) == 0
+    assert tab.value("document.querySelector('svg.structure rect').getBoundingClientRect().width") == WIDTH
 
 
 def test_layers_of_the_comparison_are_all_there(tab: Tab, pages: dict[str, Path]) -> None:

@@ -31,6 +31,7 @@ class Options:
     op_types: Any = field(default_factory=dict)
     aipp: str = ""
     without: frozenset[str] = frozenset()
+    watch: Any = field(default=None, compare=False)
 
 
 class FakeCompiler(ModuleType):
@@ -47,13 +48,16 @@ class FakeCompiler(ModuleType):
         self.options = options
         if self.error is not None:
             raise self.error
-        return type("CompiledModel", (), {"om": conv_model()})()
+        return type("CompiledModel", (), {"om": conv_model(), "counts": {}})()
 
 
 @pytest.fixture
 def compiler(monkeypatch: pytest.MonkeyPatch) -> FakeCompiler:
     fake = FakeCompiler()
     monkeypatch.setitem(sys.modules, "ascend_mlir.lowering.pipelines", fake)
+    monkeypatch.setattr(
+        "ascend_mlir.runtime.profiling.predicted_cycles", lambda model: 1234
+    )  # its kernels are no code
     return fake
 
 
