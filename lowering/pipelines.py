@@ -286,6 +286,12 @@ def border_options(imported: ImportedModel, options: CompileOptions) -> CompileO
     unknown = [name for name in options.input_types if name not in inputs]
     if unknown:
         raise AscendError("E10016", f"{unknown[0]!r} is no input of the model", expected=", ".join(inputs))
+    for name in options.input_types:
+        dtype = imported.inputs[inputs[name]].dtype
+        if dtype not in ("f32", "f16"):
+            raise AscendError(
+                "E10001", f"input {name!r} holds {dtype}: it cannot be f16", expected="an input of floats"
+            )
     outputs = dict.fromkeys(range(len(imported.output_names)), options.output_types.get(-1, ""))
     outputs |= options.output_types
     outputs = {index: dtype for index, dtype in outputs.items() if index >= 0 and dtype}

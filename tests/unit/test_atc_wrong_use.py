@@ -409,6 +409,15 @@ def test_damaged_offline_models(
     assert "byte" in out
 
 
+def test_integers_cannot_become_f16(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = network()
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    model.graph.node.insert(0, helper.make_node("Cast", ["x"], ["f"], "cast_1", to=TensorProto.FLOAT))
+    model.graph.node[1].input[0] = "f"
+    onnx.save(model, folder / "m.onnx")
+    assert "an input of floats" in wrong(command("input_fp16_nodes=x"), "E10001", folder, capsys)
+
+
 def test_content_decides_and_a_note_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as done:
         main(command("framework=1"))
