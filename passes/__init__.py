@@ -7,6 +7,8 @@ from typing import Final
 
 PASSES: Final[dict[str, tuple[str, str]]] = {
     "attach-target": ("attach_target", "AttachTargetPass"),
+    "nn-border-types": ("nn_border_types", "NNBorderTypesPass"),
+    "nn-insert-aipp": ("nn_insert_aipp", "NNInsertAippPass"),
     "nn-infer-shapes": ("nn_infer_shapes", "NNInferShapesPass"),
     "nn-keep-infinities": ("nn_keep_infinities", "NNKeepInfinitiesPass"),
     "nn-narrow-types": ("nn_narrow_types", "NNNarrowTypesPass"),

@@ -5,15 +5,32 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import textwrap
+import traceback
 from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from .diagnostics import as_user_error, describe, show
+from ..runtime.errors import AscendError
+from .diagnostics import TRACEBACK_VARIABLE, as_user_error, describe
 
 if TYPE_CHECKING:
     from .atc_flags import ParsedFlags
 
+MODES: Final = {
+    "0": ("atc_convert", "convert"),
+    "1": ("atc_json", "write_json"),
+    "3": ("atc_check", "check_model"),
+    "5": ("atc_json", "write_graph_json"),
+    "6": ("atc_info", "display"),
+}
+"""What each --mode does: module and function."""
+NO_MODES: Final = {
+    "7": "the format .om2 has no public description",
+    "30": "it is for the chips Ascend035, which are not among those that are known here",
+}
 START: Final = "ATC start working now, please wait for a moment."
 SUCCESS: Final = "ATC run success, welcome to the next use."
 FAILURE: Final = "ATC run failed, Please check the detail log, Try 'atc --help' for more information"
@@ -28,7 +45,8 @@ def convert_command(words: Sequence[str]) -> int:
 
 def classic(words: Sequence[str]) -> int:
     """A command line of flags only."""
-    from .atc_flags import IGNORED, UsageError, help_text, parse_flags
+    from .atc_flag_table import BY_NAME, IGNORED
+    from .atc_flags import UsageError, help_text, parse_flags
 
     try:
         flags = parse_flags(words)
@@ -37,7 +55,7 @@ def classic(words: Sequence[str]) -> int:
         print(FAILURE)
         return 1
     except Exception as error:
-        return _failed(error)
+        return _failed(error, is_debug=False)
     if "help" in flags:
         print(help_text())
         return 0
@@ -46,31 +64,42 @@ def classic(words: Sequence[str]) -> int:
     try:
         _dispatch(flags)
     except Exception as error:
-        return _failed(error)
+        return _failed(error, is_debug=flags.get("log") == "debug")
     print(SUCCESS)
-    ignored = flags.with_effect(IGNORED)
-    if ignored:
-        names = ", ".join(f"--{name}" for name in ignored)
-        print(f"W10001: {names}: accepted for compatibility, without effect here.")
+    for name in flags.with_effect(IGNORED):
+        flags.note(f"--{name}: accepted for compatibility, without effect here{_why(BY_NAME[name].note)}")
+    for line in flags.notes:
+        print(line)
     return 0
 
 
+def _why(note: str) -> str:
+    return f": {note}" if note else ""
+
+
 def _dispatch(flags: ParsedFlags) -> None:
-    mode = flags.get("mode", "0")
-    if mode == "6":
-        from .atc_info import display
+    if "singleop" in flags:
+        from .atc_singleop import convert_single_ops
 
-        display(flags)
+        convert_single_ops(flags)
         return
-    from .atc_convert import convert
+    mode = flags.get("mode", "0")
+    if mode not in MODES:
+        raise AscendError(
+            "E10055",
+            f"--mode={mode} is not supported: {NO_MODES[mode]}",
+            expected=f"one of {', '.join(MODES)}",
+        )
+    module, function = MODES[mode]
+    getattr(import_module(f".{module}", __package__), function)(flags)
 
-    convert(flags)
 
-
-def _failed(error: Exception) -> int:
+def _failed(error: Exception, *, is_debug: bool) -> int:
+    """The public tool's text of failure; `--log=debug` adds where in this program the error was found."""
     print(FAILURE)
-    if as_user_error(error).code == "E19999":
-        show(error, sys.stdout)  # with the traceback when the user asked for it
-    else:
-        print(describe(as_user_error(error)))
+    print(describe(as_user_error(error)))
+    if is_debug or os.environ.get(TRACEBACK_VARIABLE):
+        print("        TraceBack (most recent call last):")
+        for line in traceback.format_exception(error):
+            print(textwrap.indent(line.rstrip("\n"), "        "))
     return 1

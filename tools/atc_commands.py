@@ -30,6 +30,10 @@ class Command:
 COMMANDS: Final = (
     Command("convert", "atc_classic", "compile a model; chip, framework and output have defaults", "convert_command"),
     Command("run", "atc_run", "run an offline model on the simulator"),
+    Command("op-check", "op_check", "which nodes of a model can be compiled, why not, what would help"),
+    Command("precheck", "precheck", "what would stand in the way of a conversion"),
+    Command("analyze", "analyze", "what a model consists of and what bounds each layer, as a page"),
+    Command("precision-compare", "precision_compare", "an offline model against its source model, layer by layer if asked"),
     Command("verify", "atc_verify", "load an offline model, check it, run it once"),
     Command("validate", "atc_validate", "compare outputs of an offline model with recorded ones"),
     Command("compare", "atc_compare", "what is different between two offline models"),

@@ -66,6 +66,8 @@ def test_the_first_kernel_with_a_hazard_is_named(many: int, monkeypatch: pytest.
     sanitizer.check_model(checked)
     for broken, first in (({3}, "k3"), ({4, 1}, "k1"), ({0, 2}, "k0")):
         checked.load(_model_of(broken))
-        with pytest.raises(AscendError, match=rf"kernel {first} \(of node_{first}\) depends on luck") as caught:
+        with pytest.raises(
+            AscendError, match=rf"kernel {first} \(of node_{first}\) depends on luck"
+        ) as caught:
             sanitizer.check_model(checked)
         assert caught.value.code == "E43200"
