@@ -182,9 +182,8 @@ def _c2f(g: GraphBuilder, x: str, cout: int, repeat: int, shortcut: bool) -> str
     return g.conv(joined, cout, 1, act="Silu")
 
 
-def yolo640() -> onnx.ModelProto:
-    """A YOLO-like detector at 1×3×640×640: backbone, feature pyramid, three heads (no box decoding)."""
-    g = GraphBuilder("yolo640", channels={"x": 3})
+def yolo_features(g: GraphBuilder, kind_act: str = "") -> list[str]:
+    """YOLOv8n's backbone, feature pyramid and heads on input `x`: boxes and classes of three levels."""
     y = g.conv(g.conv("x", 16, 3, 2, act="Silu"), 32, 3, 2, act="Silu")
     y = g.conv(_c2f(g, y, 32, 1, True), 64, 3, 2, act="Silu")
     p3 = _c2f(g, y, 64, 2, True)
@@ -213,9 +212,16 @@ def yolo640() -> onnx.ModelProto:
     for level in (n3, m4, m5):
         box = g.conv(g.conv(g.conv(level, 64, 3, act="Silu"), 64, 3, act="Silu"), 64, 1, norm=False, act="")
         kind = g.conv(
-            g.conv(g.conv(level, 80, 3, act="Silu"), 80, 3, act="Silu"), 80, 1, norm=False, act="Sigmoid"
+            g.conv(g.conv(level, 80, 3, act="Silu"), 80, 3, act="Silu"), 80, 1, norm=False, act=kind_act
         )
         outputs += [box, kind]
+    return outputs
+
+
+def yolo640() -> onnx.ModelProto:
+    """A YOLO-like detector at 1×3×640×640: backbone, feature pyramid, three heads (no box decoding)."""
+    g = GraphBuilder("yolo640", channels={"x": 3})
+    outputs = yolo_features(g, "Sigmoid")
     return g.model({"x": (1, 3, 640, 640)}, outputs)
 
 

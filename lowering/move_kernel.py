@@ -5,6 +5,7 @@
 
 * *transpose*: neighbours in the output are no neighbours in the input (`move_transpose`);
 * *rows*: output rows are input rows, chosen, repeated or put together from pieces (`move_rowwise`);
+* *columns*: rows too long for UB, out of column blocks (`move_columns`);
 * *aligned*: boxes of whole 32-byte blocks, plain DMA (`move_runs`);
 * *long*: a few long runs at any byte (`move_runs`).
 """
@@ -22,6 +23,7 @@ from ..dialects.dtypes import size_of
 from ..runtime.errors import AscendError
 from ..runtime.soc import Soc
 from .kernel_builder import KernelBuilder, Ref
+from .move_columns import LongRows, emit_long_rows, long_rows_of
 from .move_formats import Columns, format_work
 from .move_maps import Move, move_of
 from .move_problem import Axis, Box
@@ -80,7 +82,7 @@ class Boxes:
     partial: tuple[Box, ...] = field(default=())
 
 
-Work = Turn | Rows | Boxes
+Work = Turn | Rows | Boxes | LongRows
 
 
 # ------------------------------------------------------------------------------------------------ decisions
@@ -154,9 +156,12 @@ def _format(source: SSAValue, result: SSAValue, soc: Soc) -> Work:
         return work_of_box(found, sizes[0], soc)
     if isinstance(found, Rowwise):
         plan = choose_rows(found, soc)
-        if plan is None:
+        if plan is not None:
+            return Rows(found, plan)
+        long = long_rows_of(a, b, ascend.shape_of(result), sizes[0]) if len(types) == 1 else None
+        if long is None:
             raise ValueError(f"rows of {found.row_bytes} bytes do not fit")
-        return Rows(found, plan)
+        return long
     return _columns(found, sizes[1], soc)
 
 
@@ -329,6 +334,8 @@ def choose_schedule(op: MoveOp, soc: Soc) -> dict[str, int | str]:
             return {"kind": "rows", "cut": plan.cut, "steps": plan.steps, "depth": plan.depth}
         case Boxes() as work:
             return {"kind": "aligned" if work.aligned else "long", "blocks": work.blocks}
+        case LongRows():
+            return {"kind": "columns"}
 
 
 def generate(op: MoveOp, soc: Soc, name: str) -> davinci.KernelOp:
@@ -346,6 +353,8 @@ def emit(work: Work, soc: Soc, name: str, inputs: int) -> davinci.KernelOp:
             blocks = tiles_of(move, plan).grid.blocks(soc.cores)
         case Boxes():
             blocks = max(1, work.blocks)
+        case LongRows():
+            blocks = work.grid.blocks(soc.cores)
     kb = KernelBuilder(name, soc, inputs + 1, blocks)
     *srcs, dst = kb.args
     match work:
@@ -355,6 +364,8 @@ def emit(work: Work, soc: Soc, name: str, inputs: int) -> davinci.KernelOp:
             RowwiseEmitter(kb, move, plan, srcs, dst).emit()
         case Boxes():
             _emit_boxes(kb, work, srcs, dst)
+        case LongRows():
+            emit_long_rows(kb, work, srcs[0], dst)
     return kb.kernel
 
 

@@ -221,3 +221,18 @@ def is_model_input(name: str, given: bool) -> Verdict:
 def loop_free(op_type: str) -> Verdict:
     """The number of iterations must be known at compile time."""
     return False, f"{op_type} depends on the data of the model's inputs"
+
+
+def attribute_is_zero(name: str, value: int) -> Verdict:
+    """Rare settings of fused operators must have their default."""
+    return not value, f"{name} = {value}"
+
+
+def operand_is_left_out(name: str, is_absent: bool) -> Verdict:
+    """Rare operands of fused operators must be left out."""
+    return is_absent, f"{name} is given"
+
+
+def mask_of_positions(shape: Sequence[int], wanted: Sequence[int]) -> Verdict:
+    """A mask has one number for each position of each image."""
+    return tuple(shape) == tuple(wanted), f"a mask of shape {list(shape)}"

@@ -21,6 +21,7 @@ HANDLERS: dict[tuple[str, str, int], Handler] = {}
 
 FAMILIES = (
     "elementwise",
+    "functions",
     "windows",
     "products",
     "norms",
@@ -39,9 +40,11 @@ FAMILIES = (
     "transforms",
     "sequences",
     "running",
+    "detection",
     "unpooling",
     "constants",
     "composed",
+    "microsoft",
     "legacy",
 )
 

@@ -15,30 +15,6 @@ from .onnx_ops import onnx_op
 from .onnx_ops_windows import as_image, back, pool_window
 
 
-def _half_difference(node: Node, sign: int) -> Value:
-    """(e^x ± e^-x) / 2"""
-    x = node.input(0)
-    grows, shrinks = node.emit(nn.ExpOp, x), node.emit(nn.ExpOp, node.emit(nn.NegOp, x))
-    both = node.emit(nn.AddOp if sign > 0 else nn.SubOp, grows, shrinks)
-    return node.emit(nn.MulOp, both, node.scalar(0.5, x))
-
-
-@onnx_op("Sinh")
-def sinh(node: Node) -> Value:
-    return _half_difference(node, -1)
-
-
-@onnx_op("Cosh")
-def cosh(node: Node) -> Value:
-    return _half_difference(node, 1)
-
-
-@onnx_op("Tan")
-def tan(node: Node) -> Value:
-    x = node.input(0)
-    return node.emit(nn.DivOp, node.emit(nn.SinOp, x), node.emit(nn.CosOp, x))
-
-
 @onnx_op("IsInf")
 def is_inf(node: Node) -> Value:
     """Infinities are there to be found only if nothing on the way has saturated them; without that, no answer."""
@@ -69,13 +45,17 @@ def one_hot(node: Node) -> Value:
     depth = int(node.known(1, "depth").reshape(-1)[0])
     axis = node.axis(node.int("axis", -1), indices.rank + 1)
     index = node.reshape(indices, (*indices.shape[:axis], 1, *indices.shape[axis:]))
-    wrapped = node.emit(nn.AddOp, index, node.scalar(depth, index))
-    is_negative = node.emit(nn.LessOp, index, node.scalar(0, index))
-    index = node.emit(nn.WhereOp, is_negative, wrapped, index)
     shape = [depth if i == axis else 1 for i in range(indices.rank + 1)]
-    row = node.constant(np.arange(depth, dtype=dtypes.numpy_dtype(indices.dtype)).reshape(shape))
+    kind = dtypes.numpy_dtype(indices.dtype)
+    found: Value | None = None
+    for first in (0, -depth):  # no sum of an index that might not fit
+        row = node.constant(np.arange(first, first + depth, dtype=kind).reshape(shape))
+        equal = node.emit(nn.EqualOp, index, row)
+        found = equal if found is None else node.emit(nn.OrOp, found, equal)
+        if kind.kind == "u":
+            break
     off, on = (node.reshape(node.emit(nn.SliceOp, values, (i,), (1,)), ()) for i in (0, 1))
-    return node.emit(nn.WhereOp, node.emit(nn.EqualOp, index, row), on, off)
+    return node.emit(nn.WhereOp, found, on, off)
 
 
 @onnx_op("Hardmax", since=13)

@@ -17,7 +17,7 @@ from .onnx_ops_elementwise import element_type, seed_of
 # ---------------------------------------------------------------------------------- sizes that depend on data
 
 
-def _sized(
+def sized(
     node: Node,
     operands: Sequence[Value],
     kernel: str,
@@ -40,7 +40,7 @@ def non_zero(node: Node) -> Value:
     if x.array is not None:
         return node.constant(np.array(np.nonzero(x.array), np.int64).reshape(x.rank, -1))
     require(constraints.has_elements, x.shape)
-    return _sized(node, [x], "NonZero", (x.rank, prod(x.shape)), "i64", 0)
+    return sized(node, [x], "NonZero", (x.rank, prod(x.shape)), "i64", 0)
 
 
 @onnx_op("Compress", since=9)
@@ -56,7 +56,7 @@ def compress(node: Node) -> Value:
     length = prod(x.shape) if axis is None else x.shape[axis]
     most = min(length, condition.shape[0])
     space = (most,) if axis is None else (*x.shape[:axis], most, *x.shape[axis + 1 :])
-    return _sized(node, [x, condition], "Compress", space, x.dtype, 0, **settings)
+    return sized(node, [x, condition], "Compress", space, x.dtype, 0, **settings)
 
 
 @onnx_op("Unique")
@@ -68,9 +68,9 @@ def unique(node: Node) -> list[Value]:
         settings["unsorted"] = True
     count = prod(x.shape) if axis is None else x.shape[axis]
     values = (count,) if axis is None else x.shape
-    results = [_sized(node, [x], "Unique", values, x.dtype, 0, **settings)]
+    results = [sized(node, [x], "Unique", values, x.dtype, 0, **settings)]
     for number in range(1, len(node.proto.output)):
-        results.append(_sized(node, [x], "Unique", (count,), "i64", number, **settings))
+        results.append(sized(node, [x], "Unique", (count,), "i64", number, **settings))
     return results
 
 

@@ -164,32 +164,11 @@ def _shortest(array: np.ndarray) -> float:  # type: ignore[type-arg]
     return float(str(array.reshape(-1)[0]))
 
 
-@onnx_op("Mish")
-def mish(node: Node) -> Value:
-    x = node.input(0)
-    return node.emit(nn.MulOp, x, node.emit(nn.TanhOp, node.emit(nn.SoftplusOp, x)))
-
-
-@onnx_op("Softsign")
-def softsign(node: Node) -> Value:
-    x = node.input(0)
-    denominator = node.emit(nn.AddOp, node.emit(nn.AbsOp, x), node.scalar(1.0, x))
-    return node.emit(nn.DivOp, x, denominator)
-
-
 @onnx_op("ThresholdedRelu")
 def thresholded_relu(node: Node) -> Value:
     x = node.input(0)
     above = node.emit(nn.GreaterOp, x, node.scalar(node.float("alpha", 1.0), x))
     return node.emit(nn.WhereOp, above, x, node.scalar(0.0, x))
-
-
-@onnx_op("Swish")
-def swish(node: Node) -> Value:
-    x = node.input(0)
-    alpha = node.float("alpha", 1.0)
-    scaled = x if alpha == 1.0 else node.emit(nn.MulOp, x, node.scalar(alpha, x))
-    return node.emit(nn.MulOp, x, node.emit(nn.SigmoidOp, scaled))
 
 
 @onnx_op("Where")

@@ -51,7 +51,8 @@ def instance_norm(node: Node) -> Value:
     return node.emit(nn.InstanceNormOp, *operands, epsilon=node.float("epsilon", 1e-5))
 
 
-@onnx_op("LayerNormalization", since=17)
+@onnx_op("LayerNormalization", domain="com.microsoft")
+@onnx_op("LayerNormalization")
 def layer_norm(node: Node) -> list[Value]:
     x = node.input(0)
     axis = node.axis(node.int("axis", -1), x.rank)

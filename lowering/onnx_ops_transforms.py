@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import pi, prod
 
 import numpy as np
@@ -19,59 +19,6 @@ from .onnx_ops_moves import slice_axis
 SMALL_PRODUCT = 1 << 22
 """Pairs of elements up to which a product with constants is summed in f32 by the vector unit, exactly as it says; the
 cube multiplies f16."""
-
-# ------------------------------------------------------------------------------------- circular functions
-
-
-def _new(node: Node, make: Callable[..., nn.NNOp], *args: Value | float) -> Value:
-    like = next(arg for arg in args if isinstance(arg, Value))
-    return node.precise(make, *(arg if isinstance(arg, Value) else node.scalar(arg, like) for arg in args))
-
-
-def _arc_sine(node: Node, x: Value) -> Value:
-    """2 atan(x / (1 + √(1 - x²))): no division by zero at the ends."""
-    root = _new(node, nn.SqrtOp, _new(node, nn.SubOp, node.scalar(1.0, x), _new(node, nn.MulOp, x, x)))
-    ratio = _new(node, nn.DivOp, x, _new(node, nn.AddOp, root, 1.0))
-    return _new(node, nn.MulOp, _new(node, nn.AtanOp, ratio), 2.0)
-
-
-@onnx_op("Asin")
-def asin(node: Node) -> Value:
-    return _arc_sine(node, node.input(0))
-
-
-@onnx_op("Acos")
-def acos(node: Node) -> Value:
-    x = node.input(0)
-    return _new(node, nn.SubOp, node.scalar(pi / 2, x), _arc_sine(node, x))
-
-
-@onnx_op("Asinh")
-def asinh(node: Node) -> Value:
-    """sign(x) · log(|x| + √(x² + 1))"""
-    x = node.input(0)
-    size = _new(node, nn.AbsOp, x)
-    root = _new(node, nn.SqrtOp, _new(node, nn.AddOp, _new(node, nn.MulOp, x, x), 1.0))
-    return _new(
-        node, nn.MulOp, _new(node, nn.LogOp, _new(node, nn.AddOp, size, root)), _new(node, nn.SignOp, x)
-    )
-
-
-@onnx_op("Acosh")
-def acosh(node: Node) -> Value:
-    """log(x + √(x² - 1))"""
-    x = node.input(0)
-    root = _new(node, nn.SqrtOp, _new(node, nn.AddOp, _new(node, nn.MulOp, x, x), -1.0))
-    return _new(node, nn.LogOp, _new(node, nn.AddOp, x, root))
-
-
-@onnx_op("Atanh")
-def atanh(node: Node) -> Value:
-    """log((1 + x) / (1 - x)) / 2"""
-    x = node.input(0)
-    ratio = _new(node, nn.DivOp, _new(node, nn.AddOp, x, 1.0), _new(node, nn.SubOp, node.scalar(1.0, x), x))
-    return _new(node, nn.MulOp, _new(node, nn.LogOp, ratio), 0.5)
-
 
 # -------------------------------------------------------------------------------------- Fourier transforms
 

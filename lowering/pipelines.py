@@ -51,6 +51,7 @@ ASCEND: Final = (
     "convert-nn-to-ascend",
     "check-supported",
     "ascend-assign-layouts",
+    "ascend-split-bias",
     "ascend-split-reductions",
     "ascend-choose-schedule",
     "ascend-prefetch-weights",

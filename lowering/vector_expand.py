@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import cast as narrow
 
 from xdsl.ir import Operation
@@ -16,6 +17,8 @@ from xdsl.ir import Operation
 from ..dialects import nn
 from ..dialects.nn_attrs import EXACT
 from ..runtime.errors import AscendError
+from . import formulas
+from .formulas import Term
 from .vector_program import Program
 
 Expansion = Callable[[Program, nn.NNOp, list[int]], int]
@@ -58,6 +61,77 @@ def _number(op: Operation, name: str) -> float:
 
 
 # ------------------------------------------------------------------------------------------ functions
+@dataclass(frozen=True)
+class Lane(Term):
+    """A term of `formulas` as an f32 node of a program."""
+
+    p: Program
+    x: int
+
+    def _of(self, other: Term | float) -> int:
+        return other.x if isinstance(other, Lane) else self.p.splat(float(narrow(float, other)), "f32")
+
+    def plus(self, other: Term | float) -> Term:
+        return Lane(self.p, self.p.add(self.x, self._of(other)))
+
+    def minus(self, other: Term | float) -> Term:
+        return Lane(self.p, self.p.sub(self.x, self._of(other)))
+
+    def times(self, other: Term | float) -> Term:
+        return Lane(self.p, self.p.mul(self.x, self._of(other)))
+
+    def over(self, other: Term) -> Term:
+        if self.p.value_of(self.x) == 1.0:
+            return Lane(self.p, self.p.reciprocal(self._of(other)))
+        return Lane(self.p, self.p.divide(self.x, self._of(other)))
+
+    def least(self, bound: float) -> Term:
+        return Lane(self.p, self.p.maxs(self.x, bound))
+
+    def most(self, bound: float) -> Term:
+        return Lane(self.p, self.p.mins(self.x, bound))
+
+    def exp(self) -> Term:
+        return Lane(self.p, self.p.exp(self.x))
+
+    def log(self) -> Term:
+        return Lane(self.p, self.p.log(self.x))
+
+    def sqrt(self) -> Term:
+        return Lane(self.p, self.p.sqrt(self.x))
+
+    def size(self) -> Term:
+        return Lane(self.p, self.p.unary("vabs", self.x))
+
+    def sign(self) -> Term:
+        return Lane(self.p, _sign(self.p, self.x))
+
+    def number(self, value: float) -> Term:
+        return Lane(self.p, self.p.splat(value, "f32"))
+
+
+def _formula(body: Callable[[Term], Term]) -> Callable[[Program, int], int]:
+    """A formula on a node, as f32."""
+
+    def run(p: Program, x: int) -> int:
+        result = body(Lane(p, p.wide(x)))
+        assert isinstance(result, Lane)
+        return result.x
+
+    return run
+
+
+def _is_single(op: Operation) -> bool:
+    """Whether the result keeps 24 bits; for 11 shorter formulas do, whose absolute error is that of f32."""
+    return nn.dtype_of(op.results[0]) == "f32"
+
+
+def _by_result(single: Callable[[Term], Term], half: Callable[[Program, int], int]) -> Expansion:
+    """One formula for f32 results, one for f16."""
+    exact = _formula(single)
+    return lambda p, op, a: exact(p, a[0]) if _is_single(op) else half(p, p.wide(a[0]))
+
+
 def _sigmoid(p: Program, x: int) -> int:
     return p.reciprocal(p.adds(p.exp(p.muls(x, -1.0)), 1.0))
 
@@ -84,16 +158,13 @@ def _erfc_positive(p: Program, z: int) -> int:
     return p.mul(p.polynomial(t, ERFC), p.exp(p.muls(p.mul(z, z), -1.0)))
 
 
-def _erf(p: Program, x: int) -> int:
-    size = p.adds(p.muls(_erfc_positive(p, p.unary("vabs", x)), -1.0), 1.0)
-    return p.mul(size, _sign(p, x))
-
-
 def _gelu(p: Program, op: nn.NNOp, a: list[int]) -> int:
     x = p.wide(a[0])
     if op.values["approximate"] == "tanh":
         inner = p.mul(x, p.adds(p.muls(p.mul(x, x), 0.044715), 1.0))
         return p.mul(x, _sigmoid(p, p.muls(inner, 2.0 * math.sqrt(2.0 / math.pi))))
+    if _is_single(op):
+        return _formula(formulas.gelu)(p, x)
     size = p.unary("vabs", x)  # relu(x) - |x| (1 - Phi(|x|)): exact where the result is tiny
     q = p.muls(_erfc_positive(p, p.muls(size, math.sqrt(0.5))), 0.5)
     return p.sub(p.maxs(x, 0.0), p.mul(size, q))
@@ -104,20 +175,21 @@ def _softplus(p: Program, x: int) -> int:
     return p.add(p.maxs(x, 0.0), tail)
 
 
-def _elu_like(p: Program, x: int, alpha: float, inner: float) -> int:
-    low = p.adds(p.exp(p.muls(p.mins(x, 0.0), inner)), -1.0)
-    return p.add(p.maxs(x, 0.0), p.muls(low, alpha))
+def _elu(op: nn.NNOp) -> tuple[float, float, float]:
+    """alpha, rate and gamma of gamma · (max(x, 0) + alpha (e^(rate · min(x, 0)) - 1))"""
+    alpha = _number(op, "alpha")
+    if isinstance(op, nn.CeluOp):
+        return alpha, 1 / alpha, 1.0
+    return alpha, 1.0, _number(op, "gamma") if isinstance(op, nn.SeluOp) else 1.0
 
 
-def _sine(p: Program, x: int, quarter: float) -> int:
-    """sin(x + quarter·2π): x less whole turns (in two parts of 2π), then an odd polynomial on [-π, π]."""
-    turns = p.adds(p.muls(x, 1.0 / (2 * math.pi)), quarter)
-    k = p.wide(_rounded(p, turns, "r"))
-    r = p.add(p.add(x, p.muls(k, -6.28125)), p.muls(k, 6.28125 - 2 * math.pi))
-    r = p.adds(r, quarter * 2 * math.pi)
-    square = p.mul(r, r)
-    terms = [(-1.0) ** i / math.factorial(2 * i + 1) for i in range(8)]
-    return p.mul(r, p.polynomial(square, terms[::-1]))
+def _elu_like(p: Program, op: nn.NNOp, a: list[int]) -> int:
+    alpha, rate, gamma = _elu(op)
+    if _is_single(op):
+        return p.muls(_formula(lambda x: formulas.elu(x, alpha, rate))(p, a[0]), gamma)
+    x = p.wide(a[0])
+    low = p.adds(p.exp(p.muls(p.mins(x, 0.0), rate)), -1.0)
+    return p.muls(p.add(p.maxs(x, 0.0), p.muls(low, alpha)), gamma)
 
 
 def _rounded(p: Program, x: int, suffix: str) -> int:
@@ -127,23 +199,49 @@ def _rounded(p: Program, x: int, suffix: str) -> int:
     return p.convert(x, f"{p.dtype(x)}2s32{suffix}", "s32")
 
 
-ARCTAN = (0.0028662257, -0.0161657367, 0.0429096138, -0.0752896400, 0.1065626393, -0.1420889944, 0.1999355085,
-          -0.3333314528, 1.0)  # fmt: skip
-"""atan(t) ≈ t · poly(t²) on [0, 1]: Abramowitz and Stegun 4.4.49, |error| ≤ 2e-8."""
-
-
-def _atan(p: Program, x: int) -> int:
-    """t = min(|x|, 1/|x|); beyond 1 the angle is π/2 - atan(t)."""
-    size = p.unary("vabs", x)
-    t = p.divide(p.mins(size, 1.0), p.maxs(size, 1.0))
-    angle = p.mul(t, p.polynomial(p.mul(t, t), ARCTAN))
-    is_beyond = _truth(p, p.maxs(p.adds(size, -1.0), 0.0))
-    turned = p.adds(p.muls(angle, -2.0), math.pi / 2)
-    return p.mul(p.add(angle, p.mul(is_beyond, turned)), _sign(p, x))
-
-
 def _round(suffix: str) -> Expansion:
-    return lambda p, op, a: p.cast(_rounded(p, a[0], suffix), p.dtype(a[0]))
+    """x less what it has beyond the whole number. Large numbers, infinities and NaN have nothing beyond it."""
+
+    def body(p: Program, op: nn.NNOp, a: list[int]) -> int:
+        x = a[0]
+        most = WHOLE_FROM[p.dtype(x)]
+        if _is_clipped(op):
+            return p.cast(_rounded(p, x, suffix), p.dtype(x))
+        inside = p.mins(p.scalar("vmaxs", x, -most), most)
+        if p.dtype(x) == "f32" and not p.has("vconv", f"f322s32{suffix}"):
+            whole = _rounded_by_sums(p, inside, suffix)
+        else:
+            whole = p.cast(_rounded(p, inside, suffix), p.dtype(x))
+        return p.sub(x, p.sub(inside, whole))
+
+    return body
+
+
+WHOLE_FROM = {"f16": 2048.0, "f32": 2.0**23}
+"""From here on all numbers of the type are whole."""
+
+
+def _is_clipped(op: nn.NNOp) -> bool:
+    """Whether the result is cut to few values: what is beyond whole numbers of 32 bits does not matter."""
+    users = [use.operation for use in op.results[0].uses]
+    if len(users) == 1 and isinstance(users[0], nn.AddOp):  # a zero point
+        users = [use.operation for use in users[0].results[0].uses]
+    return bool(users) and all(isinstance(user, nn.ClipOp) for user in users)
+
+
+def _rounded_by_sums(p: Program, x: int, suffix: str) -> int:
+    """|x| + 2^23 - 2^23 is |x| rounded to a whole number, half to even."""
+    size = p.adds(p.adds(p.unary("vabs", x), WHOLE_FROM["f32"]), -WHOLE_FROM["f32"])
+    nearest = p.mul(size, _sign(p, x))
+    if suffix == "r":
+        return nearest
+    if suffix == "f":
+        return p.sub(nearest, _truth(p, p.maxs(p.sub(nearest, x), 0.0)))
+    return p.add(nearest, _truth(p, p.maxs(p.sub(x, nearest), 0.0)))
+
+
+MOST_FACTORS = 64
+"""Whole exponents up to here are products."""
 
 
 def _pow(p: Program, op: nn.NNOp, a: list[int]) -> int:
@@ -156,12 +254,45 @@ def _pow(p: Program, op: nn.NNOp, a: list[int]) -> int:
         return p.sqrt(wide)
     if exponent == -0.5:
         return p.rsqrt(wide)
-    if exponent is not None and exponent == int(exponent) and 1 <= abs(exponent) <= 8:
-        total = wide
-        for _ in range(int(abs(exponent)) - 1):
-            total = p.mul(total, wide)
+    if exponent is not None and exponent == int(exponent) and 1 <= abs(exponent) <= MOST_FACTORS:
+        total = _product(p, wide, int(abs(exponent)))
         return total if exponent > 0 else p.reciprocal(total)
-    return p.exp(p.mul(p.log(wide), p.wide(a[1])))
+    if exponent is not None and exponent != int(exponent):
+        return p.exp(p.mul(p.log(wide), p.wide(a[1])))
+    return _any_power(p, wide, p.wide(a[1]))
+
+
+def _product(p: Program, x: int, factors: int) -> int:
+    """x to a whole power, by squares where they are fewer products."""
+    if factors <= 8:
+        total = x
+        for _ in range(factors - 1):
+            total = p.mul(total, x)
+        return total
+    half = _product(p, x, factors // 2)
+    square = p.mul(half, half)
+    return p.mul(square, x) if factors % 2 else square
+
+
+LARGE = 1e38
+
+
+def _any_power(p: Program, x: int, y: int) -> int:
+    """e^(y · log|x|) with the sign of x where y is odd; a negative x to a power that is not whole has no answer."""
+    to_whole = formulas.TO_WHOLE
+
+    def rest(v: int) -> int:  # distance to the next whole number
+        v = p.mins(p.scalar("vmaxs", v, -(2.0**22)), 2.0**22)
+        return p.unary("vabs", p.sub(v, p.adds(p.adds(v, to_whole), -to_whole)))
+
+    size = p.unary("vabs", x)
+    is_whole = _not(p, _truth(p, rest(y)))
+    base = p.binary("vmax", x, p.mul(size, p.adds(p.muls(is_whole, 2.0), -1.0)))
+    logarithm = p.scalar("vmaxs", p.log(base), -LARGE)  # 0 to the power of 0 is 1
+    is_negative = _truth(p, p.maxs(p.muls(x, -1.0), 0.0))
+    is_odd = p.mul(p.muls(rest(p.muls(y, 0.5)), 2.0), is_whole)
+    sign = p.adds(p.muls(p.mul(is_negative, is_odd), -2.0), 1.0)
+    return p.mul(p.exp(p.mul(logarithm, y)), sign)
 
 
 def _divide(p: Program, op: nn.NNOp, a: list[int]) -> int:
@@ -385,18 +516,16 @@ EXPANSIONS: dict[type[Operation], Expansion] = {
     nn.RsqrtOp: _in_f32(lambda p, x: p.rsqrt(x)),
     nn.ReciprocalOp: lambda p, op, a: p.reciprocal(a[0]),
     nn.SigmoidOp: _in_f32(_sigmoid),
-    nn.TanhOp: _in_f32(_tanh),
-    nn.ErfOp: _in_f32(_erf),
+    nn.TanhOp: _by_result(formulas.tanh, _tanh),
+    nn.ErfOp: _in_f32(_formula(formulas.erf)),
     nn.GeluOp: _gelu,
-    nn.SoftplusOp: _in_f32(_softplus),
-    nn.EluOp: lambda p, op, a: _elu_like(p, p.wide(a[0]), _number(op, "alpha"), 1.0),
-    nn.CeluOp: lambda p, op, a: _elu_like(p, p.wide(a[0]), _number(op, "alpha"), 1 / _number(op, "alpha")),
-    nn.SeluOp: lambda p, op, a: p.muls(
-        _elu_like(p, p.wide(a[0]), _number(op, "alpha"), 1.0), _number(op, "gamma")
-    ),
-    nn.SinOp: _in_f32(lambda p, x: _sine(p, x, 0.0)),
-    nn.CosOp: _in_f32(lambda p, x: _sine(p, x, 0.25)),
-    nn.AtanOp: _in_f32(_atan),
+    nn.SoftplusOp: _by_result(formulas.softplus, _softplus),
+    nn.EluOp: _elu_like,
+    nn.CeluOp: _elu_like,
+    nn.SeluOp: _elu_like,
+    nn.SinOp: _in_f32(_formula(lambda x: x.sin())),
+    nn.CosOp: _in_f32(_formula(lambda x: x.cos())),
+    nn.AtanOp: _in_f32(_formula(lambda x: x.atan())),
     nn.FloorOp: _round("f"),
     nn.CeilOp: _round("c"),
     nn.RoundOp: _round("r"),

@@ -22,6 +22,7 @@ PASSES: Final[dict[str, tuple[str, str]]] = {
     "check-nn": ("check_nn", "CheckNNPass"),
     "convert-nn-to-ascend": ("..lowering.nn_to_ascend", "ConvertNNToAscendPass"),
     "ascend-assign-layouts": ("ascend_assign_layouts", "AscendAssignLayoutsPass"),
+    "ascend-split-bias": ("ascend_split_bias", "AscendSplitBiasPass"),
     "ascend-split-reductions": ("ascend_split_reductions", "AscendSplitReductionsPass"),
     "check-supported": ("check_supported", "CheckSupportedPass"),
     "check-ascend": ("check_ascend", "CheckAscendPass"),

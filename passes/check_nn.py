@@ -25,10 +25,6 @@ COMPOSITES = (
     nn.ConvTransposeOp,
     nn.HardSigmoidOp,
     nn.HardSwishOp,
-    nn.EluOp,
-    nn.CeluOp,
-    nn.SeluOp,
-    nn.SoftplusOp,
 )
 ALIASES = (nn.ReshapeOp, nn.SliceOp, nn.ConcatOp)
 _MAX_SHOWN = 20

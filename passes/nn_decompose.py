@@ -15,9 +15,11 @@ from .canonicalization import (
     nn_deconvolution,
     nn_infinities,
     nn_integers,
+    nn_long_rows,
     nn_positions,
     nn_resampling,
 )
+from .nn_convert_precision import f32_support
 from .nn_fold_constants import fold
 from .rewriting import apply_rules
 
@@ -47,11 +49,13 @@ class NNDecomposePass(ModulePass):
             op,
             [
                 *nn_infinities.RULES,
+                nn_composites.exact_extremes(f32_support(op, None)),
                 *nn_integers.RULES,
                 *nn_positions.RULES,
                 *nn_composites.RULES,
                 *nn_deconvolution.RULES,
                 *nn_convolution.RULES,
+                *nn_long_rows.RULES,
                 *nn_resampling.RULES,
                 *nn_channels.RULES,
             ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isinf
 
@@ -33,6 +34,10 @@ _PASSING: tuple[type[Operation], ...] = (
 it."""
 
 
+_SPREADING: tuple[type[Operation], ...] = (*_PASSING, nn.SqrtOp, nn.PowOp, nn.LogOp)
+"""A logarithm and what makes its operand of sums and products: powers of a spectrum, of which the small ones count."""
+
+
 @dataclass(frozen=True)
 class NNKeepInfinitiesPass(ModulePass):
     """Mark what must stay in f32 because an infinity is looked for, or given out, behind it.
@@ -42,6 +47,8 @@ class NNKeepInfinitiesPass(ModulePass):
 
     f16 arithmetic saturates at 65504 on these chips; an infinity survives moves, selections and maxima only. Two
     things need it: a comparison with an infinite constant, and a model output that an infinite constant can reach.
+    The same is done in front of a logarithm: what f16 makes 0 of, or cuts down to a few bits, lies
+    far apart behind it (the power of a quiet sound, 1e-10, is -100 dB).
     """
 
     name = "nn-keep-infinities"
@@ -55,7 +62,9 @@ class NNKeepInfinitiesPass(ModulePass):
                 wanted += inner.operands
             elif isinstance(inner, ReturnOp):
                 wanted += [value for value in inner.operands if value in infinite]
-        _mark(wanted)
+        _mark(wanted, _PASSING)
+        logarithms = [inner.output for inner in block.ops if isinstance(inner, nn.LogOp)]
+        _mark(logarithms, _SPREADING)
 
 
 def _is_infinite(value: SSAValue) -> bool:
@@ -80,12 +89,12 @@ def _reached(block: Block) -> set[SSAValue]:
     return found
 
 
-def _mark(values: list[SSAValue]) -> None:
+def _mark(values: Sequence[SSAValue], passing: tuple[type[Operation], ...]) -> None:
     stack, seen = list(values), set[SSAValue]()
     while stack:
         value = stack.pop()
         owner = value.owner
-        if value in seen or not isinstance(owner, _PASSING):
+        if value in seen or not isinstance(owner, passing):
             continue
         seen.add(value)
         owner.attributes[EXACT] = UnitAttr()

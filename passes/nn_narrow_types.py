@@ -16,6 +16,11 @@ from .rewriting import constant_of, main_block, remove_dead, simplify_blob
 _MOVES = (*(op for op in nn.MOVE_OPS if op is not nn.ResizeOp), nn.CastOp, nn.CpuKernelOp)
 """What needs no arithmetic: bytes move whatever they mean; casts are what this pass inserts."""
 _SMALLER = {"bf16": "f32", "i64": "i32"}
+_SMALL = (-(2**27), 2**27)
+"""What sums are made with and compared with."""
+_CUT = 2**30
+"""Beyond this, and up to six small numbers less, a number is on the same side of each small one."""
+_SUMS = 5
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,8 @@ class NNNarrowTypesPass(ModulePass):
 
     * i64 becomes i32 where the values of all operands and of the result are proven to fit (`integer_ranges`):
       model inputs are checked by the session when they are given, the rest follows. Where they are not proven the
-      op stays, and is left to the AI CPU with that reason.
+      op stays, and is left to the AI CPU with that reason. A sum with a small number that is only compared with small
+      numbers is made of an operand cut off at ±2^30.
     * bf16 becomes f32, which holds all of it; only the casts at the borders are work for the AI CPU, and a value
       between two ops is not rounded to bf16.
     """
@@ -52,8 +58,42 @@ class _Narrowing:
         for op in list(self.block.ops):
             if isinstance(op, nn.CastOp):
                 self._cast(op)
-            elif isinstance(op, nn.NNOp) and not isinstance(op, _MOVES) and self._narrows(op):
-                self._rebuild(op)
+            elif isinstance(op, nn.NNOp) and not isinstance(op, _MOVES):
+                if isinstance(op, nn.AddOp | nn.SubOp) and nn.dtype_of(op.output) == "i64":
+                    self._cut_off(op)
+                if self._narrows(op):
+                    self._rebuild(op)
+
+    def _cut_off(self, op: nn.AddOp | nn.SubOp) -> None:
+        """Bounds for operands of a sum that does not fit 32 bits, if they make no difference to those who read it."""
+        ranges = [self.ranges.of(value) for value in op.operands]
+        if inside(self.ranges.of(op.output), INT32) or not all(inside(r, INT32) for r in ranges):
+            return
+        large = [i for i, r in enumerate(ranges) if not inside(r, _SMALL)]
+        if len(large) != 1 or not self._is_only_compared(op.output):
+            return
+        bounded = nn.ClipOp(op.operands[large[0]], -float(_CUT), float(_CUT))
+        bounded.location = op.location
+        self.block.insert_op_before(bounded, op)
+        op.operands[large[0]] = bounded.output
+        self.ranges.known.pop(op.output, None)
+        self._rebuild(bounded)
+
+    def _is_only_compared(self, value: SSAValue, sums: int = _SUMS) -> bool:
+        """Whether all who read the value, moved or in a few further sums, compare it with small numbers."""
+        for use in value.uses:
+            user = use.operation
+            moves = isinstance(user, nn.ReshapeOp | nn.TransposeOp | nn.ExpandOp)
+            if not moves and not isinstance(user, nn.CompareOp | nn.AddOp | nn.SubOp):
+                return False
+            if not moves and not inside(self.ranges.of(user.operands[1 - use.index]), _SMALL):
+                return False
+            left = sums if moves else sums - 1
+            if not isinstance(user, nn.CompareOp) and not (
+                left and self._is_only_compared(user.results[0], left)
+            ):
+                return False
+        return True
 
     def _narrows(self, op: nn.NNOp) -> bool:
         values = (*op.operands, *op.results)

@@ -14,11 +14,9 @@ from pathlib import Path
 from .aicpu.cost import cycles
 from .device_memory import device_memory
 from .om.model import ATTR_NARROWED, ATTR_REASON, OmModel, OmTask
-from .page.render import page_text
 from .sim.detail import TaskDetail, task_detail
 from .sim.device import Device
 from .sim.gm_model import cold_l2
-from .sim.profile import csv_text
 from .sim.program import load_program
 from .sim.report import Report, TaskReport
 from .sim.segments import shortened
@@ -95,11 +93,15 @@ def _task_report(
 
 def write_profile(report: Report, path: Path) -> None:
     """The table of operators as CSV."""
+    from .sim.profile import csv_text
+
     path.write_text(csv_text(report), encoding="utf-8")
 
 
 def write_page(report: Report, model: OmModel, path: Path, *, hazards_checked: bool) -> None:
     """The HTML page of a report with details."""
+    from .page.render import page_text
+
     text = page_text(report, device_memory(model), _notes(report, model, hazards_checked))
     path.write_text(text, encoding="utf-8")
 
@@ -144,7 +146,7 @@ def _traced(device: Device, model: OmModel) -> Iterator[TracedTask]:
         report = _task_report(device.soc, model, task, timing, task_detail(device.soc, program, timing))
         bound, share = report.bound(device.soc)
         args = {"type": report.op_type, "bound": f"{bound} {share:.0%}", "nodes": list(report.nodes)}
-        occupancy = report.detail.occupancy if report.detail is not None else None
+        occupancies = report.detail.occupancies if report.detail is not None else ()
         sources = dict(enumerate(task.sources))
-        yield TracedTask(report.name, program, timing, start, sources, args, occupancy)
+        yield TracedTask(report.name, program, timing, start, sources, args, occupancies)
         start += timing.cycles

@@ -34,6 +34,11 @@ COMMANDS: Final = (
     Command("precheck", "precheck", "what would stand in the way of a conversion"),
     Command("analyze", "analyze", "what a model consists of and what bounds each layer, as a page"),
     Command("precision-compare", "precision_compare", "an offline model against its source model, layer by layer if asked"),
+    Command("verify", "atc_verify", "load an offline model, check it, run it once"),
+    Command("validate", "atc_validate", "compare outputs of an offline model with recorded ones"),
+    Command("compare", "atc_compare", "what is different between two offline models"),
+    Command("profile", "atc_profile", "where the time of an offline model goes"),
+    Command("benchmark", "atc_benchmark", "predicted latency and throughput; the simulator's own time"),
 )  # fmt: skip
 BY_NAME: Final = {command.name: command for command in COMMANDS}
 

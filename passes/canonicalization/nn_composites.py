@@ -15,7 +15,7 @@ from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from ...dialects import nn
 from ...dialects.blobs import Blob
-from ...dialects.nn_attrs import PRECISE
+from ...dialects.nn_attrs import EXACT, PRECISE
 from ..rewriting import Builder, Rule, constant_of, users
 from .nn_movement import rebuild
 
@@ -180,47 +180,9 @@ def _hard_swish(op: Operation, x: SSAValue, build: Builder) -> SSAValue:
     return build(nn.MulOp(build(nn.MulOp(x, _scalar(build, 1 / 6, x))), gate))
 
 
-def _exponential(x: SSAValue, alpha: float, rate: float, build: Builder) -> SSAValue:
-    """max(x, 0) + alpha · (e^(rate · min(x, 0)) - 1)"""
-    below = build(nn.ClipOp(x, None, 0.0))
-    if rate != 1.0:
-        below = build(nn.MulOp(below, _scalar(build, rate, x)))
-    curve = build(nn.AddOp(build(nn.ExpOp(below)), _scalar(build, -1.0, x)))
-    if alpha != 1.0:
-        curve = build(nn.MulOp(curve, _scalar(build, alpha, x)))
-    return build(nn.AddOp(build(nn.ReluOp(x)), curve))
-
-
-def _elu(op: Operation, x: SSAValue, build: Builder) -> SSAValue:
-    assert isinstance(op, nn.EluOp)
-    return _exponential(x, op.alpha.value.data, 1.0, build)
-
-
-def _celu(op: Operation, x: SSAValue, build: Builder) -> SSAValue:
-    assert isinstance(op, nn.CeluOp)
-    return _exponential(x, op.alpha.value.data, 1.0 / op.alpha.value.data, build)
-
-
-def _selu(op: Operation, x: SSAValue, build: Builder) -> SSAValue:
-    assert isinstance(op, nn.SeluOp)
-    curve = _exponential(x, op.alpha.value.data, 1.0, build)
-    return build(nn.MulOp(curve, _scalar(build, op.gamma.value.data, x)))
-
-
-def _softplus(op: Operation, x: SSAValue, build: Builder) -> SSAValue:
-    """max(x, 0) + log(1 + e^-|x|): no overflow."""
-    decay = build(nn.ExpOp(build(nn.NegOp(build(nn.AbsOp(x))))))
-    tail = build(nn.LogOp(build(nn.AddOp(decay, _scalar(build, 1.0, x)))))
-    return build(nn.AddOp(build(nn.ReluOp(x)), tail))
-
-
 _ACTIVATIONS: dict[type[Operation], Callable[[Operation, SSAValue, Builder], SSAValue]] = {
     nn.HardSigmoidOp: _hard_sigmoid,
     nn.HardSwishOp: _hard_swish,
-    nn.EluOp: _elu,
-    nn.CeluOp: _celu,
-    nn.SeluOp: _selu,
-    nn.SoftplusOp: _softplus,
 }
 
 
@@ -290,6 +252,30 @@ def product(op: Operation, build: Builder) -> SSAValue | None:
     for axis in axes:
         value = combine_along(value, axis, nn.MulOp, precise)
     return precise(nn.ReshapeOp(value, nn.shape_of(op.output)))
+
+
+def exact_extremes(supported: Callable[[Operation], bool]) -> Rule:
+    """A largest or smallest f32 that is compared with the numbers it was taken of, by halves where the chip finds it in f16
+    only: rounded, it may equal none of them."""
+
+    def rule(op: Operation, build: Builder) -> SSAValue | None:
+        if (
+            not isinstance(op, nn.ReduceOp)
+            or op.kind.data not in ("max", "min")
+            or EXACT not in op.attributes
+        ):
+            return None
+        shape, compared = nn.shape_of(op.input), [u for u in users(op.output) if isinstance(u, nn.CompareOp)]
+        if nn.dtype_of(op.input) != "f32" or supported(op) or 0 in shape or -1 in shape:
+            return None
+        if all(constant_of(v) is not None for u in compared for v in u.operands if v is not op.output):
+            return None
+        value: SSAValue = op.input
+        for axis in nn.ints(op.axes):
+            value = combine_along(value, axis, nn.MaxOp if op.kind.data == "max" else nn.MinOp, build)
+        return build(nn.ReshapeOp(value, nn.shape_of(op.output)))
+
+    return rule
 
 
 def combine_along(

@@ -59,14 +59,14 @@ def byte_arithmetic(op: Operation, build: Builder) -> SSAValue | None:
     return build(nn.CastOp(value, dtype))
 
 
-def _wrapped(value: SSAValue, bias: float, precise: Precise) -> SSAValue:
-    """value - 256 · floor((value + bias) / 256)"""
+def _wrapped(value: SSAValue, bias: float, precise: Precise, count: int = 256) -> SSAValue:
+    """value - count · floor((value + bias) / count)"""
     scalar = precise.build.scalar
-    shifted = precise(nn.MulOp(value, scalar(1 / 256, "f32")))
+    shifted = precise(nn.MulOp(value, scalar(1 / count, "f32")))
     if bias:
-        shifted = precise(nn.AddOp(shifted, scalar(bias / 256, "f32")))
+        shifted = precise(nn.AddOp(shifted, scalar(bias / count, "f32")))
     turns = precise(nn.FloorOp(shifted))
-    return precise(nn.AddOp(value, precise(nn.MulOp(turns, scalar(-256.0, "f32")))))
+    return precise(nn.AddOp(value, precise(nn.MulOp(turns, scalar(-float(count), "f32")))))
 
 
 _ARITHMETIC: dict[type[Operation], Callable[..., Operation]] = {
@@ -89,12 +89,41 @@ def byte_cast(op: Operation, build: Builder) -> SSAValue | None:
     precise, value = Precise(build), op.input
     if source == "i64":
         value = build(nn.CastOp(value, "i32"))
-    if source in ("i32", "i64"):  # first to 17 bits, which f32 holds
-        part = precise(nn.MulOp(build(nn.CastOp(value, "f32")), build.scalar(2.0**-16, "f32")))
-        high = build(nn.MulOp(build(nn.CastOp(part, "i32")), build.scalar(1 << 16, "i32")))
-        value = build(nn.SubOp(value, high))
-    value = _wrapped(build(nn.CastOp(value, "f32")), 128.0 if target == "i8" else 0.0, precise)
+    value = _low_bits(value, build) if source in ("i32", "i64") else build(nn.CastOp(value, "f32"))
+    value = _wrapped(value, 128.0 if target == "i8" else 0.0, precise)
     return build(nn.CastOp(value, target))
+
+
+PARTS_OF_BYTES = {"i4": 16, "u4": 16, "i2": 4, "u2": 4}
+"""Types that lie in the low bits of a byte, and how many values they have."""
+_EXACT_TYPES = frozenset({"f16", "f32", "i8", "u8", "i32", "i64", "bool", *PARTS_OF_BYTES})
+
+
+def part_cast(op: Operation, build: Builder) -> SSAValue | None:
+    """Casts from and to 4 and 2 bits: the byte's bits as a number of 0 to 255, of which the low ones count."""
+    if not isinstance(op, nn.CastOp):
+        return None
+    source, target = nn.dtype_of(op.input), nn.dtype_of(op.output)
+    if source == target or not {source, target} <= _EXACT_TYPES or not {source, target} & set(PARTS_OF_BYTES):
+        return None
+    precise, value = Precise(build), op.input
+    if source in PARTS_OF_BYTES:
+        count = PARTS_OF_BYTES[source]
+        value = build(nn.CastOp(build(nn.BitCastOp(value, "u8")), "f32"))
+        value = _wrapped(value, count / 2 if source.startswith("i") else 0.0, precise, count)
+    elif source in ("f16", "f32", "i32", "i64"):
+        value = _low_bits(value if source == "i32" else build(nn.CastOp(value, "i32")), build)
+    if target not in PARTS_OF_BYTES:
+        value = _wrapped(value, 0.0, precise) if target == "u8" and source.startswith("i") else value
+        return build(nn.CastOp(value, target))
+    value = value if nn.dtype_of(value) == "f32" else build(nn.CastOp(value, "f32"))
+    value = _wrapped(value, 0.0, precise, PARTS_OF_BYTES[target])
+    return build(nn.BitCastOp(build(nn.CastOp(value, "u8")), target))
+
+
+def _low_bits(value: SSAValue, build: Builder) -> SSAValue:
+    """The last 8 bits of an i32, as f32: small enough for chips that convert through f16."""
+    return build(nn.CastOp(build(nn.BitAndOp(value, build.scalar(255, "i32"))), "f32"))
 
 
 def whole_quotient(op: Operation, build: Builder) -> SSAValue | None:
@@ -210,6 +239,7 @@ RULES: list[Rule] = [
     byte_extreme,
     byte_arithmetic,
     byte_cast,
+    part_cast,
     whole_quotient,
     whole_remainder,
     whole_unary,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..device_memory import DeviceMemory
-from ..sim.profile import PIPE_COLUMNS
+from ..sim.profile import pipe_columns
 from ..sim.report import Report
 from . import content
 from .charts import memory_svg, roofline_svg
@@ -35,7 +35,8 @@ def page_text(report: Report, memory: DeviceMemory | None, notes: Sequence[str])
         facts=content.facts(report),
         bounds=content.bound_shares(report),
         pipes=content.pipe_shares(report),
-        pipe_names=tuple(PIPE_COLUMNS.values()),
+        pipe_names=tuple(pipe_columns(report.soc).values()),
+        split=report.soc.is_split,
         columns=content.operator_columns(),
         operators=content.operators(report),
         roofline=ready(roofline_svg(report)),

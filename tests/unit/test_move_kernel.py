@@ -108,6 +108,12 @@ def test_feature_maps(shape, soc):
         check_format(shape, BLOCKED, ND, soc, dtypes[::-1])
 
 
+@pytest.mark.parametrize("soc", SOCS)
+@pytest.mark.parametrize("shape", [(33, 50257), (2, 5, 40003), (1, 50257)], ids=str)
+def test_rows_too_long_for_ub(shape, soc):
+    check_format(shape, MATRIX, ND, soc)
+
+
 @pytest.mark.parametrize("shape", [(1, 3, 13, 9), (2, 33, 5, 7), (1, 32, 8, 8)], ids=str)
 def test_channels_last(shape):
     check_format(shape, NHWC, BLOCKED, "Ascend310P3")

@@ -217,6 +217,42 @@ def test_resize_is_two_products(mode: str, coordinate: str) -> None:
     check(model, module, BACK_END, tolerance=2e-2)
 
 
+LONG_ROWS: dict[str, tuple[tuple[int, ...], Callable[[Model], Operation], str]] = {
+    "stride": (
+        (1, 1, 1, 20001), lambda m: nn.ConvOp(m.x, m.weight(3, 1, 1, 9), m.weight(3), strides=(1, 2)), "conv",
+    ),
+    "pads and dilation": (
+        (2, 3, 1, 12000),
+        lambda m: nn.ConvOp(m.x, m.weight(4, 3, 1, 5), pads=(0, 7, 0, 5), dilations=(1, 3)),
+        "conv",
+    ),
+    "rows": ((1, 2, 4, 6000), lambda m: nn.ConvOp(m.x, m.weight(2, 2, 3, 3), pads=(1, 1, 1, 1)), "conv"),
+    "reflect": ((1, 1, 2, 3001), lambda m: nn.PadOp(m.x, (0, 0, 1, 40, 0, 0, 0, 33), "reflect"), "pad"),
+    "edge": ((1, 1, 1, 3001), lambda m: nn.PadOp(m.x, (0, 0, 0, 3, 0, 0, 0, 5), "edge"), "pad"),
+    "wrap": ((1, 1, 1, 3001), lambda m: nn.PadOp(m.x, (0, 0, 0, 3, 0, 0, 0, 0), "wrap"), "pad"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LONG_ROWS)
+def test_long_rows_are_cut(name: str) -> None:
+    shape, build, op = LONG_ROWS[name]
+    model = Model(shape)
+    module = model.module(model(build(model)))
+    left = check(model, module, FRONT)
+    assert left.count("concat") >= 1
+    if op == "conv":
+        assert left.count("conv") == 1
+        (found,) = (o for o in module.walk() if isinstance(o, nn.ConvOp))
+        assert nn.shape_of(found.input)[2] * nn.shape_of(found.input)[3] < 10240
+
+
+def test_short_rows_are_left_alone() -> None:
+    model = Model((1, 1, 1, 4000))
+    y = model(nn.PadOp(model.x, (0, 0, 0, 0, 0, 0, 0, 96)))
+    left = check(model, model.module(model(nn.ConvOp(y, model.weight(3, 1, 1, 9), strides=(1, 2)))), FRONT)
+    assert "concat" not in left
+
+
 COMPOSITES: dict[str, Callable[[Model], Operation]] = {
     "softmax": lambda m: nn.SoftmaxOp(m.x, 3),
     "softmax channels": lambda m: nn.SoftmaxOp(m.x, 1),
@@ -225,12 +261,8 @@ COMPOSITES: dict[str, Callable[[Model], Operation]] = {
     "instance_norm": lambda m: nn.InstanceNormOp(m.x, m.weight(5), m.weight(5)),
     "batch_norm": lambda m: nn.BatchNormOp(m.x, *(m.weight(5, low=0.5, high=1.5) for _ in range(4))),
     "lrn": lambda m: nn.LRNOp(m.x, size=3, alpha=0.1, beta=0.75, bias=1.0),
-    "elu": lambda m: nn.EluOp(m.x, 0.7),
-    "celu": lambda m: nn.CeluOp(m.x, 0.7),
-    "selu": lambda m: nn.SeluOp(m.x, 1.67, 1.05),
     "hard_swish": lambda m: nn.HardSwishOp(m.x),
     "hard_sigmoid": lambda m: nn.HardSigmoidOp(m.x, 0.2, 0.5),
-    "softplus": lambda m: nn.SoftplusOp(m.x),
     **{
         f"reduce {kind}": lambda m, k=kind: nn.ReduceOp(m(nn.ExpOp(m.x)), k, (1,), keepdims=False)
         for kind in nn.REDUCE_KINDS
