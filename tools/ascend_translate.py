@@ -105,11 +105,11 @@ def _to_json(arguments: argparse.Namespace) -> int:
 
 
 def _to_picture(arguments: argparse.Namespace) -> int:
-    from .om_cycles import predicted_cycles
+    from .om_cycles import cycles_by_task
     from .om_picture import dot_text, picture_of
 
     model = _om(arguments, digests=False)
-    cycles = None if arguments.no_cycles else predicted_cycles(model)[0]
+    cycles = None if arguments.no_cycles else cycles_by_task(model)[0]
     picture = picture_of(model, cycles)
     if arguments.action == "to-dot":
         _write(arguments.output, dot_text(picture))
@@ -122,14 +122,14 @@ def _to_picture(arguments: argparse.Namespace) -> int:
 
 def _diff(arguments: argparse.Namespace) -> int:
     from ..runtime.om.reader import read_om
-    from .om_cycles import predicted_cycles
+    from .om_cycles import cycles_by_task
     from .om_diff import diff_json, diff_text, differences
 
     if arguments.input is None or arguments.second is None:
         raise AscendError("E10014", "--diff compares two files", expected="--diff a.om b.om")
     names = (str(arguments.input), str(arguments.second))
     one, other = (read_om(Path(name), digests=False, part=arguments.part) for name in names)
-    cycles = [None if arguments.no_cycles else predicted_cycles(model)[0] for model in (one, other)]
+    cycles = [None if arguments.no_cycles else cycles_by_task(model)[0] for model in (one, other)]
     changes = differences(one, other, (cycles[0], cycles[1]))
     _write(arguments.output, diff_json(changes) if arguments.json else diff_text(changes, names))
     return int(bool(changes))

@@ -22,11 +22,11 @@ def run_command(words: Sequence[str]) -> int:
     )
     arguments = parser.parse_args(words)
 
-    from .om_cycles import predicted_cycles
+    from .om_cycles import cycles_by_task
     from .om_diff import changes_json, diff_text, differences
 
     one, other = (offline_model(name, arguments.part) for name in (arguments.one, arguments.other))
-    cycles = [None if arguments.no_cycles else predicted_cycles(model)[0] for model in (one, other)]
+    cycles = [None if arguments.no_cycles else cycles_by_task(model)[0] for model in (one, other)]
     changes = differences(one, other, (cycles[0], cycles[1]))
     if arguments.json:
         sums = [None if took is None else sum(took) for took in cycles]

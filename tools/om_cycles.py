@@ -6,7 +6,7 @@ from ..runtime.errors import AscendError
 from ..runtime.om.model import OmModel
 
 
-def predicted_cycles(model: OmModel) -> tuple[tuple[int, ...] | None, str]:
+def cycles_by_task(model: OmModel) -> tuple[tuple[int, ...] | None, str]:
     """Cycles of each task by the timing model, or None and the reason: kernels of another encoding, a chip that the
     simulator does not know."""
     from ..runtime.session import InferenceSession

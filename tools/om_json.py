@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 from ..runtime.om import format as f
 from ..runtime.om.container import Block, Source
 from ..runtime.om.reader import read_container, read_definition, read_kernels, read_om, read_tasks
-from .om_cycles import predicted_cycles
+from .om_cycles import cycles_by_task
 from .om_picture import picture_of
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
@@ -63,7 +63,7 @@ def _schedule(source: Source, part: int, cycles: bool) -> tuple[Json, str]:
         model = read_om(source, digests=False, part=part)
     except f.OmError as error:
         return None, f"not a static model of this compiler: {error.what}"
-    took, reason = predicted_cycles(model) if cycles else (None, "")
+    took, reason = cycles_by_task(model) if cycles else (None, "")
     steps = [_plain(asdict(step)) for step in picture_of(model, took).steps]
     return list(steps), reason
 
