@@ -15,7 +15,6 @@ from .formulas import Term
 from .onnx_node import Node, Value
 from .onnx_ops import HANDLERS, Handler
 
-
 Formula: TypeAlias = (
     Callable[[Term], Term] | Callable[[Term, float], Term] | Callable[[Term, float, float], Term]
 )
