@@ -38,6 +38,9 @@ FUNCTIONS: dict[str, Function] = {
     "Cosh": Function(formulas.cosh),
     "Mish": Function(formulas.mish),
     "QuickGelu": Function(formulas.swish, {"alpha": 1.702}, "com.microsoft"),
+    "ScaledTanh": Function(
+        lambda x, alpha, beta: formulas.tanh(x * beta) * alpha, {"alpha": 1.0, "beta": 1.0}
+    ),
     "Sinh": Function(formulas.sinh),
     "Softsign": Function(formulas.softsign),
     "Swish": Function(formulas.swish, {"alpha": 1.0}),
