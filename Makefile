@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 export PIP_NO_INPUT ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test lint types unit lit isa proto docs bench cores conformance clean
+.PHONY: help dev demo test lint types unit lit isa proto docs bench cores containers conformance clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -72,6 +72,9 @@ bench: $(VENV)/.installed-dev ## measure compile time, simulator speed and model
 
 cores: $(VENV)/.installed-dev ## list the tasks that leave cores idle (needs SHARED for more than the benchmark's models)
 	$(BIN)/python benchmarks/cores.py --folder $(SHARED)/models
+
+containers: $(VENV)/.installed-dev ## write, read, compile twice and view the .om of every shared model (needs SHARED)
+	$(BIN)/python benchmarks/containers.py --folder $(SHARED)/models
 
 conformance: $(VENV)/.installed-dev ## the ONNX backend suite and whole models (needs SHARED)
 	$(BIN)/python $(SHARED)/conformance/run_onnx_backend.py

@@ -120,12 +120,12 @@ def compiled_models(names: list[str], folder: Path, soc: str) -> Iterator[tuple[
         if names and path.stem not in names:
             continue
         try:
-            yield path.stem, _compile_file(path, soc)
+            yield path.stem, compile_file(path, soc)
         except UnsupportedOpError as error:
             print(f"{path.stem}: not compiled ({error.items[0].requirement})", file=sys.stderr)
 
 
-def _compile_file(path: Path, soc: str) -> CompiledModel:
+def compile_file(path: Path, soc: str) -> CompiledModel:
     stored = np.load(path.with_suffix(".npz"))
     model = onnx.load(path)
     weights = {tensor.name for tensor in model.graph.initializer}

@@ -1,12 +1,13 @@
 """The fuzzer: decoder, assembler and executor on random, damaged and plausible programs.
 
-    python benchmarks/fuzz.py [--programs 200000] [--seed 0] [--jobs 2] [--json OUT]
+    python benchmarks/fuzz.py [--programs 200000] [--seed 0] [--jobs 2] [--json OUT [--resume]]
     python benchmarks/fuzz.py --atheris [options of libFuzzer]        (where atheris is installed)
 
 hypothesis makes the programs (`fuzz_programs.py` has the kinds and what a program may do).  A batch runs in a
 process of its own whose address space is limited, so that a leak or a huge allocation shows as a failure; a
-program that takes longer than `LIMIT_SECONDS` counts as hung.  Failures are printed smallest first, as
-hypothesis shrinks them, and make the exit status 1.
+program that takes longer than `LIMIT_SECONDS` of its processor, or `BLOCKED_SECONDS` in all, counts as hung.
+Failures are printed smallest first, as hypothesis shrinks them, and make the exit status 1.  OUT is written after
+every batch; with `--resume` a run that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from fuzz_programs import Program, run_program, strategies
 
 BATCH = 2500
 LIMIT_SECONDS = 10
+BLOCKED_SECONDS = 300  # where nothing runs; a busy machine may give a program little of its processors
 LIMIT_MB = 300
 """Peak resident memory of a batch: interpreter, numpy and the library are about 110 MB of it, the rest is what 2500
 programs leave in caches."""
@@ -45,9 +47,11 @@ class HungError(Exception):
 
 @dataclass
 class Batch:
-    """What became of the programs of one kind and seed."""
+    """What became of `count` programs of one kind and seed; seconds are those of the processor."""
 
     kind: str
+    seed: int
+    count: int
     ends: Counter[str] = field(default_factory=Counter[str])
     failures: list[str] = field(default_factory=list[str])
     slowest: float = 0.0
@@ -56,25 +60,28 @@ class Batch:
 
 
 def _alarm(number: int, frame: object) -> None:
-    raise HungError(f"more than {LIMIT_SECONDS} s")
+    raise HungError(f"more than {LIMIT_SECONDS} s of processor or {BLOCKED_SECONDS} s")
 
 
 def _one(batch: Batch, program: Program, choice: int) -> None:
-    signal.alarm(LIMIT_SECONDS)
-    began = time.perf_counter()
+    signal.alarm(BLOCKED_SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, LIMIT_SECONDS)
+    began = time.process_time()
     try:
         batch.ends[run_program(program, choice)] += 1
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
-        batch.slowest = max(batch.slowest, time.perf_counter() - began)
+        batch.slowest = max(batch.slowest, time.process_time() - began)
 
 
 def run_batch(job: tuple[str, int, int]) -> Batch:
     """`count` programs of one kind."""
     kind, number, count = job
-    batch = Batch(kind)
-    signal.signal(signal.SIGALRM, _alarm)
-    began = time.perf_counter()
+    batch = Batch(kind, number, count)
+    for name in (signal.SIGALRM, signal.SIGPROF):
+        signal.signal(name, _alarm)
+    began = time.process_time()
 
     @with_seed(number)
     @settings(
@@ -92,7 +99,7 @@ def run_batch(job: tuple[str, int, int]) -> Batch:
         programs()
     except Exception:
         batch.failures.append(traceback.format_exc(limit=-6))
-    batch.seconds = time.perf_counter() - began
+    batch.seconds = time.process_time() - began
     batch.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return batch
 
@@ -142,12 +149,35 @@ def _atheris(words: list[str]) -> int:
     return 0
 
 
+def _run_all(jobs: list[tuple[str, int, int]], processes: int, out: Path | None, resume: bool) -> list[Batch]:
+    """All batches; those that `out` has from an earlier run are not run again."""
+    batches: list[Batch] = []
+    if resume and out is not None and out.exists():
+        rows: list[dict[str, Any]] = json.loads(out.read_text(encoding="utf-8"))
+        known = [Batch(**{**row, "ends": Counter(row["ends"])}) for row in rows]
+        batches = [batch for batch in known if (batch.kind, batch.seed, batch.count) in jobs]
+    done = {(batch.kind, batch.seed, batch.count) for batch in batches}
+    with multiprocessing.get_context("fork").Pool(processes, _limit, maxtasksperchild=1) as pool:
+        for batch in pool.imap_unordered(run_batch, [job for job in jobs if job not in done]):
+            batches.append(batch)
+            print(f"{sum(batch.ends.total() for batch in batches)} programs", file=sys.stderr, flush=True)
+            for failure in batch.failures:
+                print(f"{batch.kind}:\n{failure}", flush=True)
+            if out is not None:
+                plain = [{**vars(batch), "ends": dict(batch.ends)} for batch in batches]
+                fresh = out.with_suffix(".part")
+                fresh.write_text(json.dumps(plain, indent=1), encoding="utf-8")
+                fresh.replace(out)
+    return batches
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--programs", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--json", metavar="OUT")
+    parser.add_argument("--json", metavar="OUT", help="results, written after every batch")
+    parser.add_argument("--resume", action="store_true", help="take from OUT what is already there")
     parser.add_argument(
         "--atheris", action="store_true", help="fuzz by coverage instead; the rest is libFuzzer's"
     )
@@ -156,24 +186,15 @@ def main() -> int:
         return _atheris(rest)
     if rest:
         parser.error(f"unknown: {' '.join(rest)}")
-    began = time.perf_counter()
-    batches: list[Batch] = []
-    with multiprocessing.get_context("fork").Pool(args.jobs, _limit, maxtasksperchild=1) as pool:
-        for batch in pool.imap_unordered(run_batch, jobs_of(args.programs, args.seed)):
-            batches.append(batch)
-            done = sum(batch.ends.total() for batch in batches)
-            print(f"{done} programs, {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
-            for failure in batch.failures:
-                print(f"{batch.kind}:\n{failure}", flush=True)
+    jobs = jobs_of(args.programs, args.seed)
+    batches = _run_all(jobs, args.jobs, Path(args.json) if args.json else None, args.resume)
     print(table(sorted(batches, key=lambda batch: batch.kind)))
     peak = max(batch.peak_mb for batch in batches)
+    seconds = sum(batch.seconds for batch in batches)
     print(
-        f"{time.perf_counter() - began:.0f} s; limits: {LIMIT_SECONDS} s a program, {LIMIT_MB} MB a batch of {BATCH}"
+        f"{seconds:.0f} s of processor; limits: {LIMIT_SECONDS} s a program, {LIMIT_MB} MB a batch of {BATCH}"
         f" (address space {ADDRESS_SPACE >> 30} GB)"
     )
-    if args.json:
-        rows: list[dict[str, Any]] = [{**vars(batch), "ends": dict(batch.ends)} for batch in batches]
-        Path(args.json).write_text(json.dumps(rows, indent=1), encoding="utf-8")
     return any(batch.failures for batch in batches) or peak > LIMIT_MB
 
 

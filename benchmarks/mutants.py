@@ -1,6 +1,6 @@
 """The mutation test of the hazard check: does it report every kernel whose synchronisation was damaged?
 
-    python benchmarks/mutants.py [--models resnet18,softmax] [--orders 20] [--jobs 2] [--json OUT]
+    python benchmarks/mutants.py [--models resnet18,softmax] [--orders 20] [--jobs 2] [--json OUT [--resume]]
 
 The kernels of compiled models are mutated (`sync_mutants.py` says how), one static sync instruction at a time.
 Each mutant is judged three times, by code that shares nothing but the decoder:
@@ -15,6 +15,9 @@ Each mutant is judged three times, by code that shares nothing but the decoder:
 Missed = neither reported nor proven redundant, or outputs differ without a report.  False = the kernel as
 compiled is reported, differs in some order or has an unordered pair; or a mutant that is proven redundant is
 reported.  Both must be 0: the exit status says so.
+
+OUT is written after every kernel; with `--resume` a run that was stopped goes on, and kernels whose bytes are known
+from it are not judged again.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +143,9 @@ class Result:
 
     model: str
     kernel: str
+    digest: str
+    orders: int
+    limit: int
     kinds: dict[str, Tally] = field(default_factory=dict[str, Tally])
     rules: Counter[str] = field(default_factory=Counter[str])
     notes: list[str] = field(default_factory=list[str])
@@ -156,6 +162,12 @@ class Result:
         """For JSON."""
         kinds = {kind: asdict(tally) for kind, tally in self.kinds.items()}
         return {**vars(self), "kinds": kinds, "rules": dict(self.rules)}
+
+    @staticmethod
+    def read(plain: dict[str, Any]) -> Result:
+        """What `plain` wrote."""
+        kinds = {kind: Tally(**tally) for kind, tally in plain["kinds"].items()}
+        return Result(**{**plain, "kinds": kinds, "rules": Counter(plain["rules"])})
 
 
 def cases_of(name: str, soc_name: str = "Ascend310P3") -> list[Case]:
@@ -279,7 +291,7 @@ class Judge:
 def judge_kernel(case: Case, orders: int, limit: int = 0) -> Result:
     """All mutants of a kernel (or an even choice of `limit` of them)."""
     began = time.perf_counter()
-    result = Result(case.model, case.name)
+    result = Result(case.model, case.name, case.program.digest, orders, limit)
     if case.program.reads_data:
         result.skipped.append("the kernel reads scalars from memory: its order depends on data")
         return result
@@ -338,6 +350,31 @@ def summary(results: Sequence[Result]) -> list[tuple[str, Tally]]:
     return [*rows.items(), (f"all, {len(results)} kernels", whole)]
 
 
+def _judge_all(orders: int, limit: int, jobs: int, out: Path | None, resume: bool) -> list[Result]:
+    """Results of all cases, in their order; every one is printed and kept in `out` as soon as it is there."""
+    known: dict[tuple[str, int, int], Result] = {}
+    if resume and out is not None and out.exists():
+        for plain in json.loads(out.read_text(encoding="utf-8")):
+            result = Result.read(plain)
+            known[result.digest, result.orders, result.limit] = result
+    keys = [(case.program.digest, orders, limit) for case in _CASES]
+    missing = [number for number, key in enumerate(keys) if key not in known]
+    with multiprocessing.get_context("fork").Pool(jobs, maxtasksperchild=1) as pool:
+        for result in pool.imap(_job, [(number, orders, limit) for number in missing]):
+            known[result.digest, orders, limit] = result
+            print(table([(f"{result.model} {result.kernel}", result.total())]).splitlines()[1], flush=True)
+            for note in (*result.notes, *result.skipped):
+                print("  " + note)
+            if out is not None:
+                fresh = out.with_suffix(".part")
+                fresh.write_text(json.dumps([r.plain() for r in known.values()], indent=1), encoding="utf-8")
+                fresh.replace(out)
+    return [
+        replace(known[key], model=case.model, kernel=case.name)
+        for key, case in zip(keys, _CASES, strict=True)
+    ]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--models", default=",".join(n for n in DEFAULT if model_path(n).exists()))
@@ -346,20 +383,16 @@ def main() -> int:
     parser.add_argument("--limit", type=int, default=0, help="mutants per kernel, 0: all")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--json", metavar="OUT")
+    parser.add_argument("--resume", action="store_true", help="take from OUT what is already there")
     args = parser.parse_args()
     for name in args.models.split(","):
         try:
             _CASES.extend(cases_of(name, args.soc))
         except AscendError as error:
             print(f"{name}: {error}".splitlines()[0])
-    jobs = [(number, args.orders, args.limit) for number in range(len(_CASES))]
-    results: list[Result] = []
-    with multiprocessing.get_context("fork").Pool(args.jobs, maxtasksperchild=1) as pool:
-        for result in pool.imap(_job, jobs):
-            results.append(result)
-            print(table([(f"{result.model} {result.kernel}", result.total())]).splitlines()[1], flush=True)
-            for note in (*result.notes, *result.skipped):
-                print("  " + note)
+    results = _judge_all(
+        args.orders, args.limit, args.jobs, Path(args.json) if args.json else None, args.resume
+    )
     rows = summary(results)
     print(table(rows))
     rules = Counter[str]()
@@ -369,8 +402,6 @@ def main() -> int:
     print(
         f"not made: {sum(len(r.skipped) for r in results)}; {sum(r.seconds for r in results):.0f} s of processor"
     )
-    if args.json:
-        Path(args.json).write_text(json.dumps([r.plain() for r in results], indent=1), encoding="utf-8")
     last = rows[-1][1]
     return 1 if last.missed or last.false else 0
 

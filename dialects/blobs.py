@@ -253,6 +253,13 @@ def _cast(arrays: Sequence[Array], args: Args) -> Array:
         return arrays[0].astype(dtypes.numpy_dtype(str(args[0])), copy=False)
 
 
+def _two_terms(arrays: Sequence[Array], args: Args) -> Array:
+    """[C] → [1, C, 1, 2]: h = f16(x), l = f16(x - h); what is beyond the largest f16 is left to the second term."""
+    high = np.clip(arrays[0], -65504, 65504).astype(np.float16)
+    low = (arrays[0] - high.astype(arrays[0].dtype)).astype(np.float16)
+    return np.stack([high, low], axis=-1).reshape(1, -1, 1, 2)
+
+
 def _layout(args: Args) -> Any:
     from . import layouts
 
@@ -319,6 +326,7 @@ BLOB_OPS: dict[str, BlobOp] = {
         lambda arrays, args: in_single(np.matmul, arrays),
     ),
     "cast": BlobOp(_infer_cast, _cast),
+    "two_terms": BlobOp(lambda inputs, args: ((1, *inputs[0].shape, 1, 2), "f16"), _two_terms),
     "add": _binary(np.add),
     "sub": _binary(np.subtract),
     "mul": _binary(np.multiply),

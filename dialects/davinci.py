@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from xdsl.dialects import scf
+from xdsl.dialects import arith, scf
 from xdsl.dialects.builtin import (
     I64,
     ArrayAttr,
@@ -381,14 +381,17 @@ class InductionOp(IRDLOperation):
 
     `start` is computed before the loop, the register lives through all of it.  The `primary` induction of a loop shares
     the machine's loop index, whose start and step it sets; any other costs an addition at the end of each iteration.
+    A `carried` one starts at an induction of the loop around whose step it makes itself, iteration by iteration: both are
+    one register, which is neither copied before this loop nor added to after it.
     """
 
     name = "davinci.induction"
     start = operand_def(IndexType)
     step = prop_def(IntegerAttr[I64])
     primary = opt_prop_def(UnitAttr)
+    carried = opt_prop_def(UnitAttr)
     result = result_def(IndexType)
-    assembly_format = "(`primary` $primary^)? $start `step` $step attr-dict"
+    assembly_format = "(`primary` $primary^)? (`carried` $carried^)? $start `step` $step attr-dict"
 
     def __init__(self, start: SSAValue, step: int, *, primary: bool = False) -> None:
         super().__init__(
@@ -408,6 +411,19 @@ class InductionOp(IRDLOperation):
                 raise VerifyException("the start of an induction must be known before its loop")
             around = home.parent_op()
             home = around.parent if around is not None else None
+        if self.carried is not None:
+            self._verify_carried(loop)
+
+    def _verify_carried(self, loop: scf.ForOp) -> None:
+        carrier, trip = self.start.owner, loop.ub.owner
+        if not isinstance(carrier, InductionOp) or carrier.parent is not loop.parent or carrier.primary:
+            raise VerifyException("a carried induction starts at a moving one of the loop around")
+        if self.primary is not None:
+            raise VerifyException("a carried induction is no loop index")
+        count = trip.value if isinstance(trip, arith.ConstantOp) else None
+        count = count.value.data if isinstance(count, IntegerAttr) else None
+        if count is None or carrier.step.value.data != count * self.step.value.data:
+            raise VerifyException("a carried induction makes the step of the one it starts at")
 
 
 @irdl_op_definition

@@ -214,6 +214,14 @@ def add_terms(x: Shape, terms: Shape, **_: object) -> Shape:
     return x
 
 
+def sum_terms(x: Shape, **_: object) -> Shape:
+    """[1, C, 1, 2]: two terms of each number of a vector."""
+    _expect(
+        len(x) == 4 and x[0] == x[2] == 1 and x[3] == 2, f"expected two terms [1, C, 1, 2], got {list(x)}"
+    )
+    return (x[1],)
+
+
 # ----------------------------------------------------------------------------------------------- contractions
 
 

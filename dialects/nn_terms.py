@@ -8,8 +8,11 @@ l = f16(x - h) keeps 22. With weights in two terms as well, k = u + v, a product
 which is one convolution on three times as many input channels. So a tensor in terms is one f16 tensor of three
 blocks of channels, [h; l; h], and its weights are [u; u; v]: the accumulator adds the three products in f32.
 
-These ops stand behind a convolution whose result stays f32 (`nn.conv` of f16 operands with an f32 result: what
-the accumulator holds); `nn.max_pool` has a flag for operands in terms. `nn-split-terms` makes all of them.
+A bias is a vector of f32 numbers that the cube can add as one more product, ones times its two terms: `nn.sum_terms` says
+so in the group's body (`ascend-split-bias`).
+
+The other ops stand behind a convolution whose result stays f32 (`nn.conv` of f16 operands with an f32 result: what
+the accumulator holds); `nn.max_pool` has a flag for operands in terms. `nn-split-terms` makes them.
 """
 
 from __future__ import annotations
@@ -59,6 +62,21 @@ class AddTermsOp(NNOp):
         self._setup([lhs, rhs])
 
 
-TERM_OPS = (ToTermsOp, AddTermsOp)
+@irdl_op_definition
+class SumTermsOp(NNOp):
+    """[1, C, 1, 2] in f16 → [C] in f32: h + l of each channel of a bias."""
 
-__all__ = ["TERMS", "TERM_OPS", "AddTermsOp", "ToTermsOp"]
+    name = "nn.sum_terms"
+    SHAPE = staticmethod(nn_shapes.sum_terms)
+    ELEMENT_RULE: ClassVar = "any"
+    input = operand_def(TensorType)
+    output = result_def(TensorType)
+    traits = traits_def(Pure())
+
+    def __init__(self, input: Value) -> None:
+        self._setup([input], dtype="f32")
+
+
+TERM_OPS = (ToTermsOp, AddTermsOp, SumTermsOp)
+
+__all__ = ["TERMS", "TERM_OPS", "AddTermsOp", "SumTermsOp", "ToTermsOp"]

@@ -13,6 +13,7 @@ and nothing more; no pass computes anything on it.
 * `om.node` – an operator of the graph that people and viewers see.
 * `om.task` – one launch: kernel, blocks, arguments (addresses as `region + offset`, then sizes), the
   operator it computes, and which source nodes each body op of the kernel stands for.
+* `om.partition` – a partition that nobody here reads (host libraries, tiling data, …), as it is.
 
 Each op carries the plain dataclass of `runtime/om/model.py` as its one attribute, so that `om_to_model` and
 `model_to_om` are lossless by construction. `om.model` verifies the whole: the rules are those of the
@@ -52,6 +53,7 @@ from ..runtime.om.model import (
     OmGraphOp,
     OmKernel,
     OmModel,
+    OmPartition,
     OmTask,
     OmTensor,
     OmWeight,
@@ -299,6 +301,33 @@ class TaskOp(_PartOp):
 
 
 @irdl_op_definition
+class PartitionOp(_PartOp):
+    """A partition that nobody here reads, by its public number, its bytes as hexadecimal digits."""
+
+    name = "om.partition"
+    number = prop_def(IntegerAttr)
+    content = prop_def(BytesAttr)
+
+    def __init__(self, partition: OmPartition) -> None:
+        number = IntegerAttr(partition.number, i64)
+        super().__init__(properties={"number": number, "content": BytesAttr(partition.content)})
+
+    @property
+    def partition(self) -> OmPartition:
+        """The plain description."""
+        return OmPartition(self.number.value.data, self.content.data)
+
+    @classmethod
+    def parse(cls, parser: Parser) -> PartitionOp:
+        number = parser.parse_integer()
+        return PartitionOp(OmPartition(number, syntax.parse_digits(parser, "content")))
+
+    def print(self, printer: Printer) -> None:
+        partition = self.partition
+        printer.print_string(f' {partition.number} content "{partition.content.hex()}"')
+
+
+@irdl_op_definition
 class ModelOp(IRDLOperation):
     """One offline model: `om.model "name" soc "Ascend310P3" memory 805888 at 68719476736 weights at
     1099511627776`."""
@@ -430,10 +459,11 @@ def om_to_model(op: ModelOp, resolve: WeightResolver) -> OmModel:
         feature_map_base=op.feature_map_base.value.data,
         weight_base=op.weight_base.value.data,
         machine_code=op.machine_code.data,
+        other=tuple(part.partition for part in of(PartitionOp)),
     )
 
 
-_Op = TypeVar("_Op", InputOp, OutputOp, WeightOp, KernelOp, NodeOp, TaskOp)
+_Op = TypeVar("_Op", InputOp, OutputOp, WeightOp, KernelOp, NodeOp, TaskOp, PartitionOp)
 
 
 def model_to_om(model: OmModel, sources: Mapping[str, Attribute] | None = None) -> ModelOp:
@@ -446,6 +476,7 @@ def model_to_om(model: OmModel, sources: Mapping[str, Attribute] | None = None) 
     body += [NodeOp(node, _dictionary(node.attrs)) for node in model.graph]
     body += [TaskOp(task) for task in model.tasks]
     body += [OutputOp(tensor) for tensor in model.outputs]
+    body += [PartitionOp(partition) for partition in model.other]
     return ModelOp(
         model.name,
         model.soc,
@@ -514,6 +545,6 @@ def _value(attr: Attribute) -> AttrValue:
 
 OM = Dialect(
     "om",
-    [ModelOp, InputOp, OutputOp, WeightOp, KernelOp, NodeOp, TaskOp],
+    [ModelOp, InputOp, OutputOp, WeightOp, KernelOp, NodeOp, TaskOp, PartitionOp],
     [TensorAttr, WeightAttr, KernelAttr, NodeAttr, TaskAttr, BytesAttr, FileAttr],
 )

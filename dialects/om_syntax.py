@@ -137,15 +137,20 @@ def print_weight(printer: Printer, weight: OmWeight) -> None:
         printer.print_string_literal(weight.payload.digest)
 
 
+def parse_digits(parser: AttrParser, keyword: str) -> bytes:
+    """`code "0a1b…"`: bytes as hexadecimal digits behind a keyword"""
+    parser.parse_keyword(keyword)
+    digits = parse_text(parser)
+    try:
+        return bytes.fromhex(digits)
+    except ValueError:
+        parser.raise_error(f"expected {keyword} as hexadecimal digits")
+
+
 def parse_kernel(parser: AttrParser) -> OmKernel:
     """`"conv_7c1e" code "0a1b…"` (hexadecimal)"""
     name = parse_text(parser)
-    parser.parse_keyword("code")
-    digits = parse_text(parser)
-    try:
-        return OmKernel(name, bytes.fromhex(digits))
-    except ValueError:
-        parser.raise_error("expected machine code as hexadecimal digits")
+    return OmKernel(name, parse_digits(parser, "code"))
 
 
 def print_kernel(printer: Printer, kernel: OmKernel) -> None:

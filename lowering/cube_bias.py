@@ -5,8 +5,11 @@ f32 bias to 22 bits: the rounded bias and what the rounding left.  Broadcasting 
 unit's work; that unit runs in order, so the broadcast for the next tile would stand behind the epilogue of this one and
 the cube would wait for both.  As a product the bias costs the cube m·n fractals per tile and the vector unit nothing.
 
-    bias: GM → UB as f32, split by the vector unit, one fractal [k][n] per 16 channels UB → L1 (rows 2 …
-    15 of k stay undefined: k = 2), L1 → L0B with transpose; the ones are made in L0A by `set_2d`, once per kernel.
+    terms: GM → L1, one fractal [k][n] per 16 channels (rows 2 … 15 of k stay undefined: k = 2), L1 → L0B with transpose;
+    the ones are made in L0A by `set_2d`, once per kernel.
+
+A constant bias is stored in terms (`ascend-split-bias`).  One that is computed at run time comes as f32: GM → UB, split by
+the vector unit, UB → L1.
 """
 
 from __future__ import annotations
@@ -24,13 +27,13 @@ _ONE = int(np.array(1.0, np.float16).view(np.uint16))
 _LANES = 0xFFFF  # 16 lanes per repeat: one plane
 
 
-def bias_bytes(planes: int) -> dict[str, int]:
+def bias_bytes(planes: int, *, in_terms: bool) -> dict[str, int]:
     """On-chip bytes that a core needs for the bias of `planes` planes, but for L0."""
-    return {"l1": planes * FRACTAL, "ub": min(planes, _PLANES) * (2 * _F32 + _SPLIT)}
+    return {"l1": planes * FRACTAL, "ub": 0 if in_terms else min(planes, _PLANES) * (2 * _F32 + _SPLIT)}
 
 
 class CubeBias:
-    """The bias of the planes that one core computes."""
+    """The bias of the planes that one core computes, stored in terms."""
 
     def __init__(self, kb: KernelBuilder, bias: Ref, m: int, most: int) -> None:
         """`m`: fractals of rows of a tile; `most`: planes of one core at most."""
@@ -40,10 +43,43 @@ class CubeBias:
         kb.op("set_2d", "f16", self.ones, value=_ONE, repeat=m)
         self.fractals = kb.alloc("l1", most * FRACTAL)
         self.most = most
+
+    def fetch(self, first: Index, planes: Index) -> None:
+        """Asks GM for planes [first, first + planes): before the loads that take longer."""
+        source = self.bias + self.kb.linear(0, (first, _SPLIT))
+        self.kb.op(
+            "copy_gm_to_cbuf", "", self.fractals, source, bursts=planes, length=TERMS, dst_gap=16 - TERMS, limits={"bursts": self.most},
+        )  # fmt: skip
+
+    def split(self) -> None:
+        """Makes fractals in L1 of what was fetched: they are there."""
+
+    def load(self, first: Index, planes: Index, most: int, depth: int) -> Ref:
+        """Fractals [first, first + planes) of this core in L0B."""
+        kb = self.kb
+        buffer = kb.alloc("l0b", most * FRACTAL, depth)
+        source = self.fractals + kb.linear(0, (first, FRACTAL))
+        kb.op("load2d", "f16", buffer, source, repeat=planes, transpose=1, limits={"repeat": most})
+        return buffer
+
+    def begin(self, accumulator: Ref, loaded: Ref, m: Index, planes: Index, most: tuple[int, int]) -> None:
+        """The accumulator of `m` rows × `planes` columns begins at the bias; `most`: fractals of both."""
+        kb = self.kb
+        kb.op(
+            "mad", "f32f16f16", accumulator, self.ones, loaded, m=m, k=TERMS, n=kb.mul(planes, 16), init=1,
+            limits={"m": most[0] * 16, "n": most[1] * 16},
+        )  # fmt: skip
+
+
+class WideBias(CubeBias):
+    """The same for a bias in f32: the vector unit splits it."""
+
+    def __init__(self, kb: KernelBuilder, bias: Ref, m: int, most: int) -> None:
+        super().__init__(kb, bias, m, most)
         self.wide = kb.alloc("ub", min(most, _PLANES) * _F32)
 
     def fetch(self, first: Index, planes: Index) -> None:
-        """GM → UB of planes [first, first + planes), if they are split at once: before the loads that take longer."""
+        """GM → UB of planes [first, first + planes), if they are split at once."""
         self.first, self.planes = first, planes
         if self.most <= _PLANES:
             self._copy(first, planes)
@@ -89,20 +125,4 @@ class CubeBias:
         self.kb.op(
             mnemonic, dtype, *operands, repeat=count, mask_lo=_LANES, mask_hi=0, limits={"repeat": min(self.most, _PLANES)},
             extents=None, **steps,
-        )  # fmt: skip
-
-    def load(self, first: Index, planes: Index, most: int, depth: int) -> Ref:
-        """Fractals [first, first + planes) of this core in L0B."""
-        kb = self.kb
-        buffer = kb.alloc("l0b", most * FRACTAL, depth)
-        source = self.fractals + kb.linear(0, (first, FRACTAL))
-        kb.op("load2d", "f16", buffer, source, repeat=planes, transpose=1, limits={"repeat": most})
-        return buffer
-
-    def begin(self, accumulator: Ref, loaded: Ref, m: Index, planes: Index, most: tuple[int, int]) -> None:
-        """The accumulator of `m` rows × `planes` columns begins at the bias; `most`: fractals of both."""
-        kb = self.kb
-        kb.op(
-            "mad", "f32f16f16", accumulator, self.ones, loaded, m=m, k=TERMS, n=kb.mul(planes, 16), init=1,
-            limits={"m": most[0] * 16, "n": most[1] * 16},
         )  # fmt: skip

@@ -23,7 +23,7 @@ from xdsl.ir import SSAValue
 from ..dialects import ascend
 from ..dialects.davinci import KernelOp
 from ..runtime.soc import Soc
-from .cube_bias import CubeBias
+from .cube_bias import CubeBias, WideBias
 from .cube_epilogue import Epilogue
 from .cube_image import CubeImage
 from .cube_problem import FRACTAL, UNIT, CubeGroup, CubeProblem, analyse, ceil_div
@@ -141,7 +141,8 @@ class CubeKernel:
                 planes = kb.mul(items, p.n1)
                 if self.partial:
                     planes = kb.min(planes, kb.sub(p.c_planes, self.bias_first))
-        bias = CubeBias(kb, self.bias_argument, self.s.m, most)
+        kind = CubeBias if self.found.bias_in_terms else WideBias
+        bias = kind(kb, self.bias_argument, self.s.m, most)
         bias.fetch(self.bias_first, planes)
         return bias
 

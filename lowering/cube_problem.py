@@ -121,6 +121,7 @@ class CubeGroup:
     bias: SSAValue | None
     epilogue: tuple[Operation, ...]
     has_residual: bool
+    bias_in_terms: bool = False  # the bias is stored as two f16 numbers for one
     image: SSAValue | None = None  # A as f32 [N, C, H, W]: the group begins with its cast
 
 
@@ -142,7 +143,10 @@ def analyse(group: ascend.GroupOp) -> CubeGroup:
         for op in epilogue
         for value in op.operands
     )
-    return CubeGroup(root, problem, root.bias, epilogue, residual, image)
+    bias, in_terms = root.bias, False
+    if bias is not None and isinstance(bias.owner, nn.SumTermsOp):
+        bias, in_terms = bias.owner.input, True
+    return CubeGroup(root, problem, bias, epilogue, residual, in_terms, image)
 
 
 def _outer(group: ascend.GroupOp, argument: SSAValue) -> SSAValue:

@@ -70,13 +70,14 @@ class Behind:
     """What a kernel does besides the product.
 
     `vector_passes`: vector instructions per output fractal; `residual`: a full-size operand is read; `ub_tiles`: tiles
-    that live in UB at once; `bias`: there is one.
+    that live in UB at once; `bias`: there is one; `bias_in_terms`: it is stored as the cube needs it.
     """
 
     vector_passes: int = 2
     residual: bool = False
     ub_tiles: int = 2
     bias: bool = False
+    bias_in_terms: bool = False
 
 
 def turns(p: CubeProblem, s: CubeSchedule) -> int:
@@ -92,7 +93,7 @@ def free_l1(p: CubeProblem, s: CubeSchedule, soc: Soc, bias: bool) -> int:
     slabs = slab_positions(p, s.rows) * s.k_piece // p.window.taps * UNIT * s.slab_depth
     resident = s.weights == RESIDENT
     weights = (p.k_steps * columns if resident else s.weight_depth * s.k_load * s.n) * FRACTAL
-    own = bias_bytes(bias_planes(p, s))["l1"] if bias else 0
+    own = bias_bytes(bias_planes(p, s), in_terms=True)["l1"] if bias else 0
     return soc.core.buffers["l1"].size - slabs - weights - own
 
 
@@ -142,7 +143,7 @@ def _bias_planes(p: CubeProblem, split: tuple[int, int, int]) -> int:
 
 def rank(problem: CubeProblem, soc: Soc, behind: Behind) -> list[tuple[float, CubeSchedule]]:
     """The schedules that fit, cheapest first, with their estimated cycles (the best few hundred of thousands)."""
-    from .cube_cost import CYCLES_PER_INSTRUCTION, CubeCost
+    from .cube_cost import CubeCost, merit
 
     found = list(_candidates(problem, soc, behind))
     if not found:
@@ -152,9 +153,8 @@ def rank(problem: CubeProblem, soc: Soc, behind: Behind) -> list[tuple[float, Cu
     columns = dict(zip(names, table, strict=False))  # what is decided later has no column
     cost = CubeCost(problem, soc, behind)
     costs = cost(columns)
-    short = costs + CYCLES_PER_INSTRUCTION * cost.instructions()
     # estimates that err in different ways take turns; stable: equal costs keep the order of enumeration
-    estimates = (costs, cost(columns, filled=True), short)
+    estimates = [merit(c, cost.instructions()) for c in (costs, cost(columns, filled=True))]
     orders = [np.argsort(values, kind="stable")[:_RANKED] for values in estimates]
     order = dict.fromkeys(int(i) for pair in zip(*orders, strict=True) for i in pair)
     return [(float(costs[i]), CubeSchedule(*found[i])) for i in order]
@@ -186,7 +186,9 @@ def _candidates(p: CubeProblem, soc: Soc, behind: Behind) -> Iterator[Candidate]
     size = {space: soc.core.buffers[space].size for space in ("l1", "l0a", "l0b", "l0c", "ub")}
     for split in _splits(p, soc.cores):
         units, columns = ceil_div(row_units(p), split[1]), ceil_div(p.n1, split[2])
-        bias = bias_bytes(_bias_planes(p, split)) if behind.bias else {"l1": 0, "ub": 0}
+        bias = {"l1": 0, "ub": 0}
+        if behind.bias:
+            bias = bias_bytes(_bias_planes(p, split), in_terms=behind.bias_in_terms)
         l1 = size["l1"] - bias["l1"]
         ub = size["ub"] - bias["ub"] - (image_ub_bytes(p.image_channels) if p.image_channels else 0)
         for n in _n_tiles(columns):

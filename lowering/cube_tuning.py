@@ -14,7 +14,7 @@ from xdsl.ir import SSAValue
 
 from ..dialects import ascend
 from ..runtime.soc import Soc
-from .cube_cost import CYCLES_PER_INSTRUCTION, activations_in_l2
+from .cube_cost import activations_in_l2, merit
 from .cube_epilogue_ops import ub_tiles, vector_passes
 from .cube_kernel import CubeKernel
 from .cube_problem import CubeGroup, analyse
@@ -36,7 +36,13 @@ def choose_schedule(group: ascend.GroupOp, soc: Soc) -> dict[str, int | str]:
 
 
 def _behind(found: CubeGroup, soc: Soc) -> Behind:
-    return Behind(vector_passes(found), found.has_residual, ub_tiles(found, soc), found.bias is not None)
+    return Behind(
+        vector_passes(found),
+        found.has_residual,
+        ub_tiles(found, soc),
+        found.bias is not None,
+        found.bias_in_terms,
+    )
 
 
 def _timed(group: ascend.GroupOp, found: CubeGroup, schedule: CubeSchedule, soc: Soc) -> float:
@@ -58,7 +64,7 @@ def _timed(group: ascend.GroupOp, found: CubeGroup, schedule: CubeSchedule, soc:
             l2.touch(address, ascend.bytes_of(value))
         address += -(-(ascend.bytes_of(value) + 32) // 512) * 512
     timing = time_task(soc, program_of(lower_to_records(kernel, soc)), args, schedule.blocks, l2)
-    return timing.cycles + CYCLES_PER_INSTRUCTION * timing.instructions / schedule.blocks
+    return merit(timing.cycles, timing.instructions / schedule.blocks)
 
 
 def schedule_of(group: ascend.GroupOp, soc: Soc) -> CubeSchedule:

@@ -33,6 +33,7 @@ from ..passes.davinci_allocate_registers import (
     assign_registers,
     has_primary,
     inductions_of,
+    is_carrier,
     source_of,
 )
 from ..passes.davinci_operands import addresses_of, terms_of, values_of
@@ -155,12 +156,14 @@ class _Coder:
         else:
             scalars = (self._reg(op.body.block.args[0]), self._operand(op.ub))
         for induction in inductions:
-            self._emit("mov", (self._reg(induction.result), self._operand(induction.start)))
+            if induction.carried is None:
+                self._emit("mov", (self._reg(induction.result), self._operand(induction.start)))
         self._emit("loop", scalars)
         self.block(op.body.block)
         for induction in inductions:
-            register = self._reg(induction.result)
-            self._emit("add", (register, register, induction.step.value.data))
+            if not is_carrier(induction):
+                register = self._reg(source_of(induction.result))
+                self._emit("add", (register, register, induction.step.value.data))
         self._emit("end_loop")
 
     def _if(self, op: scf.IfOp) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import TypeAlias
 
 from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, ModuleOp, StringAttr
@@ -22,6 +23,7 @@ from ..dialects.layouts import Format
 from ..passes.plan_memory import MemoryPlan, is_constant
 from ..runtime.aicpu.definition import CpuDefinition, TensorSpec
 from ..runtime.errors import AscendError
+from ..runtime.om import format as f
 from ..runtime.om.model import (
     ATTR_NARROWED,
     ATTR_REASON,
@@ -30,6 +32,7 @@ from ..runtime.om.model import (
     KERNEL_TYPE_NONE,
     MEMCPY,
     Address,
+    AttrValue,
     OmDesc,
     OmGraphOp,
     OmKernel,
@@ -99,11 +102,12 @@ class _Emitter:
         used = {task.kernel for task in tasks if task.is_ai_core}
         outputs = self._outputs()
         lists = {ATTR_NARROWED: NARROWED, ATTR_SIZED: nn_attrs.SIZED}
-        attrs = {
+        attrs: dict[str, AttrValue] = {
             name: tuple(found)
             for name, key in lists.items()
             if (found := _strings(self.function.attributes.get(key)))
         }
+        attrs |= dict.fromkeys((f.ATTR_COMPILER, f.ATTR_OPERATORS), f"ascend-mlir {version('ascend-mlir')}")
         if self.plan.memory_size > self.soc.memory_bytes:
             raise AscendError(
                 "E19025",
@@ -196,10 +200,15 @@ class _Emitter:
         name = self.names.fresh(sources[-1] if sources else kind)
         for i, result in enumerate(op.results):
             self.producer[result] = f"{name}:{i}"
-        attrs = {"_datadump_original_op_names": tuple(sources)} if sources else {}
+        attrs: dict[str, AttrValue] = {}
+        if sources:
+            attrs |= {f.ATTR_SOURCES: tuple(sources), f.ATTR_FUSED: len(sources) > 1}
         if reason:
-            attrs = {**attrs, ATTR_REASON: reason}
+            attrs[ATTR_REASON] = reason
         task = isinstance(op, davinci.LaunchOp)
+        if isinstance(op, davinci.LaunchOp):
+            kernel = op.kernel.string_value()
+            attrs |= {f.ATTR_KERNEL_NAME: kernel, f.ATTR_BLOCKS: self._blocks[kernel]}
         self.graph.append(
             OmGraphOp(
                 name,

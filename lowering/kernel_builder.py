@@ -18,12 +18,13 @@ value at the top of the kernel, and declares the byte extents of operands whose 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from xdsl.dialects import arith, scf
-from xdsl.dialects.builtin import IntegerAttr, UnitAttr, i64
+from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, UnitAttr, i64
 from xdsl.ir import Block, Operation, Region, SSAValue
 
 from ..dialects.davinci import (
@@ -68,6 +69,17 @@ Index = int | SSAValue | Linear
 """An index value: a constant, a value, or a linear form of values that becomes arithmetic only where a field needs it.
 
 Keeping sums and constant multiples symbolic lets every address stay linear in loop variables (decision D2)."""
+
+
+Range = tuple[float, float]
+"""Least and largest value that an index may have; infinite where nothing is known."""
+
+_ANY: Range = (-math.inf, math.inf)
+
+
+def _floor(value: float, divisor: int) -> float:
+    """value // divisor, also of what is infinite (where // gives NaN)."""
+    return value // divisor if math.isfinite(value) else value
 
 
 def _linear(value: Index) -> Linear:
@@ -130,12 +142,38 @@ class KernelBuilder:
         self._offsets: dict[Block, dict[Linear, SSAValue]] = {}
         self._materialized: dict[Block, dict[Linear, SSAValue]] = {}
         self._block_idx: SSAValue | None = None
+        self._ranges: dict[tuple[tuple[SSAValue, int], ...], Range] = {}
         self.body_op = 0  # number of the group's op that the next instructions stand for (D18)
 
     @property
     def args(self) -> list[Ref]:
         """The GM arguments: inputs, weights, outputs, workspace."""
         return [Ref(argument) for argument in self._top.args]
+
+    # ------------------------------------------------------------------ ranges
+    def range_of(self, value: Index) -> Range:
+        """What `value` may be: shares of blocks and remainders differ by one, and often nothing depends on it."""
+        if isinstance(value, int):
+            return value, value
+        linear = _linear(value)
+        known = self._ranges.get(linear.terms)
+        if known is not None:
+            return known[0] + linear.constant, known[1] + linear.constant
+        low = high = float(linear.constant)
+        for term, scale in linear.terms:
+            ends = [end * scale for end in self._ranges.get(((term, 1),), _ANY)]
+            low, high = low + min(ends), high + max(ends)
+        return low, high
+
+    def _within(self, value: Index, low: float, high: float) -> Index:
+        """Notes the range of `value`; the constant if it can only be one."""
+        before = self.range_of(value)
+        low, high = max(low, before[0]), min(high, before[1])
+        if low == high:
+            return int(low)
+        linear = _linear(value)
+        self._ranges[linear.terms] = (low - linear.constant, high - linear.constant)
+        return value
 
     # ------------------------------------------------------------------ scalars
     def constant(self, value: int) -> SSAValue:
@@ -163,10 +201,53 @@ class KernelBuilder:
             found = self._materialized.get(block, {}).get(operand)
             if found is not None:
                 return found
-        found = self._materialized.setdefault(self._block, {})[operand] = self._materialize(operand)
+        found = self._from_known(operand) or self._materialize(operand)
+        known = self._ranges.get(operand.terms)
+        if known is not None and operand.constant == 0 and math.inf not in (-known[0], known[1]):
+            assert isinstance(found.owner, Operation)
+            found.owner.attributes["range"] = DenseArrayBase.from_list(i64, [int(bound) for bound in known])
+        self._materialized.setdefault(self._block, {})[operand] = found
         return found
 
+    def _from_known(self, linear: Linear) -> SSAValue | None:
+        """`linear` in one operation: a value that is there, and a constant or another one."""
+        if len(linear.terms) < 2:
+            return None
+        known = {
+            form: value for block in self._scopes for form, value in self._materialized.get(block, {}).items()
+        }
+        for form, value in known.items():
+            for kind, rest in (
+                (arith.AddiOp, linear + form.scaled(-1)), (arith.SubiOp, form + linear.scaled(-1)),
+            ):  # fmt: skip
+                other = _simple(rest)
+                if isinstance(other, Linear):
+                    found = known.get(other)
+                    if found is None:
+                        continue
+                    other = found
+                return self._binary(kind, value, other)
+            rest = linear + form
+            if not rest.terms:
+                return self._binary(arith.SubiOp, rest.constant, value)
+        return None
+
     def _materialize(self, linear: Linear) -> SSAValue:
+        """constant ± multiple of a sum, as far as it is one: values that differ in those share the sum and the multiple."""
+        scales = [scale for _, scale in linear.terms]
+        common, sign = math.gcd(*scales), 1 if scales[0] > 0 or len(scales) == 1 else -1
+        multiple = Linear(0, tuple((value, scale * sign) for value, scale in linear.terms))
+        if common > 1 and multiple != linear:
+            product = self.value(multiple)
+            if sign < 0:
+                return self._binary(arith.SubiOp, linear.constant, product)
+            return self._binary(arith.AddiOp, product, linear.constant)
+        if common > 1 and len(scales) > 1:
+            total = self.value(Linear(0, tuple((value, scale // common) for value, scale in linear.terms)))
+            return self._binary(arith.MuliOp, total, common)
+        return self._sum(linear)
+
+    def _sum(self, linear: Linear) -> SSAValue:
         total: Index | None = None
         for term, scale in sorted(
             linear.terms, key=lambda entry: entry[1] == -1
@@ -196,6 +277,7 @@ class KernelBuilder:
             else:
                 self._top.add_op(op)
             self._block_idx = op.result
+            self._within(op.result, 0, self.blocks - 1)
         return self._block_idx
 
     def _binary(self, kind: type[arith.SignlessIntegerBinaryOperation], a: Index, b: Index) -> SSAValue:
@@ -228,23 +310,42 @@ class KernelBuilder:
             and all(n % b == 0 for n in (a.constant, *(s for _, s in a.terms)))
         ):
             return _simple(Linear(a.constant // b, tuple((v, s // b) for v, s in a.terms)))
-        return self._binary(arith.DivUIOp, a, b)
+        low, high = self.range_of(a)
+        if isinstance(b, int) and low >= 0 and _floor(low, b) == _floor(high, b):
+            return int(low // b)
+        quotient = self._binary(arith.DivUIOp, a, b)
+        return (
+            self._within(quotient, _floor(max(low, 0), b), _floor(high, b))
+            if isinstance(b, int)
+            else quotient
+        )
 
     def rem(self, a: Index, b: Index) -> Index:
         """Remainder of non-negative values."""
         if isinstance(a, int) and isinstance(b, int):
             return a % b
-        return 0 if isinstance(b, int) and b == 1 else self._binary(arith.RemUIOp, a, b)
+        if isinstance(b, int):
+            low, high = self.range_of(a)
+            if low >= 0 and high < b:
+                return a
+            return 0 if b == 1 else self._within(self._binary(arith.RemUIOp, a, b), 0, b - 1)
+        return self._binary(arith.RemUIOp, a, b)
 
     def min(self, a: Index, b: Index) -> Index:
         if isinstance(a, int) and isinstance(b, int):
             return min(a, b)
-        return self._binary(arith.MinSIOp, a, b)
+        (a_low, a_high), (b_low, b_high) = self.range_of(a), self.range_of(b)
+        if a_high <= b_low or b_high <= a_low:
+            return a if a_high <= b_low else b
+        return self._within(self._binary(arith.MinSIOp, a, b), min(a_low, b_low), min(a_high, b_high))
 
     def max(self, a: Index, b: Index) -> Index:
         if isinstance(a, int) and isinstance(b, int):
             return max(a, b)
-        return self._binary(arith.MaxSIOp, a, b)
+        (a_low, a_high), (b_low, b_high) = self.range_of(a), self.range_of(b)
+        if a_low >= b_high or b_low >= a_high:
+            return a if a_low >= b_high else b
+        return self._within(self._binary(arith.MaxSIOp, a, b), max(a_low, b_low), max(a_high, b_high))
 
     def ceil_div(self, a: Index, b: int) -> Index:
         return self.div(self.add(a, b - 1), b)
@@ -294,7 +395,8 @@ class KernelBuilder:
             return self.mul(part, granules // parts), granules // parts
         first = self.div(self.mul(part, granules), parts)
         last = self.div(self.mul(self.add(part, 1), granules), parts)
-        return first, self.sub(last, first)
+        low, high = self.range_of(granules)
+        return first, self._within(self.sub(last, first), _floor(low, parts), -_floor(-high, parts))
 
     # ------------------------------------------------------------------ structure
     @contextmanager
@@ -305,6 +407,7 @@ class KernelBuilder:
             return
         zero, one, bound = self.constant(0), self.constant(1), self.value(trip)
         body = Block(arg_types=[index])
+        self._within(body.args[0], 0, self.range_of(trip)[1] - 1)
         outer = self._enter(body)
         yield body.args[0]
         self._leave(outer)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +61,8 @@ class ImportedModel:
     weights: WeightStore
     inputs: tuple[InputType, ...]
     output_names: tuple[str, ...]
+    nodes: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Operator type by node name, for the nodes of the main graph."""
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -73,13 +75,17 @@ def import_onnx(
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     output_names: Sequence[str] | None = None,
     input_values: Mapping[str, Array] | None = None,
+    op_types: Mapping[str, str] | None = None,
 ) -> ImportedModel:
     """Imports a model with all sizes fixed; anything wrong with it or with the arguments is an AscendError.
 
     `output_names` may name any tensors of the graph (or `node:index`) to cut the model there.
     `input_values` turns inputs into constants: shapes, axes and the like that a model takes as inputs.
+    `op_types` renames operators (`--op_name_map`): a custom name to the standard operator it stands for.
     """
     file = ModelFile(model) if isinstance(model, onnx.ModelProto) else read_model(Path(model))
+    if op_types:
+        file = replace(file, model=_renamed(file.model, op_types))
     try:
         return _import(file, input_shapes or {}, output_names, input_values or {})
     except (UnicodeError, TypeError) as error:  # protobuf hands out bytes where a name is not UTF-8
@@ -99,6 +105,17 @@ def _import(
     inputs = model_inputs(file.model.graph, input_shapes)
     importer = _Importer(file, opsets, inputs, input_values)
     return importer.run(_wanted(file.model.graph, output_names))
+
+
+def _renamed(model: onnx.ModelProto, op_types: Mapping[str, str]) -> onnx.ModelProto:
+    """The model with other operator types; what is renamed belongs to ONNX's own operators from then on."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for node in copy.graph.node:
+        if node.op_type in op_types:
+            node.op_type = op_types[node.op_type]
+            node.domain = ""
+    return copy
 
 
 def _opsets(model: onnx.ModelProto) -> dict[str, int]:
@@ -234,7 +251,8 @@ class _Importer:
         main.attributes["output_names"] = name_list([*wanted, *(f"{wanted[i]}{SIZE_SUFFIX}" for i in sizes)])
         if sizes:
             main.attributes[SIZED] = name_list([wanted[i] for i in sizes])
-        return ImportedModel(ModuleOp([main]), self.store, self.inputs, tuple(wanted))
+        nodes = {node_name(node, i): node.op_type for i, node in enumerate(self.graph.node)}
+        return ImportedModel(ModuleOp([main]), self.store, self.inputs, tuple(wanted), nodes)
 
     # ------------------------------------------------------------------------------------------ graphs
 

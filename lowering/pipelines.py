@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..dialects.nn import BlobAttr
     from ..runtime.om.model import OmModel
     from ..runtime.weights import WeightStore
+    from .onnx_importer import ImportedModel
 
 NN: Final = (
     "nn-infer-shapes",
@@ -50,6 +51,7 @@ ASCEND: Final = (
     "convert-nn-to-ascend",
     "check-supported",
     "ascend-assign-layouts",
+    "ascend-split-bias",
     "ascend-split-reductions",
     "ascend-choose-schedule",
     "ascend-prefetch-weights",
@@ -122,8 +124,14 @@ class CompileOptions:
         input_values: inputs that become constants (shapes, axes, … that a model takes as inputs).
         output_names: tensors to stop at; None: the model's outputs.
         precision: `--precision_mode` value.
-        keep_dtype: source nodes that keep the model's data type.
+        keep_dtype: source nodes that keep the model's data type, by name or as `OpType::Relu`.
+        input_types: element types of inputs by name, where they differ from the model's.
+        output_types: element types of outputs by position, -1 for all that are not named.
+        op_types: operators that stand for others (`--op_name_map`).
+        aipp: text of an AIPP configuration; what it describes is computed on the device, before the first layer.
+        without: optional passes that are left out, and "fuse-cube" and "fuse-vector" (see `SWITCHES`).
         verify: verify the module after each phase.
+        watch: is told of each step: phase, and pass or progress within it.
     """
 
     soc: str = "Ascend310P3"
@@ -132,8 +140,14 @@ class CompileOptions:
     output_names: tuple[str, ...] | None = None
     precision: str = "force_fp16"
     keep_dtype: tuple[str, ...] = ()
+    input_types: Mapping[str, str] = field(default_factory=dict[str, str])
+    output_types: Mapping[int, str] = field(default_factory=dict[int, str])
+    op_types: Mapping[str, str] = field(default_factory=dict[str, str])
+    aipp: str = ""
+    without: frozenset[str] = frozenset()
     verify: bool = False
     name: str = ""
+    watch: Callable[[str, str], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -143,6 +157,9 @@ class CompiledModel:
     om: OmModel
     module: ModuleOp = field(repr=False)
     seconds: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Wall time per phase."""
+    counts: Mapping[str, int] = field(default_factory=dict[str, int])
+    """What the model became: nodes, ops, groups, conversions, kernels, tasks."""
 
     def write(self, path: str | PathLike[str]) -> None:
         """Writes the `.om` file."""
@@ -158,7 +175,8 @@ class CompiledModel:
         return om_bytes(self.om)
 
 
-def _load_pass(name: str) -> type[ModulePass]:
+def load_pass(name: str) -> type[ModulePass]:
+    """The class of a pass by its name."""
     from importlib import import_module
 
     from ..passes import PASSES
@@ -173,24 +191,52 @@ def _load_pass(name: str) -> type[ModulePass]:
 
 def nn_passes(options: CompileOptions) -> list[ModulePass]:
     """The passes of level nn with the settings that follow from the options."""
-    made: list[ModulePass] = []
-    for name in NN:
-        kind = _load_pass(name)
-        if name == "nn-convert-precision":
-            made.append(kind(**_precision(options)))
-        else:
-            made.append(kind())
-    return made
+    settings = {
+        "nn-convert-precision": _precision(options),
+        "nn-fuse-groups": {
+            "cube": "fuse-cube" not in options.without,
+            "vector": "fuse-vector" not in options.without,
+        },
+    }
+    return [load_pass(name)(**settings.get(name, {})) for name in NN if name not in options.without]
 
 
 def _precision(options: CompileOptions) -> dict[str, object]:
     """Settings of nn-convert-precision; which statistics stay in f32 follows from the module's target."""
-    if options.precision in ("force_fp32", "must_keep_origin_dtype", "cube_fp16in_fp32out"):
+    if options.precision not in PRECISIONS:
         raise AscendError(
-            "E10055", f"--precision_mode={options.precision} is not supported yet",
-            expected="force_fp16, allow_fp32_to_fp16 or allow_mix_precision",
+            "E10055", f"--precision_mode={options.precision} is not supported: {NO_PRECISION[options.precision]}",
+            expected=", ".join(PRECISIONS),
         )  # fmt: skip
-    return {"compute": "f16", "keep": tuple(options.keep_dtype)}
+    return {"compute": "f16", "keep": tuple(options.keep_dtype), "keep_vector": PRECISIONS[options.precision]}
+
+
+PRECISIONS: Final[Mapping[str, bool]] = {
+    "force_fp16": False,
+    "allow_mix_precision": False,
+    "allow_mix_precision_fp16": False,
+    "allow_fp32_to_fp16": True,
+    "force_fp32": True,
+    "cube_fp16in_fp32out": True,
+}
+"""Whether what the vector unit computes stays in f32.  The cube multiplies f16 in all of them: the chips that models are
+compiled for have nothing else for floats."""
+NO_PRECISION: Final[Mapping[str, str]] = {
+    "must_keep_origin_dtype": "the cube multiplies f16 only",
+    "allow_mix_precision_bf16": "the chip has no bf16",
+    "allow_fp32_to_bf16": "the chip has no bf16",
+    "mixed_hif8": "the chip has no hif8",
+    "cube_hif8": "the chip has no hif8",
+}
+SWITCHES: Final[Mapping[str, str]] = {
+    "nn-fold-batch-norm": "BatchNorm into the weights before it",
+    "nn-split-terms": "first layers of few channels in two f16 terms",
+    "ascend-split-reductions": "long reductions in several tasks",
+    "ascend-prefetch-weights": "weights of later layers into L2",
+    "fuse-cube": "elementwise ops into the kernel of a convolution or matmul",
+    "fuse-vector": "elementwise ops and reductions into one kernel",
+}
+"""What a compilation can do without (`CompileOptions.without`)."""
 
 
 class _Clock:
@@ -215,20 +261,80 @@ def compile_model(
     soc = compile_target(options.soc)
     clock = _Clock()
     name = options.name or (Path(str(source)).stem if isinstance(source, str | Path) else "model")
-    with _rare_collections():
+    if options.watch is not None:
+        options.watch("import", name)
+    with rare_collections():
         imported = import_onnx(
             _source(source),
             input_shapes=options.input_shapes,
             output_names=options.output_names,
             input_values=options.input_values,
+            op_types=options.op_types,
         )
+        options = border_options(imported, options)
         clock.mark("import")
-        return compile_module(imported.module, imported.weights, soc, options, name=name, clock=clock)
+        compiled = compile_module(imported.module, imported.weights, soc, options, name=name, clock=clock)
+    return replace(compiled, counts={"nodes": len(imported.nodes), **compiled.counts})
+
+
+def border_options(imported: ImportedModel, options: CompileOptions) -> CompileOptions:
+    """Options that name things of the source model, in the terms of its module; the module's border as they ask."""
+    from ..passes.nn_border_types import NNBorderTypesPass
+    from ..passes.nn_insert_aipp import NNInsertAippPass
+
+    keep = [name for entry in options.keep_dtype for name in _nodes_of(entry, imported.nodes)]
+    inputs = {name: i for i, name in enumerate(imported.input_names)}
+    unknown = [name for name in options.input_types if name not in inputs]
+    if unknown:
+        raise AscendError("E10016", f"{unknown[0]!r} is no input of the model", expected=", ".join(inputs))
+    for name in options.input_types:
+        dtype = imported.inputs[inputs[name]].dtype
+        if dtype not in ("f32", "f16"):
+            raise AscendError(
+                "E10001", f"input {name!r} holds {dtype}: it cannot be f16", expected="an input of floats"
+            )
+    outputs = dict.fromkeys(range(len(imported.output_names)), options.output_types.get(-1, ""))
+    outputs |= options.output_types
+    outputs = {index: dtype for index, dtype in outputs.items() if index >= 0 and dtype}
+    passes: list[ModulePass] = []
+    if options.input_types or options.output_types:
+        passes.append(
+            NNBorderTypesPass(
+                inputs=tuple(f"{inputs[name]}:{dtype}" for name, dtype in options.input_types.items()),
+                outputs=tuple(f"{index}:{dtype}" for index, dtype in outputs.items()),
+            )
+        )
+    if options.aipp:
+        _check_pictures(options, inputs)
+        passes.append(NNInsertAippPass(config=options.aipp))
+    _run(Context(), imported.module, passes, options.verify)
+    return replace(options, keep_dtype=tuple(keep))
+
+
+def _check_pictures(options: CompileOptions, inputs: Mapping[str, int]) -> None:
+    """An input that AIPP feeds is bytes: it cannot be f16 as well."""
+    from ..passes.aipp_config import parse_aipp
+
+    ranks = {op.related_input_rank for op in parse_aipp(options.aipp)}
+    for name in options.input_types:
+        if inputs[name] in ranks:
+            raise AscendError(
+                "E10034", f"input {name!r} is fed by AIPP and listed in --input_fp16_nodes",
+                expected="one of the two", hint="leave it out of --input_fp16_nodes: AIPP's result is f16 anyway",
+            )  # fmt: skip
+
+
+def _nodes_of(entry: str, nodes: Mapping[str, str]) -> list[str]:
+    """`OpType::Relu` stands for all nodes of that type."""
+    prefix, colons, kind = entry.partition("::")
+    if prefix != "OpType" or not colons:
+        return [entry]
+    return [name for name, op_type in nodes.items() if op_type == kind]
 
 
 @contextmanager
-def _rare_collections() -> Generator[None, None, None]:
-    """IR is full of reference cycles that live as long as the compilation: searching them for garbage every 700
+def rare_collections() -> Generator[None, None, None]:
+    """Fewer searches for garbage: IR is full of reference cycles that live as long as the compilation: searching them for garbage every 700
     objects, Python's default, costs a tenth of the compile time (measured on ResNet-50)."""
     thresholds = gc.get_threshold()
     gc.set_threshold(50_000, 20, 50)
@@ -265,20 +371,46 @@ def compile_module(
     clock = clock or _Clock()
     module.attributes["ascend.target"] = StringAttr(soc.name)
     context = Context()
-    _run(context, module, nn_passes(options), options.verify)
-    clock.mark("nn")
-    _run(context, module, [_load_pass(p)() for p in ASCEND], options.verify)
-    clock.mark("ascend")
-    _run(context, module, [_load_pass(p)() for p in DAVINCI], options.verify)
-    clock.mark("generate")
-    kernels = machine_code(module, soc)
+    watch = options.watch or _nobody
+    counts = {"ops": _count(module, "nn.")}
+    for phase, passes in (
+        ("nn", nn_passes(options)),
+        ("ascend", [load_pass(p)() for p in ASCEND if p not in options.without]),
+        ("generate", [load_pass(p)() for p in DAVINCI]),
+    ):
+        for step in passes:
+            watch(phase, step.name)
+            _run(context, module, [step], options.verify)
+        if phase == "ascend":
+            counts |= {
+                "groups": _count(module, "ascend.group"),
+                "trans_data": _count(module, "ascend.trans_data"),
+            }
+        clock.mark(phase)
+    kernels = machine_code(module, soc, watch)
     clock.mark("kernels")
+    watch("om", "addresses and weights")
     om = emit_om(module, store, soc, kernels, name)
     clock.mark("om")
-    return CompiledModel(om, module, clock.seconds)
+    counts |= {"kernels": len(om.kernels), "tasks": len(om.tasks)}
+    return CompiledModel(om, module, clock.seconds, counts)
 
 
-def machine_code(module: ModuleOp, soc: Soc) -> dict[str, bytes]:
+def _nobody(phase: str, step: str) -> None:
+    """Watches nothing."""
+
+
+def _count(module: ModuleOp, prefix: str) -> int:
+    """Ops of the main function whose name begins so; constants are no ops of the model."""
+    from ..passes.rewriting import main_block
+
+    names = (op.name for op in main_block(module).ops)
+    return sum(name.startswith(prefix) and name != "nn.constant" for name in names)
+
+
+def machine_code(
+    module: ModuleOp, soc: Soc, watch: Callable[[str, str], None] | None = None
+) -> dict[str, bytes]:
     """Kernel images by name; each kernel is lowered alone and keeps its readable form in the module."""
     from ..dialects.davinci import KernelOp
     from ..passes.davinci_pipeline import lower_kernel
@@ -288,8 +420,10 @@ def machine_code(module: ModuleOp, soc: Soc) -> dict[str, bytes]:
     kernels = [op for op in module.body.block.ops if isinstance(op, KernelOp)]
     refusals, sources = Refusals(), sources_of_kernels(module)
     images: dict[str, bytes] = {}
-    for kernel in kernels:
+    for number, kernel in enumerate(kernels, 1):
         name = kernel.sym_name.data
+        if watch is not None:
+            watch("kernels", f"{number}/{len(kernels)} {name}")
         with refusals.around(kernel, sources.get(name, name)):
             images[name] = lower_kernel(kernel, soc)
     refusals.raise_all()

@@ -7,6 +7,8 @@ from typing import Final
 
 PASSES: Final[dict[str, tuple[str, str]]] = {
     "attach-target": ("attach_target", "AttachTargetPass"),
+    "nn-border-types": ("nn_border_types", "NNBorderTypesPass"),
+    "nn-insert-aipp": ("nn_insert_aipp", "NNInsertAippPass"),
     "nn-infer-shapes": ("nn_infer_shapes", "NNInferShapesPass"),
     "nn-keep-infinities": ("nn_keep_infinities", "NNKeepInfinitiesPass"),
     "nn-narrow-types": ("nn_narrow_types", "NNNarrowTypesPass"),
@@ -20,6 +22,7 @@ PASSES: Final[dict[str, tuple[str, str]]] = {
     "check-nn": ("check_nn", "CheckNNPass"),
     "convert-nn-to-ascend": ("..lowering.nn_to_ascend", "ConvertNNToAscendPass"),
     "ascend-assign-layouts": ("ascend_assign_layouts", "AscendAssignLayoutsPass"),
+    "ascend-split-bias": ("ascend_split_bias", "AscendSplitBiasPass"),
     "ascend-split-reductions": ("ascend_split_reductions", "AscendSplitReductionsPass"),
     "check-supported": ("check_supported", "CheckSupportedPass"),
     "check-ascend": ("check_ascend", "CheckAscendPass"),

@@ -34,12 +34,26 @@ from .davinci_program import counts_up, kernels
 _CASTS = (arith.IndexCastOp, arith.ExtUIOp, arith.ExtSIOp, arith.TruncIOp)
 
 
-def source_of(value: SSAValue) -> SSAValue:
-    """The value behind casts: they are no instruction."""
+def _behind_casts(value: SSAValue) -> SSAValue:
     while type(value.owner) in _CASTS:
         assert isinstance(value.owner, Operation)
         value = value.owner.operands[0]
     return value
+
+
+def source_of(value: SSAValue) -> SSAValue:
+    """The value whose register this one has: behind casts, which are no instruction, and carried inductions."""
+    value = _behind_casts(value)
+    while isinstance(value.owner, InductionOp) and value.owner.carried is not None:
+        value = _behind_casts(value.owner.start)
+    return value
+
+
+def is_carrier(op: InductionOp) -> bool:
+    """Whether an inner loop advances this induction."""
+    return any(
+        isinstance(use.operation, InductionOp) and use.operation.carried is not None for use in op.result.uses
+    )
 
 
 def inductions_of(loop: scf.ForOp) -> list[InductionOp]:
@@ -112,8 +126,7 @@ class _Lifetimes:
             else:
                 work.extend(_roots(op))
         while work:
-            value = source_of(work.pop())
-            owner = value.owner
+            owner = _behind_casts(work.pop()).owner
             if (
                 not isinstance(owner, Operation)
                 or owner in self.live
@@ -135,7 +148,7 @@ class _Lifetimes:
                 self._use(self._encoded[op], block)
             elif isinstance(op, scf.ForOp):
                 inductions = [i for i in inductions_of(op) if i in self.live]
-                moving = [i.result for i in inductions if i.primary is None]
+                moving = [i.result for i in inductions if i.primary is None and i.carried is None]
                 self._define(moving)  # written before the loop reads its trip count and where it starts
                 self._clock += 1
                 self._use([op.lb, op.ub, op.step, *(i.start for i in inductions)], block)

@@ -17,6 +17,8 @@ becomes
       davinci.ring_next %c depth 2
     }
 
+Rings that turn together get slots of one size where the memories have room: counter · slot is then one product for all.
+
 Before: buffers stand in their home block.  After: rings stand at the top of the kernel; the block that
 advances the counter of the same `ring` number is their home.  A buffer in the kernel body has one instance,
 so its depth is dropped.
@@ -85,32 +87,63 @@ class Rings:
 def double_buffer(kernel: KernelOp, soc: Soc) -> None:
     """Makes rings of all allocs of `kernel` that ask for more than one slot."""
     top = kernel.body.block
-    slots: _Slots | None = None
-    for alloc in [op for op in kernel.walk() if isinstance(op, AllocOp)]:
-        if alloc.ring_depth == 1 or "ring" in alloc.attributes:
-            continue
+    allocs = [op for op in kernel.walk() if isinstance(op, AllocOp)]
+    asked = [alloc for alloc in allocs if alloc.ring_depth > 1 and "ring" not in alloc.attributes]
+    for alloc in asked:
         if alloc.parent is top:
             alloc.depth = None
-            continue
-        slots = slots or _Slots(kernel, soc)
-        slots.make_ring(alloc)
+    rings = [alloc for alloc in asked if alloc.ring_depth > 1]
+    if not rings:
+        return
+    pitches = _pitches(allocs, rings, soc)
+    slots = _Slots(kernel)
+    for alloc in rings:
+        slots.make_ring(alloc, pitches[alloc])
+
+
+def _bytes(alloc: AllocOp, soc: Soc) -> tuple[str, int]:
+    """Memory of a buffer and its aligned size (of one slot, before it is a ring)."""
+    buffer = alloc.result.type
+    assert isinstance(buffer, BufferType)
+    space = buffer.space.data
+    align = soc.core.buffers[space].align
+    return space, -(-buffer.size.data // align) * align
+
+
+def _pitches(allocs: list[AllocOp], rings: list[AllocOp], soc: Soc) -> dict[AllocOp, int]:
+    """Bytes from slot to slot: of rings with one counter the largest slot, while everything fits side by side."""
+    pitches = {alloc: _bytes(alloc, soc)[1] for alloc in rings}
+    free = {space: buffer.size for space, buffer in soc.core.buffers.items()}
+    for alloc in allocs:
+        space, size = _bytes(alloc, soc)
+        free[space] -= size * (alloc.ring_depth if alloc in pitches else 1)
+    together: dict[tuple[Block | None, int], list[AllocOp]] = {}
+    for alloc in rings:
+        together.setdefault((alloc.parent, alloc.ring_depth), []).append(alloc)
+    for (_, depth), group in together.items():
+        align = max(soc.core.buffers[_bytes(alloc, soc)[0]].align for alloc in group)
+        largest = -(-max(pitches[alloc] for alloc in group) // align) * align
+        for alloc in sorted(group, key=lambda entry: -pitches[entry]):
+            space = _bytes(alloc, soc)[0]
+            more = (largest - pitches[alloc]) * depth
+            if more <= free[space]:
+                free[space] -= more
+                pitches[alloc] = largest
+    return pitches
 
 
 class _Slots:
     """Turns allocs into rings; equal offsets into slots are computed once."""
 
-    def __init__(self, kernel: KernelOp, soc: Soc) -> None:
+    def __init__(self, kernel: KernelOp) -> None:
         self.top = kernel.body.block
-        self.soc = soc
         self.rings = Rings(kernel)
         self._made: dict[tuple[int | SSAValue, SSAValue, int], SSAValue] = {}
 
-    def make_ring(self, alloc: AllocOp) -> None:
+    def make_ring(self, alloc: AllocOp, slot: int) -> None:
         buffer, home = alloc.result.type, alloc.parent
         assert isinstance(buffer, BufferType) and home is not None
         counter = self.rings.counter(home, alloc.ring_depth)
-        align = self.soc.core.buffers[buffer.space.data].align
-        slot = -(-buffer.size.data // align) * align
         hoisted = AllocOp(buffer.space.data, slot * alloc.ring_depth, alloc.ring_depth)
         hoisted.result.name_hint = alloc.result.name_hint
         hoisted.location = alloc.location

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from xdsl.dialects import arith, scf
-from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr
+from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, ModuleOp, StringAttr
 from xdsl.ir import Block, BlockArgument, Operation, OpResult, SSAValue
 
 from ..dialects.davinci import (
@@ -264,6 +264,10 @@ class Program:
         if found is None:
             self._ranges[value] = (-UNBOUNDED, UNBOUNDED)  # a cycle cannot occur; guards against odd IR
             low, high = self._range(value)
+            said = value.owner.attributes.get("range") if isinstance(value.owner, Operation) else None
+            if isinstance(said, DenseArrayBase):  # the generator knows more
+                least, most = (int(bound) for bound in said.get_values())
+                low, high = max(low, least), min(high, most)
             found = self._ranges[value] = (max(low, -UNBOUNDED), min(high, UNBOUNDED))
         return found
 
@@ -441,16 +445,20 @@ class Program:
                 return
 
     def _at_value(self, condition: SSAValue) -> tuple[Variable, int] | None:
-        """(loop variable, value) of the condition `variable == value`."""
+        """(loop variable, value) that the condition asks for: `variable == value`, or a sum of loop variables that is 0."""
         compare = condition.owner
         if not isinstance(compare, arith.CmpiOp) or compare.predicate.value.data != 0:
             return None
         for value, other in ((compare.lhs, compare.rhs), (compare.rhs, compare.lhs)):
             number = constant_of(other)
-            if number is not None and isinstance(value, BlockArgument):
-                variable = self.variable(value)
-                if variable.iterates:
-                    return variable, number
+            if number is None:
+                continue
+            found = [self.variable(v) for v in _summands(value)]
+            counting = [variable for variable in found if variable.iterates]
+            if len(found) == 1 and counting:
+                return counting[0], number
+            if number == 0 and counting and all(self.range_of(v)[0] >= 0 for v in _summands(value)):
+                return max(counting, key=lambda variable: variable.block.depth), 0
         return None
 
     def _bursts(self, op: InstructionOp, accesses: list[Access]) -> None:
@@ -481,6 +489,13 @@ class Program:
 
     def _form(self, value: int | SSAValue) -> tuple[int, Terms]:
         return (value, ()) if isinstance(value, int) else self.linear(value)
+
+
+def _summands(value: SSAValue) -> list[SSAValue]:
+    """The values whose sum `value` is."""
+    if isinstance(value.owner, arith.AddiOp):
+        return [*_summands(value.owner.lhs), *_summands(value.owner.rhs)]
+    return [value]
 
 
 def _phase(terms: Terms) -> tuple[Terms, int]:

@@ -9,8 +9,9 @@ operands of `loop`).
       %q = arith.addi %base, %p : index         →        %q = davinci.induction primary %base step 512
       %o = davinci.offset 64 + %q * 1                    %o = davinci.offset 64 + %q * 1
 
-Innermost loops come first: where an inner induction starts is a value of the loop around, and may become one there.  A loop
-whose trip count does not pay for the additions before it keeps its products.
+Innermost loops come first: where an inner induction starts is a value of the loop around, and may become one there.  If
+the iterations of the inner loop then make just the outer step, one register goes through both (`carried`).  A loop whose
+trip count does not pay for the additions before it keeps its products.
 
 Before: addresses are lowered.  After: the same values.  An induction keeps a register for the whole loop: when they run out,
 `restore_products` takes the step back.
@@ -27,7 +28,8 @@ from xdsl.dialects.builtin import IntegerAttr, ModuleOp, UnitAttr
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 
-from ..dialects.davinci import CounterOp, InductionOp, KernelOp, RingNextOp, index
+from ..dialects.davinci import BreakIfOp, CounterOp, InductionOp, KernelOp, RingNextOp, index
+from .davinci_allocate_registers import is_carrier
 from .davinci_double_buffer import insert_at_start
 from .davinci_operands import Constants, arithmetic
 from .davinci_program import constant_of, counts_up, is_inside, is_inside_block, kernels
@@ -168,9 +170,6 @@ class _Reducer:
                 op.erase()
         for op in reversed(made.values()):
             insert_at_start(op, body)
-        if not any(True for _ in body.args[0].uses):
-            first = next(iter(made.values()))
-            first.properties["primary"] = UnitAttr()
 
     def _start(self, loop: scf.ForOp, form: _Form) -> SSAValue:
         """The value of `form` before `loop`, computed as far outside as it is known."""
@@ -233,11 +232,48 @@ def _own(value: SSAValue, chains: dict[SSAValue, set[Operation]]) -> set[Operati
     return chains[value].difference(*others)
 
 
+def _carrier(op: InductionOp, loop: scf.ForOp) -> InductionOp | None:
+    """The induction of the loop around where `op` can go on: `loop` makes its step, and nobody needs it afterwards."""
+    trip, carrier = constant_of(loop.ub), op.start.owner
+    if trip is None or trip < 1 or not isinstance(carrier, InductionOp) or carrier.parent is not loop.parent:
+        return None
+    uses = [use.operation for use in carrier.result.uses if use.operation is not op]
+    same_way = carrier.step.value.data == trip * op.step.value.data
+    return carrier if same_way and all(_comes_before(use, loop) for use in uses) else None
+
+
+def _carry(loop: scf.ForOp) -> None:
+    """Chooses which induction is the machine's loop index (if nobody needs the index itself) and carries the others."""
+    leaves = any(isinstance(op, BreakIfOp) for op in loop.walk())
+    inductions = [op for op in loop.body.block.ops if isinstance(op, InductionOp)]
+    carriers = {op: None if leaves else _carrier(op, loop) for op in inductions}
+    if not any(True for _ in loop.body.block.args[0].uses):
+        free = [op for op in inductions if not is_carrier(op)]
+        primary = next((op for op in free if carriers[op] is None), next(iter(free), None))
+        if primary is not None:
+            primary.properties["primary"] = UnitAttr()
+            del carriers[primary]
+    for op, carrier in carriers.items():
+        if carrier is not None and not is_carrier(carrier):
+            op.properties["carried"] = UnitAttr()
+
+
+def _comes_before(op: Operation, loop: scf.ForOp) -> bool:
+    """Whether `op` stands before `loop` in the block of the latter."""
+    ancestor: Operation | None = op
+    while ancestor is not None and ancestor.parent is not loop.parent:
+        ancestor = ancestor.parent_op()
+    return ancestor is not None and ancestor.is_before_in_block(loop)
+
+
 def reduce_strength(kernel: KernelOp) -> None:
     """Makes inductions in the loops of `kernel`, innermost first."""
     reducer = _Reducer(kernel)
-    for loop in [op for op in kernel.walk(reverse=True) if isinstance(op, scf.ForOp)]:
+    loops = [op for op in kernel.walk(reverse=True, region_first=True) if isinstance(op, scf.ForOp)]
+    for loop in loops:
         reducer.reduce(loop)
+    for loop in loops:
+        _carry(loop)
 
 
 def restore_products(kernel: KernelOp) -> None:

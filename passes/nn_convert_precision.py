@@ -51,11 +51,14 @@ class NNConvertPrecisionPass(ModulePass):
     """Statistics in f32; by default each op where the target has the instructions for it (310 has no f32
     exponential)."""
     keep: tuple[str, ...] = ()
-    """Source node names that stay in f32."""
+    """Source node names that stay in f32; what has f16 kernels only does not."""
+    keep_vector: bool = False
+    """Everything but matrix ops and window pools stays in f32 where the target has the instructions."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         block = main_block(op)
-        Converter(block, self.compute, f32_support(op, self.f32_ops), frozenset(self.keep)).run()
+        support = f32_support(op, self.f32_ops)
+        Converter(block, self.compute, support, frozenset(self.keep), keep_vector=self.keep_vector).run()
         remove_dead(block)
 
 
@@ -101,6 +104,7 @@ class Converter:
 
     exact: set[SSAValue] = field(default_factory=set[SSAValue])
     """Values that are computed in f32 because f16 would change what is asked of them."""
+    keep_vector: bool = False
     plain: frozenset[Operation] = frozenset()
     """Ops between model inputs and outputs that only move elements: nothing is gained by rounding them."""
 
@@ -119,11 +123,11 @@ class Converter:
 
     def target(self, op: Operation) -> str:
         """The type in which an op that the model states in f32 is computed."""
-        if (
-            isinstance(op, nn.CpuKernelOp | nn.BitCastOp)
-            or op in self.plain
-            or (self.keep and self.keep & set(node_names(op)))
-        ):
+        if isinstance(op, nn.CpuKernelOp | nn.BitCastOp) or op in self.plain:
+            return "f32"
+        if isinstance(op, _F16_ONLY):
+            return self.compute
+        if (self.keep and self.keep & set(node_names(op))) or (self.keep_vector and self.f32_ops(op)):
             return "f32"
         summed = isinstance(op, nn.ReduceOp) and op.kind.data in ("sum", "mean", "prod")
         if (PRECISE in op.attributes or EXACT in op.attributes or summed) and self.f32_ops(op):
@@ -273,6 +277,8 @@ class Converter:
         op.operands[1] = new.results[0]
 
 
+_F16_ONLY = (nn.ConvOp, nn.ConvTransposeOp, nn.MatMulOp, nn.MaxPoolOp, nn.AvgPoolOp)
+"""The cube multiplies f16; the kernels of window pools compute in f16."""
 _MOVES = (
     nn.ReshapeOp,
     nn.TransposeOp,

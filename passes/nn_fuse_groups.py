@@ -48,9 +48,13 @@ class NNFuseGroupsPass(ModulePass):
     """Keep refusals as an attribute of the groups."""
     fuse: bool = True
     """False: one op per group."""
+    cube: bool = True
+    """False: nothing joins a convolution or a matmul."""
+    vector: bool = True
+    """False: elementwise ops and reductions stand alone."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        Fuser(main_block(op), self.explain, self.fuse).run()
+        Fuser(main_block(op), self.explain, self.fuse and self.cube, self.fuse and self.vector).run()
 
 
 @dataclass
@@ -59,7 +63,8 @@ class Fuser:
 
     block: Block
     explain: bool
-    fuse: bool
+    fuse_cube: bool
+    fuse_vector: bool
     group_of: dict[Operation, Members] = field(default_factory=dict[Operation, Members])
     groups: list[Members] = field(default_factory=list[Members])
 
@@ -82,7 +87,7 @@ class Fuser:
         if root in self.group_of:
             return
         members = Members([root], "cube")
-        if self.fuse or is_wide_conv(root):
+        if self.fuse_cube or is_wide_conv(root):
             CubeGrowth(members, self.order, self.group_of).grow()
             picture = picture_cast(root)
             if picture is not None:
@@ -90,7 +95,7 @@ class Fuser:
         self._add(members)
 
     def _vector_or_alone(self, op: Operation) -> None:
-        if self.fuse and VectorGrowth.accepts(op):
+        if self.fuse_vector and VectorGrowth.accepts(op):
             home = VectorGrowth.home(op, self.group_of)
             if isinstance(home, Members):
                 home.ops.insert(0, op)

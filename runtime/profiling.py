@@ -14,16 +14,15 @@ from pathlib import Path
 from .aicpu.cost import cycles
 from .device_memory import device_memory
 from .om.model import ATTR_NARROWED, ATTR_REASON, OmModel, OmTask
-from .page.render import page_text
 from .sim.detail import TaskDetail, task_detail
 from .sim.device import Device
 from .sim.gm_model import cold_l2
-from .sim.profile import csv_text
+from .sim.program import load_program
 from .sim.report import Report, TaskReport
 from .sim.segments import shortened
 from .sim.timing import TaskTiming, time_task
 from .sim.trace import TracedTask, write_trace
-from .soc import Soc
+from .soc import Soc, load_soc
 
 KEPT_SEGMENTS = 400_000
 """Busy times of pipes that a report keeps one by one, about 100 bytes each; further tasks share as many again."""
@@ -44,6 +43,20 @@ def report_of(device: Device, model: OmModel, *, detail: bool = False) -> Report
                 block.events.clear()  # a model has hundreds of thousands; what matters is in the detail
         report.tasks.append(_task_report(device.soc, model, task, timing, found))
     return report
+
+
+def predicted_cycles(model: OmModel) -> int:
+    """Cycles of one inference, from the kernels alone: no memory is reserved, so weights may be of any size."""
+    soc = load_soc(model.soc)
+    programs = {kernel.name: load_program(kernel.code) for kernel in model.kernels}
+    l2 = cold_l2(soc)
+    total = 0
+    for task in model.tasks:
+        if task.is_ai_core:
+            total += time_task(soc, programs[task.kernel], model.arg_words(task), task.block_dim, l2).cycles
+        elif task.is_ai_cpu:
+            total += cycles(soc, task)
+    return total
 
 
 def _timings(device: Device, model: OmModel, *, trace: bool) -> Iterator[TaskTiming | None]:
@@ -80,11 +93,15 @@ def _task_report(
 
 def write_profile(report: Report, path: Path) -> None:
     """The table of operators as CSV."""
+    from .sim.profile import csv_text
+
     path.write_text(csv_text(report), encoding="utf-8")
 
 
 def write_page(report: Report, model: OmModel, path: Path, *, hazards_checked: bool) -> None:
     """The HTML page of a report with details."""
+    from .page.render import page_text
+
     text = page_text(report, device_memory(model), _notes(report, model, hazards_checked))
     path.write_text(text, encoding="utf-8")
 
@@ -129,7 +146,7 @@ def _traced(device: Device, model: OmModel) -> Iterator[TracedTask]:
         report = _task_report(device.soc, model, task, timing, task_detail(device.soc, program, timing))
         bound, share = report.bound(device.soc)
         args = {"type": report.op_type, "bound": f"{bound} {share:.0%}", "nodes": list(report.nodes)}
-        occupancy = report.detail.occupancy if report.detail is not None else None
+        occupancies = report.detail.occupancies if report.detail is not None else ()
         sources = dict(enumerate(task.sources))
-        yield TracedTask(report.name, program, timing, start, sources, args, occupancy)
+        yield TracedTask(report.name, program, timing, start, sources, args, occupancies)
         start += timing.cycles

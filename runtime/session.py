@@ -49,6 +49,9 @@ class InferenceSession:
 
     With an `order_seed` instructions run in a random order that flags and barriers allow, not in program
     order: outputs that depend on the seed are a race. It is slow, and cycles do not change by it.
+
+    Kernels are translated while the session loads, for numbers and for cycles. Who only wants numbers saves half of
+    that with `timing=False`; `report` then translates when it is asked for.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class InferenceSession:
         sanitize: bool = False,
         trace: str | os.PathLike[str] | None = None,
         order_seed: int | None = None,
+        timing: bool = True,
     ) -> None:
         from .sim.device import Device
 
@@ -81,7 +85,7 @@ class InferenceSession:
                 f"the model needs {needed} bytes of device memory",
                 expected=f"at most {soc.memory_bytes}",
             )
-        self._device = Device(soc, order_seed=order_seed)
+        self._device = Device(soc, order_seed=order_seed, timing=timing)
         self._device.load(self._om)
         self._sanitized = False
         if sanitize:

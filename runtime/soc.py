@@ -89,6 +89,21 @@ class Soc:
         """Vector cores beside each cube core of a split chip."""
         return self.counts["aiv"] // self.counts["aic"]
 
+    @property
+    def memories(self) -> dict[str, Buffer]:
+        """On-chip memories of all core types; no two types have one of the same name."""
+        return {space: buffer for core in self.core_types.values() for space, buffer in core.buffers.items()}
+
+    def cores_with(self, pipe: str) -> int:
+        """How many cores have a pipe; every core has S."""
+        kinds = [kind for kind, core in self.core_types.items() if pipe in ("S", *core.pipes)]
+        return sum(self.counts[kind] for kind in kinds)
+
+    def first_core(self, core_type: str) -> int:
+        """The number of the first core of a type; types follow each other in the order of the SoC file."""
+        kinds = list(self.counts)
+        return sum(self.counts[kind] for kind in kinds[: kinds.index(core_type)])
+
     def seen_by(self, core_type: str) -> Soc:
         """This chip with the core type of that name as `core`, and its number as `cores`."""
         if core_type == self.core.name:

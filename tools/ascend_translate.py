@@ -1,12 +1,17 @@
 """`ascend-translate`: between files and the levels of the compiler.
 
     ascend-translate --import-onnx model.onnx -o model.mlir           ONNX → level nn
-    ascend-translate --import-om model.om                             offline model → level om
-    ascend-translate --emit-om model.mlir --weights model.om -o a.om  level om → offline model
+    ascend-translate --om-to-mlir model.om -o model.mlir              offline model → level om
+    ascend-translate --emit-om model.mlir --weights model.om -o a.om  level om → offline model, the same bytes
+    ascend-translate --to-json model.om                               header, graph, tasks, schedule as JSON
+    ascend-translate --to-svg model.om -o model.svg                   a picture of graph and schedule
+    ascend-translate --to-dot model.om | dot -Tpdf -o model.pdf       the same for Graphviz
+    ascend-translate --diff a.om b.om                                 graph, weights, code, schedule, cycles
     ascend-translate --disassemble model.om [--kernel K | --task N]   machine code → text
     ascend-translate --assemble kernel.s -o kernel.bin                text → machine code, the same bytes
 
-A listing of a task names the source nodes behind each instruction; the assembler reads over them.
+A listing of a task names the source nodes behind each instruction; the assembler reads over them. `--diff` ends
+with status 0 when there is no difference, else with 1.
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -27,7 +32,6 @@ if TYPE_CHECKING:
     from ..dialects.om import ModelOp, WeightOp, WeightResolver
     from ..runtime.om.model import OmModel, OmTask, WeightPayload
 
-ACTIONS: Final = ("import-onnx", "import-om", "emit-om", "disassemble", "assemble")
 _BODY_OP: Final = re.compile(r";\s*op (\d+)\s*$", re.MULTILINE)
 
 
@@ -38,38 +42,97 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _arguments(args: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        "ascend-translate", description="Translate between files and the levels of the compiler."
+        "ascend-translate",
+        description=(__doc__ or "").partition(": ")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     action = parser.add_mutually_exclusive_group(required=True)
     for name in ACTIONS:
         action.add_argument(f"--{name}", dest="action", action="store_const", const=name)
     parser.add_argument("input", nargs="?", help="input file (default: standard input)")
+    parser.add_argument("second", nargs="?", help="the other offline model of --diff")
     parser.add_argument("-o", "--output", help="output file (default: standard output)")
     parser.add_argument("--weights", help="file that holds the weights of --emit-om: .om, .onnx or .npz")
     parser.add_argument("--kernel", help="disassemble this kernel only")
     parser.add_argument("--task", type=int, help="disassemble the kernel of this task, with source nodes")
     parser.add_argument("--input-shape", help="sizes of a model's inputs, as for atc")
+    parser.add_argument("--part", type=int, help="which model of a file that holds several, from 0")
+    parser.add_argument("--json", action="store_true", help="--diff as JSON")
+    parser.add_argument("--no-cycles", action="store_true", help="do not ask the timing model")
     return parser.parse_args(args)
 
 
 def _main(args: Sequence[str] | None) -> int:
     arguments = _arguments(args)
-    if arguments.action == "import-onnx":
-        _write(arguments.output, _import_onnx(arguments))
-    elif arguments.action == "import-om":
-        from ..dialects.om import model_to_om
-        from ..runtime.om.reader import read_om
+    if arguments.second is not None and arguments.action != "diff":
+        raise AscendError(
+            "E10014", f"--{arguments.action} takes one file", hint=f"leave out {arguments.second}"
+        )
+    return ACTIONS[arguments.action](arguments)
 
-        _write(arguments.output, str(model_to_om(read_om(_read(arguments.input)))) + "\n")
-    elif arguments.action == "emit-om":
-        _emit_om(arguments)
-    elif arguments.action == "disassemble":
-        _write(arguments.output, _disassemble(arguments))
-    else:
-        from ..runtime.isa.assembler import assemble
 
-        _write(arguments.output, assemble(_text(arguments.input)))
+def _om_to_mlir(arguments: argparse.Namespace) -> int:
+    from ..dialects.om import model_to_om
+
+    _write(arguments.output, str(model_to_om(_om(arguments))) + "\n")
     return 0
+
+
+def _om(arguments: argparse.Namespace, *, digests: bool = True) -> OmModel:
+    """The offline model that is the input: a path is mapped, standard input is read."""
+    from ..runtime.om.reader import read_om
+
+    name = arguments.input
+    return read_om(_read(None) if name in (None, "-") else Path(name), digests=digests, part=arguments.part)
+
+
+def _assemble(arguments: argparse.Namespace) -> int:
+    from ..runtime.isa.assembler import assemble
+
+    _write(arguments.output, assemble(_text(arguments.input)))
+    return 0
+
+
+def _to_json(arguments: argparse.Namespace) -> int:
+    import json
+
+    from .om_json import om_json
+
+    source = _read(None) if arguments.input in (None, "-") else Path(arguments.input)
+    found = om_json(source, cycles=not arguments.no_cycles)
+    _write(arguments.output, json.dumps(found, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    return 0
+
+
+def _to_picture(arguments: argparse.Namespace) -> int:
+    from .om_cycles import cycles_by_task
+    from .om_picture import dot_text, picture_of
+
+    model = _om(arguments, digests=False)
+    cycles = None if arguments.no_cycles else cycles_by_task(model)[0]
+    picture = picture_of(model, cycles)
+    if arguments.action == "to-dot":
+        _write(arguments.output, dot_text(picture))
+        return 0
+    from .om_svg import svg_text
+
+    _write(arguments.output, svg_text(picture))
+    return 0
+
+
+def _diff(arguments: argparse.Namespace) -> int:
+    from ..runtime.om.reader import read_om
+    from .om_cycles import cycles_by_task
+    from .om_diff import diff_json, diff_text, differences
+
+    if arguments.input is None or arguments.second is None:
+        raise AscendError("E10014", "--diff compares two files", expected="--diff a.om b.om")
+    names = (str(arguments.input), str(arguments.second))
+    one, other = (read_om(Path(name), digests=False, part=arguments.part) for name in names)
+    cycles = [None if arguments.no_cycles else cycles_by_task(model)[0] for model in (one, other)]
+    changes = differences(one, other, (cycles[0], cycles[1]))
+    _write(arguments.output, diff_json(changes) if arguments.json else diff_text(changes, names))
+    return int(bool(changes))
 
 
 def _read(name: str | None) -> bytes:
@@ -94,7 +157,7 @@ def _write(name: str | None, content: str | bytes) -> None:
     Path(name).write_bytes(data)
 
 
-def _import_onnx(arguments: argparse.Namespace) -> str:
+def _import_onnx(arguments: argparse.Namespace) -> int:
     import onnx
 
     from ..lowering.onnx_importer import import_onnx
@@ -102,19 +165,21 @@ def _import_onnx(arguments: argparse.Namespace) -> str:
 
     shapes = parse_input_shape(arguments.input_shape) if arguments.input_shape else None
     source = Path(arguments.input) if arguments.input else onnx.load_from_string(_read(None))
-    return str(import_onnx(source, input_shapes=shapes).module) + "\n"
+    _write(arguments.output, str(import_onnx(source, input_shapes=shapes).module) + "\n")
+    return 0
 
 
-def _emit_om(arguments: argparse.Namespace) -> None:
+def _emit_om(arguments: argparse.Namespace) -> int:
     from ..dialects.om import om_to_model
     from ..runtime.om.writer import om_bytes, write_om
 
-    op = _model_op(_parse(_text(arguments.input), arguments.input or "stdin"))
+    op = model_of_text(_text(arguments.input), arguments.input or "stdin")
     model = om_to_model(op, _weight_resolver(arguments.weights))
     if arguments.output:
         write_om(model, arguments.output)
     else:
         _write(None, om_bytes(model))
+    return 0
 
 
 def _weight_resolver(name: str | None) -> WeightResolver:
@@ -172,6 +237,11 @@ def _parse(text: str, name: str) -> ModuleOp:
     return module
 
 
+def model_of_text(text: str, name: str = "text") -> ModelOp:
+    """The one `om.model` of a text at level om."""
+    return _model_op(_parse(text, name))
+
+
 def _model_op(module: ModuleOp) -> ModelOp:
     from ..dialects.om import ModelOp
 
@@ -181,14 +251,33 @@ def _model_op(module: ModuleOp) -> ModelOp:
     return models[0]
 
 
-def _disassemble(arguments: argparse.Namespace) -> str:
+def _disassemble(arguments: argparse.Namespace) -> int:
     from ..runtime.isa.disassembler import disassemble
+
+    name = arguments.input
+    data = _read(None) if name in (None, "-") else _first_bytes(Path(name))
+    if data[:4] != b"IMOD":
+        _write(arguments.output, disassemble(data if name in (None, "-") else _read(name)))
+        return 0
+    model = _from_bytes(data, arguments.part) if name in (None, "-") else _om(arguments, digests=False)
+    _write(arguments.output, _listing(model, arguments))
+    return 0
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(4)
+
+
+def _from_bytes(data: bytes, part: int | None) -> OmModel:
     from ..runtime.om.reader import read_om
 
-    data = _read(arguments.input)
-    if data[:4] != b"IMOD":
-        return disassemble(data)
-    model = read_om(data, digests=False)
+    return read_om(data, digests=False, part=part)
+
+
+def _listing(model: OmModel, arguments: argparse.Namespace) -> str:
+    from ..runtime.isa.disassembler import disassemble
+
     if arguments.task is not None:
         return _task_listing(model, arguments.task)
     kernels = [kernel for kernel in model.kernels if arguments.kernel in (None, kernel.name)]
@@ -222,3 +311,18 @@ def _task_listing(model: OmModel, number: int) -> str:
 def _named(task: OmTask, body_op: int) -> str:
     nodes = task.sources[body_op] if body_op < len(task.sources) else ()
     return f"; op {body_op} ({', '.join(nodes)})" if nodes else f"; op {body_op}"
+
+
+ACTIONS: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
+    "import-onnx": _import_onnx,
+    "om-to-mlir": _om_to_mlir,
+    "import-om": _om_to_mlir,
+    "emit-om": _emit_om,
+    "to-json": _to_json,
+    "to-dot": _to_picture,
+    "to-svg": _to_picture,
+    "diff": _diff,
+    "disassemble": _disassemble,
+    "assemble": _assemble,
+}
+"""What `ascend-translate` does, by its flag (`--import-om` is an older name of `--om-to-mlir`)."""

@@ -144,6 +144,11 @@ def add_terms(lhs: Array, rhs: Array) -> Array:
     return lhs + high + low
 
 
+def sum_terms(x: Array) -> Array:
+    """[1, C, 1, 2] → [C] in f32."""
+    return x.astype(np.float32).sum(axis=3).reshape(-1)
+
+
 def _max_pool_terms(x: Array, pool: Callable[[Array], Array]) -> Array:
     """The largest number, by the largest first term and what the number has beside it."""
     high = pool(np.split(x, 3, axis=1)[0])
@@ -293,6 +298,7 @@ SEMANTICS: dict[type[Operation], Callable[..., Array]] = {
     nn.MaxPoolOp: max_pool,
     nn.ToTermsOp: to_terms,
     nn.AddTermsOp: add_terms,
+    nn.SumTermsOp: sum_terms,
     nn.AvgPoolOp: avg_pool,
     nn.ReduceOp: reduce,
     nn.ArgReduceOp: arg_reduce,

@@ -34,6 +34,14 @@ TABLE_ROW_64: Final = struct.Struct("<I4xQQ")
 TABLE_HEAD_32: Final = struct.Struct("<I")
 TABLE_ROW_32: Final = struct.Struct("<III")
 MAX_PARTITIONS: Final = 8
+MAX_BUNDLED: Final = 4096
+"""Rows in the table of a bundle, and models behind each other in one file."""
+
+TYPE_IR_MODEL: Final = 0
+TYPE_STANDARD: Final = 1
+TYPE_BUNDLE: Final = 5
+MODEL_TYPES: Final = ("IR model", "standard model", "OM tiny", "flow model", "lite model", "bundle")
+"""Header field `modeltype`."""
 
 KERNEL_MAGIC: Final = 0x5D776EFD
 KERNEL_ITEM: Final = struct.Struct("<III")  # magic, name length, code length
@@ -56,7 +64,7 @@ MAX_UINT64: Final = (1 << 64) - 1
 
 
 class Partition(IntEnum):
-    """What a partition holds. Readers find partitions by this number and skip those they do not know."""
+    """What a partition holds. Readers find partitions by this number and keep those they do not know."""
 
     MODEL_DEF = 0
     WEIGHTS_DATA = 1
@@ -64,10 +72,45 @@ class Partition(IntEnum):
     TBE_KERNELS = 3
     CUST_AICPU_KERNELS = 4
     SO_BINS = 5
+    FLOW_MODEL = 6
+    FLOW_SUBMODEL = 7
     MODEL_INOUT_INFO = 8
+    STATIC_TASK_DESC = 9
+    DYNAMIC_TASK_DESC = 10
+    TASK_PARAM = 11
     TILING_DATA = 12
+    PRE_MODEL_DESC = 20
+    PRE_MODEL_SQE = 21
+    PRE_KERNEL_ARGS = 22
+    PRE_MODEL_DESC_EXTEND = 23
+    BUNDLE_MODEL_INFO = 24
+    BUNDLE_MODEL_VAR_INFO = 25
     CUSTOM_OPS = 26
 
+
+ORDER: Final = (
+    Partition.SO_BINS,
+    Partition.CUSTOM_OPS,
+    Partition.TILING_DATA,
+    Partition.MODEL_INOUT_INFO,
+    Partition.MODEL_DEF,
+    Partition.WEIGHTS_DATA,
+    Partition.TBE_KERNELS,
+    Partition.CUST_AICPU_KERNELS,
+    Partition.TASK_INFO,
+)
+"""The order in which the public tool writes partitions; what it does not know stands behind, by number."""
+
+UNDERSTOOD: Final = frozenset(
+    {
+        Partition.MODEL_INOUT_INFO,
+        Partition.MODEL_DEF,
+        Partition.WEIGHTS_DATA,
+        Partition.TBE_KERNELS,
+        Partition.TASK_INFO,
+    }
+)
+"""Partitions that are fields of `OmModel`; others are kept as bytes (`OmModel.other`)."""
 
 MAY_EXCEED_4_GIB: Final = frozenset(
     {Partition.WEIGHTS_DATA, Partition.TBE_KERNELS, Partition.CUST_AICPU_KERNELS}
@@ -118,26 +161,25 @@ BY_NAME: Final = {element.name: element for element in ELEMENT_TYPES}
 BY_PROTO: Final = {element.proto: element for element in ELEMENT_TYPES}
 BY_RUNTIME: Final = {element.runtime: element for element in ELEMENT_TYPES}
 
-FORMATS: Final = {
-    "NCHW": 0,
-    "NHWC": 1,
-    "ND": 2,
-    "NC1HWC0": 3,
-    "FRACTAL_Z": 4,
-    "C1HWNC0": 9,
-    "NC1HWC0_C04": 12,
-    "FRACTAL_Z_C04": 13,
-    "CHWN": 14,
-    "HWCN": 16,
-    "C1HWNCoC0": 25,
-    "NDHWC": 27,
-    "FRACTAL_NZ": 29,
-    "NCDHW": 30,
-    "DHWCN": 31,
-    "NDC1HWC0": 32,
-    "FRACTAL_Z_3D": 33,
-}
+_FORMAT_LIST: Final = """
+NCHW NHWC ND NC1HWC0 FRACTAL_Z NC1C0HWPAD NHWC1C0 FSR_NCHW FRACTAL_DECONV C1HWNC0
+FRACTAL_DECONV_TRANSPOSE FRACTAL_DECONV_SP_STRIDE_TRANS NC1HWC0_C04 FRACTAL_Z_C04 CHWN DECONV_SP_STRIDE8_TRANS HWCN
+NC1KHKWHWC0 BN_WEIGHT FILTER_HWCK LOOKUP_LOOKUPS LOOKUP_KEYS LOOKUP_VALUE LOOKUP_OUTPUT LOOKUP_HITS C1HWNCoC0 MD NDHWC
+FRACTAL_ZZ FRACTAL_NZ NCDHW DHWCN NDC1HWC0 FRACTAL_Z_3D CN NC DHWNC FRACTAL_Z_3D_TRANSPOSE FRACTAL_ZN_LSTM FRACTAL_Z_G
+FORMAT_RESERVED ALL NULL ND_RNN_BIAS FRACTAL_ZN_RNN NYUV NYUV_A NCL FRACTAL_Z_WINO C1HWC0 FRACTAL_NZ_C0_16
+FRACTAL_NZ_C0_32 FRACTAL_NZ_C0_2 FRACTAL_NZ_C0_4 FRACTAL_NZ_C0_8
+"""
+FORMATS: Final = {name: number for number, name in enumerate(_FORMAT_LIST.split())}
+"""Format names as they stand in the field `layout`, to their numbers (om-format.md §7): the position in the list."""
+
 FORMAT_NAMES: Final = {number: name for name, number in FORMATS.items()}
+
+
+def is_format(name: str) -> bool:
+    """Whether that is "NAME" or "NAME:sub", the sub-format a number of 16 bits."""
+    primary, _, sub = name.partition(":")
+    number = sub.isascii() and sub.isdecimal() and len(sub) <= 5 and int(sub) <= 0xFFFF
+    return primary in FORMATS and (not sub or number)
 
 
 def format_word(name: str) -> int:
@@ -157,21 +199,35 @@ def format_name(word: int) -> str | None:
 ATTR_MEMORY_SIZE: Final = "memory_size"
 ATTR_WEIGHT_SIZE: Final = "weight_size"
 ATTR_STREAM_NUM: Final = "stream_num"
-ATTR_EVENT_NUM: Final = "event_num"
-ATTR_LABEL_NUM: Final = "label_num"
 ATTR_FEATURE_MAP_BASE: Final = "task_gen_base_addr"
 ATTR_WEIGHT_BASE: Final = "task_gen_weight_addr"
 ATTR_SOC: Final = "soc_version"
 ATTR_OUT_NAMES: Final = "attr_model_out_nodes_name"
 ATTR_SIZES: Final = "om_info_list"
 ATTR_MACHINE_CODE: Final = "_ascend_mlir_machine_code"
+UNUSED_RESOURCES: Final = {
+    "event_num": 0,
+    "notify_num": 0,
+    "label_num": 0,
+    "batch_num": 0,
+    "variable_size": 0,
+    "task_gen_variable_addr": 0,
+    "zero_copy_memory_size": 0,
+    "p2p_memory_size": 0,
+    "session_scope_memory_size": 0,
+    "host_memory_size": 0,
+    "host_svm_size": 0,
+    "core_type": 0,
+}
+"""What a static model of ours never has, and loaders ask for (om-format.md §3.4): events, notifications, labels,
+variables, memory of other kinds. Core type 0 is the AI Core."""
+
 DERIVED_ATTRS: Final = frozenset(
     {
+        *UNUSED_RESOURCES,
         ATTR_MEMORY_SIZE,
         ATTR_WEIGHT_SIZE,
         ATTR_STREAM_NUM,
-        ATTR_EVENT_NUM,
-        ATTR_LABEL_NUM,
         ATTR_FEATURE_MAP_BASE,
         ATTR_WEIGHT_BASE,
         ATTR_SOC,
@@ -181,6 +237,14 @@ DERIVED_ATTRS: Final = frozenset(
     }
 )
 """Model attributes that are fields of `OmModel`; the writer makes them, the reader takes them back."""
+
+ATTR_KERNEL_NAME: Final = "_kernelname"
+ATTR_BLOCKS: Final = "tvm_blockdim"
+ATTR_SOURCES: Final = "_datadump_original_op_names"
+ATTR_FUSED: Final = "_datadump_is_multiop"
+ATTR_COMPILER: Final = "compiler_version"
+ATTR_OPERATORS: Final = "opp_version"
+"""Attributes of operators (their kernel, its blocks, the source nodes, whether these are several) and of models."""
 
 ATTR_INDEX: Final = "index"
 ATTR_VALUE: Final = "value"
@@ -196,20 +260,42 @@ OP_CONST: Final = "Const"
 OP_OUTPUT: Final = "NetOutput"
 
 
+DAMAGED: Final = "convert the model again; the file is damaged or was not written by a supported tool"
+
+
 class OmError(AscendError):
-    """A damaged or foreign offline model: which partition, which byte, and what was expected there."""
+    """A damaged or foreign offline model: which partition, which byte of it, and what was expected there."""
 
     def __init__(
-        self, message: str, *, partition: str = "header", offset: int = 0, expected: str = ""
+        self,
+        message: str,
+        *,
+        partition: str = "header",
+        offset: int | None = None,
+        expected: str = "",
+        hint: str = DAMAGED,
     ) -> None:
         super().__init__(
             "E10001",
-            f"invalid om file: {message} (partition {partition}, byte {offset})",
+            f"invalid om file: {message} (partition {partition}, byte {offset or 0})",
             expected=expected,
-            hint="convert the model again; the file is damaged or was not written by a supported tool",
+            hint=hint,
         )
+        self.what = message
         self.partition = partition
-        self.offset = offset
+        self.offset = 0 if offset is None and partition == "header" else offset
+
+    def at(self, offset: int, partition: str = "") -> OmError:
+        """The same error where it did not know its place; itself where it did."""
+        if self.offset is not None:
+            return self
+        return OmError(
+            self.what,
+            partition=partition or self.partition,
+            offset=offset,
+            expected=self.expected,
+            hint=self.hint,
+        )
 
 
 def partition_name(number: int) -> str:

@@ -23,8 +23,34 @@ class DataType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DT_BOOL: _ClassVar[DataType]
     DT_DOUBLE: _ClassVar[DataType]
     DT_STRING: _ClassVar[DataType]
+    DT_DUAL_SUB_INT8: _ClassVar[DataType]
+    DT_DUAL_SUB_UINT8: _ClassVar[DataType]
+    DT_COMPLEX64: _ClassVar[DataType]
+    DT_COMPLEX128: _ClassVar[DataType]
+    DT_QINT8: _ClassVar[DataType]
+    DT_QINT16: _ClassVar[DataType]
+    DT_QINT32: _ClassVar[DataType]
+    DT_QUINT8: _ClassVar[DataType]
+    DT_QUINT16: _ClassVar[DataType]
+    DT_RESOURCE: _ClassVar[DataType]
+    DT_STRING_REF: _ClassVar[DataType]
+    DT_DUAL: _ClassVar[DataType]
+    DT_VARIANT: _ClassVar[DataType]
     DT_BF16: _ClassVar[DataType]
     DT_INT4: _ClassVar[DataType]
+    DT_UINT1: _ClassVar[DataType]
+    DT_INT2: _ClassVar[DataType]
+    DT_UINT2: _ClassVar[DataType]
+    DT_COMPLEX32: _ClassVar[DataType]
+    DT_HIFLOAT8: _ClassVar[DataType]
+    DT_FLOAT8_E5M2: _ClassVar[DataType]
+    DT_FLOAT8_E4M3FN: _ClassVar[DataType]
+    DT_FLOAT8_E8M0: _ClassVar[DataType]
+    DT_FLOAT6_E3M2: _ClassVar[DataType]
+    DT_FLOAT6_E2M3: _ClassVar[DataType]
+    DT_FLOAT4_E2M1: _ClassVar[DataType]
+    DT_FLOAT4_E1M2: _ClassVar[DataType]
+    DT_HIFLOAT4: _ClassVar[DataType]
 DT_UNDEFINED: DataType
 DT_FLOAT: DataType
 DT_FLOAT16: DataType
@@ -39,8 +65,56 @@ DT_UINT64: DataType
 DT_BOOL: DataType
 DT_DOUBLE: DataType
 DT_STRING: DataType
+DT_DUAL_SUB_INT8: DataType
+DT_DUAL_SUB_UINT8: DataType
+DT_COMPLEX64: DataType
+DT_COMPLEX128: DataType
+DT_QINT8: DataType
+DT_QINT16: DataType
+DT_QINT32: DataType
+DT_QUINT8: DataType
+DT_QUINT16: DataType
+DT_RESOURCE: DataType
+DT_STRING_REF: DataType
+DT_DUAL: DataType
+DT_VARIANT: DataType
 DT_BF16: DataType
 DT_INT4: DataType
+DT_UINT1: DataType
+DT_INT2: DataType
+DT_UINT2: DataType
+DT_COMPLEX32: DataType
+DT_HIFLOAT8: DataType
+DT_FLOAT8_E5M2: DataType
+DT_FLOAT8_E4M3FN: DataType
+DT_FLOAT8_E8M0: DataType
+DT_FLOAT6_E3M2: DataType
+DT_FLOAT6_E2M3: DataType
+DT_FLOAT4_E2M1: DataType
+DT_FLOAT4_E1M2: DataType
+DT_HIFLOAT4: DataType
+
+class TensorAttrGroup(_message.Message):
+    __slots__ = ("origin_symbol_shape", "symbolic_value")
+    ORIGIN_SYMBOL_SHAPE_FIELD_NUMBER: _ClassVar[int]
+    SYMBOLIC_VALUE_FIELD_NUMBER: _ClassVar[int]
+    origin_symbol_shape: _containers.RepeatedScalarFieldContainer[str]
+    symbolic_value: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, origin_symbol_shape: _Optional[_Iterable[str]] = ..., symbolic_value: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class AttrGroupDef(_message.Message):
+    __slots__ = ("tensor_attr_group", "shape_env_attr_group")
+    TENSOR_ATTR_GROUP_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_ENV_ATTR_GROUP_FIELD_NUMBER: _ClassVar[int]
+    tensor_attr_group: TensorAttrGroup
+    shape_env_attr_group: bytes
+    def __init__(self, tensor_attr_group: _Optional[_Union[TensorAttrGroup, _Mapping]] = ..., shape_env_attr_group: _Optional[bytes] = ...) -> None: ...
+
+class AttrGroups(_message.Message):
+    __slots__ = ("attr_group_def",)
+    ATTR_GROUP_DEF_FIELD_NUMBER: _ClassVar[int]
+    attr_group_def: _containers.RepeatedCompositeFieldContainer[AttrGroupDef]
+    def __init__(self, attr_group_def: _Optional[_Iterable[_Union[AttrGroupDef, _Mapping]]] = ...) -> None: ...
 
 class ShapeDef(_message.Message):
     __slots__ = ("dim",)
@@ -49,7 +123,7 @@ class ShapeDef(_message.Message):
     def __init__(self, dim: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class TensorDescriptor(_message.Message):
-    __slots__ = ("name", "dtype", "shape", "layout", "attr", "has_out_attr", "size", "weight_size", "reuse_input", "output_tensor", "device_type", "input_tensor", "real_dim_cnt", "reuse_input_index", "data_offset", "cmps_size", "cmps_tab", "cmps_tab_offset")
+    __slots__ = ("name", "dtype", "shape", "layout", "attr", "attr_groups", "has_out_attr", "size", "weight_size", "reuse_input", "output_tensor", "device_type", "input_tensor", "real_dim_cnt", "reuse_input_index", "data_offset", "cmps_size", "cmps_tab", "cmps_tab_offset")
     class AttrEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +136,7 @@ class TensorDescriptor(_message.Message):
     SHAPE_FIELD_NUMBER: _ClassVar[int]
     LAYOUT_FIELD_NUMBER: _ClassVar[int]
     ATTR_FIELD_NUMBER: _ClassVar[int]
+    ATTR_GROUPS_FIELD_NUMBER: _ClassVar[int]
     HAS_OUT_ATTR_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -80,6 +155,7 @@ class TensorDescriptor(_message.Message):
     shape: ShapeDef
     layout: str
     attr: _containers.MessageMap[str, AttrDef]
+    attr_groups: AttrGroups
     has_out_attr: bool
     size: int
     weight_size: int
@@ -93,7 +169,7 @@ class TensorDescriptor(_message.Message):
     cmps_size: int
     cmps_tab: str
     cmps_tab_offset: int
-    def __init__(self, name: _Optional[str] = ..., dtype: _Optional[_Union[DataType, str]] = ..., shape: _Optional[_Union[ShapeDef, _Mapping]] = ..., layout: _Optional[str] = ..., attr: _Optional[_Mapping[str, AttrDef]] = ..., has_out_attr: _Optional[bool] = ..., size: _Optional[int] = ..., weight_size: _Optional[int] = ..., reuse_input: _Optional[bool] = ..., output_tensor: _Optional[bool] = ..., device_type: _Optional[str] = ..., input_tensor: _Optional[bool] = ..., real_dim_cnt: _Optional[int] = ..., reuse_input_index: _Optional[int] = ..., data_offset: _Optional[int] = ..., cmps_size: _Optional[int] = ..., cmps_tab: _Optional[str] = ..., cmps_tab_offset: _Optional[int] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., dtype: _Optional[_Union[DataType, str]] = ..., shape: _Optional[_Union[ShapeDef, _Mapping]] = ..., layout: _Optional[str] = ..., attr: _Optional[_Mapping[str, AttrDef]] = ..., attr_groups: _Optional[_Union[AttrGroups, _Mapping]] = ..., has_out_attr: _Optional[bool] = ..., size: _Optional[int] = ..., weight_size: _Optional[int] = ..., reuse_input: _Optional[bool] = ..., output_tensor: _Optional[bool] = ..., device_type: _Optional[str] = ..., input_tensor: _Optional[bool] = ..., real_dim_cnt: _Optional[int] = ..., reuse_input_index: _Optional[int] = ..., data_offset: _Optional[int] = ..., cmps_size: _Optional[int] = ..., cmps_tab: _Optional[str] = ..., cmps_tab_offset: _Optional[int] = ...) -> None: ...
 
 class TensorDef(_message.Message):
     __slots__ = ("desc", "data")
@@ -220,7 +296,7 @@ class AttrDef(_message.Message):
     def __init__(self, list: _Optional[_Union[AttrDef.ListValue, _Mapping]] = ..., s: _Optional[bytes] = ..., i: _Optional[int] = ..., f: _Optional[float] = ..., b: _Optional[bool] = ..., bt: _Optional[bytes] = ..., func: _Optional[_Union[NamedAttrs, _Mapping]] = ..., td: _Optional[_Union[TensorDescriptor, _Mapping]] = ..., t: _Optional[_Union[TensorDef, _Mapping]] = ..., g: _Optional[_Union[GraphDef, _Mapping]] = ..., list_list_int: _Optional[_Union[AttrDef.ListListInt, _Mapping]] = ..., dt: _Optional[int] = ..., list_list_float: _Optional[_Union[AttrDef.ListListFloat, _Mapping]] = ..., expression: _Optional[bytes] = ...) -> None: ...
 
 class OpDef(_message.Message):
-    __slots__ = ("name", "type", "input", "attr", "has_out_attr", "id", "stream_id", "input_name", "src_name", "src_index", "dst_name", "dst_index", "input_i", "output_i", "workspace", "workspace_bytes", "is_input_const", "input_desc", "output_desc", "subgraph_name")
+    __slots__ = ("name", "type", "input", "attr", "attr_groups", "has_out_attr", "id", "stream_id", "input_name", "src_name", "src_index", "dst_name", "dst_index", "input_i", "output_i", "workspace", "workspace_bytes", "is_input_const", "input_desc", "output_desc", "subgraph_name")
     class AttrEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -232,6 +308,7 @@ class OpDef(_message.Message):
     TYPE_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
     ATTR_FIELD_NUMBER: _ClassVar[int]
+    ATTR_GROUPS_FIELD_NUMBER: _ClassVar[int]
     HAS_OUT_ATTR_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     STREAM_ID_FIELD_NUMBER: _ClassVar[int]
@@ -252,6 +329,7 @@ class OpDef(_message.Message):
     type: str
     input: _containers.RepeatedScalarFieldContainer[str]
     attr: _containers.MessageMap[str, AttrDef]
+    attr_groups: AttrGroups
     has_out_attr: bool
     id: int
     stream_id: int
@@ -268,10 +346,10 @@ class OpDef(_message.Message):
     input_desc: _containers.RepeatedCompositeFieldContainer[TensorDescriptor]
     output_desc: _containers.RepeatedCompositeFieldContainer[TensorDescriptor]
     subgraph_name: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., input: _Optional[_Iterable[str]] = ..., attr: _Optional[_Mapping[str, AttrDef]] = ..., has_out_attr: _Optional[bool] = ..., id: _Optional[int] = ..., stream_id: _Optional[int] = ..., input_name: _Optional[_Iterable[str]] = ..., src_name: _Optional[_Iterable[str]] = ..., src_index: _Optional[_Iterable[int]] = ..., dst_name: _Optional[_Iterable[str]] = ..., dst_index: _Optional[_Iterable[int]] = ..., input_i: _Optional[_Iterable[int]] = ..., output_i: _Optional[_Iterable[int]] = ..., workspace: _Optional[_Iterable[int]] = ..., workspace_bytes: _Optional[_Iterable[int]] = ..., is_input_const: _Optional[_Iterable[bool]] = ..., input_desc: _Optional[_Iterable[_Union[TensorDescriptor, _Mapping]]] = ..., output_desc: _Optional[_Iterable[_Union[TensorDescriptor, _Mapping]]] = ..., subgraph_name: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., input: _Optional[_Iterable[str]] = ..., attr: _Optional[_Mapping[str, AttrDef]] = ..., attr_groups: _Optional[_Union[AttrGroups, _Mapping]] = ..., has_out_attr: _Optional[bool] = ..., id: _Optional[int] = ..., stream_id: _Optional[int] = ..., input_name: _Optional[_Iterable[str]] = ..., src_name: _Optional[_Iterable[str]] = ..., src_index: _Optional[_Iterable[int]] = ..., dst_name: _Optional[_Iterable[str]] = ..., dst_index: _Optional[_Iterable[int]] = ..., input_i: _Optional[_Iterable[int]] = ..., output_i: _Optional[_Iterable[int]] = ..., workspace: _Optional[_Iterable[int]] = ..., workspace_bytes: _Optional[_Iterable[int]] = ..., is_input_const: _Optional[_Iterable[bool]] = ..., input_desc: _Optional[_Iterable[_Union[TensorDescriptor, _Mapping]]] = ..., output_desc: _Optional[_Iterable[_Union[TensorDescriptor, _Mapping]]] = ..., subgraph_name: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GraphDef(_message.Message):
-    __slots__ = ("name", "input", "output", "op", "attr")
+    __slots__ = ("name", "input", "output", "op", "attr", "attr_groups")
     class AttrEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -284,15 +362,17 @@ class GraphDef(_message.Message):
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     OP_FIELD_NUMBER: _ClassVar[int]
     ATTR_FIELD_NUMBER: _ClassVar[int]
+    ATTR_GROUPS_FIELD_NUMBER: _ClassVar[int]
     name: str
     input: _containers.RepeatedScalarFieldContainer[str]
     output: _containers.RepeatedScalarFieldContainer[str]
     op: _containers.RepeatedCompositeFieldContainer[OpDef]
     attr: _containers.MessageMap[str, AttrDef]
-    def __init__(self, name: _Optional[str] = ..., input: _Optional[_Iterable[str]] = ..., output: _Optional[_Iterable[str]] = ..., op: _Optional[_Iterable[_Union[OpDef, _Mapping]]] = ..., attr: _Optional[_Mapping[str, AttrDef]] = ...) -> None: ...
+    attr_groups: AttrGroups
+    def __init__(self, name: _Optional[str] = ..., input: _Optional[_Iterable[str]] = ..., output: _Optional[_Iterable[str]] = ..., op: _Optional[_Iterable[_Union[OpDef, _Mapping]]] = ..., attr: _Optional[_Mapping[str, AttrDef]] = ..., attr_groups: _Optional[_Union[AttrGroups, _Mapping]] = ...) -> None: ...
 
 class ModelDef(_message.Message):
-    __slots__ = ("name", "version", "custom_version", "graph", "attr")
+    __slots__ = ("name", "version", "custom_version", "graph", "attr", "attr_groups")
     class AttrEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -305,9 +385,11 @@ class ModelDef(_message.Message):
     CUSTOM_VERSION_FIELD_NUMBER: _ClassVar[int]
     GRAPH_FIELD_NUMBER: _ClassVar[int]
     ATTR_FIELD_NUMBER: _ClassVar[int]
+    ATTR_GROUPS_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: int
     custom_version: str
     graph: _containers.RepeatedCompositeFieldContainer[GraphDef]
     attr: _containers.MessageMap[str, AttrDef]
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., custom_version: _Optional[str] = ..., graph: _Optional[_Iterable[_Union[GraphDef, _Mapping]]] = ..., attr: _Optional[_Mapping[str, AttrDef]] = ...) -> None: ...
+    attr_groups: AttrGroups
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., custom_version: _Optional[str] = ..., graph: _Optional[_Iterable[_Union[GraphDef, _Mapping]]] = ..., attr: _Optional[_Mapping[str, AttrDef]] = ..., attr_groups: _Optional[_Union[AttrGroups, _Mapping]] = ...) -> None: ...

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, TypeVar
 
 from . import format as f
 from . import ge_ir_pb2 as ge
 from .model import AttrValue, OmDesc, OmGraphOp, OmTensor, OmWeight, WeightPayload
+from .wire import Places
+
+GRAPH: Final = ("graph",)
+OP: Final = ("graph", "op")
+ATTR: Final = ("attr",)
+"""Paths of fields that `read_definition` finds the places of."""
+
+_Part = TypeVar("_Part")
 
 
 @dataclass(frozen=True)
@@ -27,13 +36,16 @@ class ModelAttrs:
 @dataclass(frozen=True)
 class Graph:
     """The nodes, sorted by what they are. A weight comes with its offset and size in the region; its payload
-    is still empty."""
+    is still empty. `output_names` are those of the outputs as MODEL_INOUT_INFO has them, `op_by_id` the operators'
+    positions by node id, `starts` the byte at which a part stands, by kind and position."""
 
     inputs: tuple[OmTensor, ...]
     outputs: tuple[OmTensor, ...]
     weights: tuple[tuple[OmWeight, int, int], ...]
     ops: tuple[OmGraphOp, ...]
-    first_op_id: int
+    output_names: tuple[str, ...]
+    op_by_id: Mapping[int, int]
+    starts: Mapping[tuple[str, int], int]
 
 
 def _error(message: str, expected: str = "") -> f.OmError:
@@ -59,6 +71,8 @@ def read_model_attrs(message: ge.ModelDef) -> ModelAttrs:
     names = attrs.get(f.ATTR_OUT_NAMES, ())
     if not isinstance(names, tuple):
         raise _error(f"model attribute {f.ATTR_OUT_NAMES} is {names!r}", "a list of texts")
+    if len(shown := tuple(name for name in names if isinstance(name, str))) != len(names):
+        raise _error(f"model attribute {f.ATTR_OUT_NAMES} is {names!r}", "a list of texts")
     return ModelAttrs(
         soc=text(f.ATTR_SOC),
         machine_code=text(f.ATTR_MACHINE_CODE),
@@ -66,38 +80,57 @@ def read_model_attrs(message: ge.ModelDef) -> ModelAttrs:
         weight_size=number(f.ATTR_WEIGHT_SIZE),
         feature_map_base=number(f.ATTR_FEATURE_MAP_BASE),
         weight_base=number(f.ATTR_WEIGHT_BASE),
-        output_names=tuple(name for name in names if isinstance(name, str)),
+        output_names=shown,
         other={key: value for key, value in attrs.items() if key not in f.DERIVED_ATTRS},
     )
 
 
-def read_graph(message: ge.ModelDef, output_names: Sequence[str]) -> Graph:
-    """The main graph. Nodes stand in the order inputs, constants, operators, output."""
-    nodes = list(message.graph[0].op)
-    data = [node for node in nodes if node.type == f.OP_DATA]
-    constants = [node for node in nodes if node.type == f.OP_CONST]
-    sinks = [node for node in nodes if node.type == f.OP_OUTPUT]
+def read_graph(message: ge.ModelDef, output_names: Sequence[str], places: Places) -> Graph:
+    """The main graph. Inputs are ordered by their attribute `index`, everything else as it stands."""
+    nodes = [(node, places.start(OP, position)) for position, node in enumerate(message.graph[0].op)]
+    ids = {node.id for node, _ in nodes}
+    if len(ids) != len(nodes):
+        raise _error("two nodes have the same id", "an id for each node")
+    data = [item for item in nodes if item[0].type == f.OP_DATA]
+    data.sort(key=lambda item: _index(item[0]))
+    constants = [item for item in nodes if item[0].type == f.OP_CONST]
+    sinks = [item for item in nodes if item[0].type == f.OP_OUTPUT]
+    ops = [item for item in nodes if item[0].type not in (f.OP_DATA, f.OP_CONST, f.OP_OUTPUT)]
     if len(sinks) != 1:
         raise _error(f"{len(sinks)} {f.OP_OUTPUT} nodes", "one")
-    if [node.id for node in nodes] != list(range(len(nodes))) or nodes != [
-        *data,
-        *constants,
-        *nodes[len(data) + len(constants) : -1],
-        sinks[0],
-    ]:
-        raise _error("nodes are not numbered in the order inputs, constants, operators, output")
+    sink, sink_start = sinks[0]
+    names = tuple(output_names) or tuple(
+        f"output_{i}_{'_'.join(edge.rpartition(':')[::2])}" for i, edge in enumerate(sink.input)
+    )
+    groups = (("inputs", data), ("weights", constants), ("graph", ops))
+    starts = {(kind, position): start for kind, group in groups for position, (_, start) in enumerate(group)}
     return Graph(
-        inputs=tuple(_input(index, node) for index, node in enumerate(data)),
-        outputs=_outputs(sinks[0], output_names),
-        weights=tuple(_weight(node) for node in constants),
-        ops=tuple(_op(node) for node in nodes[len(data) + len(constants) : -1]),
-        first_op_id=len(data) + len(constants),
+        inputs=tuple(_located(_input, index, item) for index, item in enumerate(data)),
+        outputs=_located(lambda _, node: _outputs(node, names), 0, (sink, sink_start)),
+        weights=tuple(_located(_weight, index, item) for index, item in enumerate(constants)),
+        ops=tuple(_located(_op, index, item) for index, item in enumerate(ops)),
+        output_names=names,
+        op_by_id={node.id: position for position, (node, _) in enumerate(ops)},
+        starts={**starts, **{("outputs", i): sink_start for i in range(len(sink.input))}},
     )
 
 
+def _located(make: Callable[[int, ge.OpDef], _Part], index: int, item: tuple[ge.OpDef, int]) -> _Part:
+    """What is wrong with a node is said with its place."""
+    node, start = item
+    try:
+        return make(index, node)
+    except f.OmError as error:
+        raise error.at(start) from None
+
+
+def _index(node: ge.OpDef) -> int:
+    place = node.attr.get(f.ATTR_INDEX)
+    return place.i if place is not None and place.WhichOneof("value") == "i" else -1
+
+
 def _input(index: int, node: ge.OpDef) -> OmTensor:
-    place = read_attr(f.ATTR_INDEX, node.attr[f.ATTR_INDEX]) if f.ATTR_INDEX in node.attr else -1
-    if place != index or len(node.output_desc) != 1 or len(node.output_i) != 1:
+    if _index(node) != index or len(node.output_desc) != 1 or len(node.output_i) != 1:
         raise _error(f"input {node.name!r} is incomplete", f"index {index}, one description and one offset")
     return _io_tensor(node.name, node.output_desc[0], node.output_i[0], "")
 
@@ -111,12 +144,8 @@ def _outputs(sink: ge.OpDef, names: Sequence[str]) -> tuple[OmTensor, ...]:
     outputs: list[OmTensor] = []
     for index, shown in enumerate(names):
         edge = sink.input[index]
-        prefix = f"{edge or f'{f.OP_OUTPUT}:{index}'}:"
-        if not shown.startswith(prefix):
-            raise _error(f"output name {shown!r}", f"{prefix}NAME")
-        outputs.append(
-            _io_tensor(shown.removeprefix(prefix), sink.input_desc[index], sink.input_i[index], edge)
-        )
+        name = shown.removeprefix(f"{edge or f'{f.OP_OUTPUT}:{index}'}:")
+        outputs.append(_io_tensor(name, sink.input_desc[index], sink.input_i[index], edge))
     return tuple(outputs)
 
 
@@ -125,7 +154,7 @@ def _io_tensor(name: str, desc: ge.TensorDescriptor, offset: int, source: str) -
     return OmTensor(name, described.dtype, described.shape, described.size, offset, described.format, source)
 
 
-def _weight(node: ge.OpDef) -> tuple[OmWeight, int, int]:
+def _weight(_: int, node: ge.OpDef) -> tuple[OmWeight, int, int]:
     if node.attr[f.ATTR_VALUE].WhichOneof("value") != "t" if f.ATTR_VALUE in node.attr else True:
         raise _error(f"constant {node.name!r} has no value")
     desc = node.attr[f.ATTR_VALUE].t.desc
@@ -144,7 +173,7 @@ def _weight(node: ge.OpDef) -> tuple[OmWeight, int, int]:
     return weight, desc.data_offset, desc.weight_size
 
 
-def _op(node: ge.OpDef) -> OmGraphOp:
+def _op(_: int, node: ge.OpDef) -> OmGraphOp:
     return OmGraphOp(
         name=node.name,
         type=node.type,
@@ -165,7 +194,7 @@ def _desc(owner: str, desc: ge.TensorDescriptor) -> OmDesc:
         raise _error(f"{owner!r} has element type {desc.dtype}", "a type this loader knows")
     storage = tuple(desc.shape.dim)
     if any(extent < 0 for extent in storage):
-        raise _error(f"{owner!r} has an open shape {storage}", "static shapes")
+        raise _error(f"{owner!r} has an open shape {storage[:8]}", "static shapes")
     shape = storage
     if f.ATTR_ORIGIN_SHAPE in desc.attr:
         origin = read_attr(f.ATTR_ORIGIN_SHAPE, desc.attr[f.ATTR_ORIGIN_SHAPE])
@@ -177,8 +206,7 @@ def _desc(owner: str, desc: ge.TensorDescriptor) -> OmDesc:
         name = read_attr(f.ATTR_ORIGIN_FORMAT, desc.attr[f.ATTR_ORIGIN_FORMAT])
         origin_format = name if isinstance(name, str) else desc.layout
     for name in (desc.layout, origin_format):
-        primary, _, sub = name.partition(":")
-        if primary not in f.FORMATS or (sub and not sub.isdecimal()):
+        if not f.is_format(name):
             raise _error(f"{owner!r} has format {name!r}", "a format this loader knows")
     return OmDesc(element.name, shape, storage, desc.layout, origin_format, desc.size)
 

@@ -211,10 +211,19 @@ class OmGraphOp:
 
 
 @dataclass(frozen=True)
+class OmPartition:
+    """A partition that nothing here understands (host libraries, tiling data, …), by its public number: kept as it
+    is."""
+
+    number: int
+    content: bytes
+
+
+@dataclass(frozen=True)
 class OmModel:
     """A whole offline model. `attrs` are further model attributes (atc_cmdline, atc_version,
     framework_type, …); those the container derives (sizes, bases, soc_version, output names) are fields
-    here and are not repeated in `attrs`."""
+    here and are not repeated in `attrs`. `other` are partitions that nobody here reads."""
 
     name: str
     soc: str
@@ -229,6 +238,7 @@ class OmModel:
     feature_map_base: int = FEATURE_MAP_BASE
     weight_base: int = WEIGHT_BASE
     machine_code: str = MACHINE_CODE
+    other: tuple[OmPartition, ...] = ()
 
     @cached_property
     def weight_size(self) -> int:

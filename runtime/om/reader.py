@@ -2,158 +2,105 @@
 
 A file is data from outside: every length, offset, count and reference is checked before it is used, and
 whatever is wrong ends in one `OmError` that says in which partition and at which byte. Weights stay in the
-file (memory-mapped) until somebody asks for their bytes.
+file (memory-mapped) until somebody asks for their bytes; what is decoded stays within a small multiple of the
+file's size (`wire.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import mmap
-import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from struct import Struct
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeVar
 
 from google.protobuf.message import DecodeError
 
-from ..errors import AscendError
 from . import format as f
 from . import ge_ir_pb2 as ge
 from . import task_pb2 as domi
+from .compression import expand
 from .consistency import InconsistentModelError, check
-from .graph_reader import Graph, read_graph, read_model_attrs
-from .model import KERNEL_TYPE_NONE, MEMCPY, Arg, OmKernel, OmModel, OmTask, OmTensor, OmWeight, WeightPayload
+from .container import Block, Container, Source, read_container, release, require
+from .graph_reader import ATTR, GRAPH, OP, Graph, read_graph, read_model_attrs
+from .model import (
+    KERNEL_TYPE_NONE,
+    MEMCPY,
+    Arg,
+    OmKernel,
+    OmModel,
+    OmPartition,
+    OmTask,
+    OmTensor,
+    OmWeight,
+    WeightPayload,
+)
+from .wire import Places, scan
+
+__all__ = [
+    "Container",
+    "Source",
+    "read_container",
+    "read_definition",
+    "read_kernels",
+    "read_om",
+    "read_tasks",
+]
 
 _Message = TypeVar("_Message", ge.ModelDef, domi.ModelTaskDef, domi.TaskSources)
-Source: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview"
+_TASK: Final = ("task",)
+_HASHED_AT_ONCE: Final = 16 << 20
 
 
-@dataclass(frozen=True)
-class Container:
-    """The file taken apart, partitions by number, nothing interpreted yet."""
-
-    name: str
-    version: int
-    ir_version: int
-    partitions: Mapping[int, memoryview]
-
-    def partition(self, which: f.Partition) -> memoryview:
-        """A partition that must be there."""
-        if which not in self.partitions:
-            raise f.OmError(
-                f"it holds no {which.name} partition", expected="an offline model with graph and tasks"
-            )
-        return self.partitions[which]
-
-
-def read_container(source: Source) -> Container:
-    """Header and partition table, checked."""
-    data = _open(source)
-    if len(data) < f.HEADER_SIZE:
-        raise f.OmError(
-            f"{len(data)} bytes are less than a header", expected=f"at least {f.HEADER_SIZE} bytes"
-        )
-    (magic, headsize, version, _, length, encrypted, _, kind, _, name, _, _, ir_version, models, *rest) = (
-        f.HEADER.unpack_from(data)
-    )
-    if magic != f.MAGIC:
-        raise f.OmError("it does not begin with IMOD", expected="a .om file written by atc")
-    if headsize != f.HEADER_SIZE:
-        raise f.OmError(f"header size {headsize}", offset=4, expected=str(f.HEADER_SIZE))
-    if version not in (f.VERSION_1, f.VERSION_2):
-        raise f.OmError(f"header version {version:#x}", offset=8, expected="1.0 or 2.0")
-    if encrypted:
-        raise f.OmError("the model is encrypted", offset=80)
-    if kind not in (0, 1):
-        raise f.OmError(f"model type {kind}", offset=82, expected="a plain model (0 or 1)")
-    body, unknown_shape = rest[2], rest[4]
-    wide = version == f.VERSION_2 and body != 0
-    if version == f.VERSION_2 and (models != 1 or unknown_shape):
-        raise f.OmError(
-            f"it holds {models} models or dynamic shapes", offset=156, expected="one static model"
-        )
-    announced = body if wide else length
-    if announced != len(data) - f.HEADER_SIZE:
-        raise f.OmError(
-            f"the header announces {announced} bytes after itself, the file has {len(data) - f.HEADER_SIZE}",
-            offset=184 if wide else 76,
-        )
-    partitions = _partitions(data[f.HEADER_SIZE :], wide)
-    return Container(name.split(b"\0")[0].decode(errors="replace"), version, ir_version, partitions)
-
-
-def _open(source: Source) -> memoryview:
-    if isinstance(source, bytes | bytearray | memoryview):
-        return memoryview(source).cast("B")
-    path = Path(source)
+def read_definition(container: Container, part: int = 0) -> tuple[ge.ModelDef, Places]:
+    """The graph of one model of the file, attributes as they were before compression, and where its nodes begin."""
+    message, places = _definition(container.blocks[part])
+    dictionary, dictionary_places = message, places
+    if part and f.Partition.MODEL_DEF in container.blocks[0]:  # only the first model has the dictionary
+        dictionary, dictionary_places = _definition(container.blocks[0])
     try:
-        with path.open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            if not size:
-                raise f.OmError(f"{str(path)!r} is empty", expected="a .om file")
-            return memoryview(mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_READ))
-    except OSError as error:
-        raise AscendError(
-            "E13001",
-            f"cannot open {str(path)!r}: {error.strerror or error}",
-            expected="a readable .om file",
-            hint="check the path",
-        ) from error
+        expand(message, dictionary, places.starts[OP])
+    except f.OmError as error:
+        raise error.at(dictionary_places.start(ATTR, 0)) from None
+    return message, places
 
 
-def _partitions(body: memoryview, wide: bool) -> dict[int, memoryview]:
-    head, row = (f.TABLE_HEAD_64, f.TABLE_ROW_64) if wide else (f.TABLE_HEAD_32, f.TABLE_ROW_32)
-    if len(body) < head.size:
-        raise f.OmError("it ends before the partition table", partition="table")
-    (count,) = head.unpack_from(body)
-    if not 1 <= count <= f.MAX_PARTITIONS:
-        raise f.OmError(f"{count} partitions", partition="table", expected=f"1 to {f.MAX_PARTITIONS}")
-    payload = head.size + count * row.size
-    if payload > len(body):
-        raise f.OmError(f"it ends inside a table of {count} rows", partition="table", offset=head.size)
-    found: dict[int, memoryview] = {}
-    running = 0
-    for index in range(count):
-        at = head.size + index * row.size
-        number, offset, size = row.unpack_from(body, at)
-        if offset != running:
-            raise f.OmError(
-                f"partition {f.partition_name(number)} starts at {offset}",
-                partition="table",
-                offset=at,
-                expected=str(running),
-            )
-        if size > len(body) - payload - offset:
-            raise f.OmError(
-                f"partition {f.partition_name(number)} runs past the end", partition="table", offset=at
-            )
-        if number in found:
-            raise f.OmError(
-                f"partition {f.partition_name(number)} stands twice", partition="table", offset=at
-            )
-        found[number] = body[payload + offset : payload + offset + size]
-        running += size
-    if payload + running != len(body):
-        raise f.OmError(f"{len(body) - payload - running} bytes behind the last partition", partition="table")
-    return found
+def _definition(block: Block) -> tuple[ge.ModelDef, Places]:
+    data = bytes(require(block, f.Partition.MODEL_DEF))
+    return _parse(ge.ModelDef, data, f.Partition.MODEL_DEF, (GRAPH, OP, ATTR))
 
 
-def read_om(source: Source, *, digests: bool = True) -> OmModel:
+def read_tasks(block: Block) -> tuple[domi.ModelTaskDef, Places]:
+    """The tasks of one model, and where each begins."""
+    data = bytes(require(block, f.Partition.TASK_INFO))
+    return _parse(domi.ModelTaskDef, data, f.Partition.TASK_INFO, (_TASK,))
+
+
+def read_om(source: Source, *, digests: bool = True, part: int | None = None) -> OmModel:
     """Read a file (by path) or its bytes. Without `digests` the weights' contents are not looked at until
-    they are used."""
+    they are used. Of a file that holds several models, `part` says which."""
     container = read_container(source)
-    message = _parse(ge.ModelDef, container.partition(f.Partition.MODEL_DEF), f.Partition.MODEL_DEF)
+    number = _chosen(container, part)
+    block = container.blocks[number]
+    message, places = read_definition(container, number)
     if len(message.graph) != 1:
-        raise f.OmError(f"{len(message.graph)} graphs", partition="MODEL_DEF", expected="one graph")
-    attrs = read_model_attrs(message)
-    graph = read_graph(message, attrs.output_names)
-    region = container.partitions.get(f.Partition.WEIGHTS_DATA, memoryview(b""))
+        raise f.OmError(f"{len(message.graph)} graphs", partition="MODEL_DEF", offset=0, expected="one graph")
+    try:
+        attrs = read_model_attrs(message)
+    except f.OmError as error:
+        raise error.at(places.start(ATTR, 0)) from None
+    try:
+        graph = read_graph(message, attrs.output_names, places)
+    except f.OmError as error:
+        raise error.at(places.start(GRAPH, 0)) from None
+    region = block.get(f.Partition.WEIGHTS_DATA, memoryview(b""))
     if attrs.weight_size != len(region):
         raise f.OmError(
-            f"weight region of {len(region)} bytes", partition="WEIGHTS_DATA", expected=str(attrs.weight_size)
+            f"weight region of {len(region)} bytes",
+            partition="WEIGHTS_DATA",
+            offset=len(region),
+            expected=str(attrs.weight_size),
         )
+    kernels, kernel_starts = read_kernels(block)
     model = OmModel(
         name=message.name,
         soc=attrs.soc,
@@ -163,39 +110,82 @@ def read_om(source: Source, *, digests: bool = True) -> OmModel:
         weights=tuple(
             _weight(weight, offset, size, region, digests) for weight, offset, size in graph.weights
         ),
-        kernels=_kernels(container.partitions.get(f.Partition.TBE_KERNELS, memoryview(b""))),
+        kernels=kernels,
         graph=graph.ops,
         attrs=attrs.other,
         feature_map_base=attrs.feature_map_base,
         weight_base=attrs.weight_base,
         machine_code=attrs.machine_code,
+        other=tuple(
+            OmPartition(kind, bytes(content))
+            for kind, content in sorted(block.items())
+            if kind not in f.UNDERSTOOD
+        ),
     )
     if model.weight_size != len(region):
         raise f.OmError(
-            f"its weights need {model.weight_size} bytes", partition="WEIGHTS_DATA", expected=str(len(region))
+            f"its weights need {model.weight_size} bytes",
+            partition="WEIGHTS_DATA",
+            offset=len(region),
+            expected=str(len(region)),
         )
-    _check_inout(container.partitions.get(f.Partition.MODEL_INOUT_INFO), model, attrs.output_names)
-    tasks = _parse(domi.ModelTaskDef, container.partition(f.Partition.TASK_INFO), f.Partition.TASK_INFO)
-    return _checked(_with_tasks(model, tasks, graph))
+    _check_inout(block.get(f.Partition.MODEL_INOUT_INFO), model, graph.output_names)
+    tasks, task_places = read_tasks(block)
+    return _checked(_with_tasks(model, tasks, graph, task_places), graph, task_places, kernel_starts)
 
 
-def _checked(model: OmModel) -> OmModel:
+def _chosen(container: Container, part: int | None) -> int:
+    """Which model of the file is meant."""
+    count = len(container.blocks)
+    if container.header.dynamic and count == 1:
+        raise f.OmError("its shapes are known only when it runs", offset=193, expected="a static model")
+    if part is None and count > 1:
+        raise f.OmError(
+            f"it holds {count} models",
+            offset=156,
+            expected="one model",
+            hint=f"say which one is meant: 0 to {count - 1}",
+        )
+    if not 0 <= (part or 0) < count:
+        raise f.OmError(f"it has no model {part}", offset=156, expected=f"0 to {count - 1}")
+    return part or 0
+
+
+def _checked(model: OmModel, graph: Graph, tasks: Places, kernels: tuple[int, ...]) -> OmModel:
+    """The rules of every offline model; what breaks one is said with its place in the file."""
     try:
         check(model)
     except InconsistentModelError as error:
-        raise f.OmError(str(error), partition="MODEL_DEF") from error
+        kind, position = error.place
+        if kind == "tasks":
+            place = tasks.start(_TASK, position)
+            raise f.OmError(str(error), partition="TASK_INFO", offset=place) from error
+        if kind == "kernels":
+            raise f.OmError(str(error), partition="TBE_KERNELS", offset=kernels[position]) from error
+        place = graph.starts.get(error.place, 0)
+        raise f.OmError(str(error), partition="MODEL_DEF", offset=place) from error
     return model
 
 
-def _parse(kind: Callable[[], _Message], data: memoryview | bytes, partition: f.Partition) -> _Message:
+def _parse(
+    kind: type[_Message],
+    data: bytes,
+    partition: f.Partition,
+    paths: tuple[tuple[str, ...], ...] = (),
+    base: int = 0,
+) -> tuple[_Message, Places]:
     message = kind()
+    places = scan(data, kind, partition.name, paths)
     try:
-        message.ParseFromString(bytes(data))
-    except (DecodeError, ValueError) as error:
+        message.ParseFromString(data)
+    except (DecodeError, ValueError) as error:  # what is left: texts that are not UTF-8
         raise f.OmError(
-            "it cannot be decoded", partition=partition.name, expected="a protobuf message"
+            f"it cannot be decoded: {error}",
+            partition=partition.name,
+            offset=base,
+            expected="a protobuf message",
         ) from error
-    return message
+    return message, places
 
 
 def _weight(weight: OmWeight, offset: int, size: int, region: memoryview, digests: bool) -> OmWeight:
@@ -206,12 +196,25 @@ def _weight(weight: OmWeight, offset: int, size: int, region: memoryview, digest
             offset=max(offset, 0),
         )
     data = region[offset : offset + size]
-    digest = hashlib.sha256(data).hexdigest() if digests else ""
+    digest = _digest(data) if digests else ""
     return replace(weight, offset=offset, payload=WeightPayload(size, digest, lambda: data))
 
 
-def _kernels(store: memoryview) -> tuple[OmKernel, ...]:
+def _digest(data: memoryview) -> str:
+    """sha256, in pieces whose pages are given back: a file is larger than memory more often than not."""
+    state = hashlib.sha256()
+    for at in range(0, len(data), _HASHED_AT_ONCE):
+        state.update(data[at : at + _HASHED_AT_ONCE])
+        if len(data) > _HASHED_AT_ONCE:
+            release(data)
+    return state.hexdigest()
+
+
+def read_kernels(block: Block) -> tuple[tuple[OmKernel, ...], tuple[int, ...]]:
+    """The kernel images of one model and where each begins."""
+    store = block.get(f.Partition.TBE_KERNELS, memoryview(b""))
     kernels: list[OmKernel] = []
+    starts: list[int] = []
     at = 0
     while at < len(store):
         magic, name_size, code_size = _unpack(f.KERNEL_ITEM, store, at, "TBE_KERNELS")
@@ -219,24 +222,33 @@ def _kernels(store: memoryview) -> tuple[OmKernel, ...]:
             raise f.OmError(
                 "a kernel does not begin with its magic number", partition="TBE_KERNELS", offset=at
             )
+        starts.append(at)
         start = at + f.KERNEL_ITEM.size
         if name_size + code_size > len(store) - start:
             raise f.OmError("a kernel runs past the end", partition="TBE_KERNELS", offset=at)
         name = _text(store[start : start + name_size], "TBE_KERNELS", start)
         kernels.append(OmKernel(name, bytes(store[start + name_size : start + name_size + code_size])))
         at = start + name_size + code_size
-    return tuple(kernels)
+    return tuple(kernels), tuple(starts)
 
 
-def _with_tasks(model: OmModel, message: domi.ModelTaskDef, graph: Graph) -> OmModel:
+def _with_tasks(model: OmModel, message: domi.ModelTaskDef, graph: Graph, places: Places) -> OmModel:
     announced = (message.memory_size, message.weight_size, message.base_addr, message.weight_addr)
     expected = (model.memory_size, model.weight_size, model.feature_map_base, model.weight_base)
     if announced != expected:
         raise f.OmError(
-            f"its regions {announced} are not the model's", partition="TASK_INFO", expected=str(expected)
+            f"its regions {announced} are not the model's",
+            partition="TASK_INFO",
+            offset=0,
+            expected=str(expected),
         )
-    tasks = tuple(_task(model, index, task, graph) for index, task in enumerate(message.task))
-    return replace(model, tasks=tasks)
+    tasks: list[OmTask] = []
+    for index, task in enumerate(message.task):
+        try:
+            tasks.append(_task(model, index, task, graph))
+        except f.OmError as error:
+            raise error.at(places.start(_TASK, index)) from None
+    return replace(model, tasks=tuple(tasks))
 
 
 def _task(model: OmModel, index: int, task: domi.TaskDef, graph: Graph) -> OmTask:
@@ -259,15 +271,15 @@ def _task(model: OmModel, index: int, task: domi.TaskDef, graph: Graph) -> OmTas
         raise f.OmError(
             f"task {index} announces another size of its extra information", partition="TASK_INFO"
         )
-    op_index = kernel.context.op_index - graph.first_op_id
-    if not 0 <= op_index < max(len(graph.ops), 1):
-        raise f.OmError(f"task {index} names node {kernel.context.op_index}", partition="TASK_INFO")
-    sources = _parse(domi.TaskSources, task.private_def, f.Partition.TASK_INFO)
+    try:
+        sources, _ = _parse(domi.TaskSources, task.private_def, f.Partition.TASK_INFO)
+    except f.OmError as error:  # its bytes count from the task's private_def
+        raise f.OmError(f"the sources of task {index}: {error.what}", partition="TASK_INFO") from None
     return OmTask(
         kernel=kernel.kernel_name,
         block_dim=kernel.block_dim,
         args=_args(model, index, kernel),
-        op_index=op_index,
+        op_index=_operator(index, kernel.context.op_index, graph),
         stream=task.stream_id,
         kernel_type=kernel.context.kernel_type,
         kernel_ext_info=kernel.kernel_ext_info,
@@ -275,15 +287,23 @@ def _task(model: OmModel, index: int, task: domi.TaskDef, graph: Graph) -> OmTas
     )
 
 
+def _operator(index: int, node: int, graph: Graph) -> int:
+    """The operator that a task computes; a model without a graph has none, and its tasks name the place behind
+    inputs and constants."""
+    if not graph.ops and node == len(graph.inputs) + len(graph.weights):
+        return 0
+    if node not in graph.op_by_id:
+        raise f.OmError(f"task {index} names node {node}, which is no operator", partition="TASK_INFO")
+    return graph.op_by_id[node]
+
+
 def _copy(model: OmModel, index: int, task: domi.TaskDef, graph: Graph) -> OmTask:
     copy = task.memcpy_async
     target, source = model.address(copy.dst), model.address(copy.src)
-    op_index = copy.op_index - graph.first_op_id
     if target is None or source is None or copy.dst_max < copy.count:
         raise f.OmError(f"task {index} copies outside the model's regions", partition="TASK_INFO")
-    if not 0 <= op_index < max(len(graph.ops), 1):
-        raise f.OmError(f"task {index} names node {copy.op_index}", partition="TASK_INFO")
     args = (target, source, copy.count)
+    op_index = _operator(index, copy.op_index, graph)
     return OmTask(MEMCPY, 1, args, op_index, task.stream_id, kernel_type=KERNEL_TYPE_NONE)
 
 
@@ -304,7 +324,7 @@ def _args(model: OmModel, index: int, kernel: domi.KernelDef) -> tuple[Arg, ...]
     return (*args, *words[addresses:])
 
 
-def _check_inout(info: memoryview | None, model: OmModel, output_names: tuple[str, ...]) -> None:
+def _check_inout(info: memoryview | None, model: OmModel, names: tuple[str, ...]) -> None:
     """The summary of inputs and outputs must say what the graph says: tools read one or the other."""
     if info is None:
         return
@@ -312,12 +332,11 @@ def _check_inout(info: memoryview | None, model: OmModel, output_names: tuple[st
         kind: tensors
         for kind, tensors in (
             (f.TLV_INPUTS, list(model.inputs)),
-            (f.TLV_OUTPUTS, [replace(t, name=n) for t, n in zip(model.outputs, output_names, strict=True)]),
+            (f.TLV_OUTPUTS, [replace(t, name=n) for t, n in zip(model.outputs, names, strict=True)]),
         )
         if tensors
     }
-    at = 0
-    found: dict[int, list[OmTensor]] = {}
+    at, found = 0, dict[int, list[OmTensor]]()
     while at < len(info):
         kind, size = _unpack(f.TLV, info, at, "MODEL_INOUT_INFO")
         start = at + f.TLV.size
@@ -328,7 +347,9 @@ def _check_inout(info: memoryview | None, model: OmModel, output_names: tuple[st
         at = start + size
     plain = {kind: [replace(t, offset=0, source="") for t in tensors] for kind, tensors in expected.items()}
     if found != plain:
-        raise f.OmError("inputs and outputs are not those of the graph", partition="MODEL_INOUT_INFO")
+        raise f.OmError(
+            "inputs and outputs are not those of the graph", partition="MODEL_INOUT_INFO", offset=0
+        )
 
 
 def _io_records(value: memoryview, base: int) -> list[OmTensor]:

@@ -15,14 +15,18 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from ..errors import AscendError
 from . import format as f
 from . import ge_ir_pb2 as ge
 from . import task_pb2 as domi
 from .consistency import InconsistentModelError, check
+from .container import release
 from .model import Address, AttrValue, OmDesc, OmGraphOp, OmModel, OmTask, OmTensor, OmWeight, stored_weights
+
+_AT_ONCE: Final = 16 << 20
+"""Bytes of a weight that are written, and hashed, at once."""
 
 
 def write_om(model: OmModel, path: str | os.PathLike[str]) -> None:
@@ -59,35 +63,35 @@ def stream_om(model: OmModel, stream: BinaryIO) -> None:
     check(model)
     kernels = _kernel_store(model)
     tasks = _task_info(model)
-    sizes = (model.weight_size, len(kernels), 0, len(tasks), 0)
+    other = {partition.number: partition.content for partition in model.other}
+    kept = [len(other.get(number, b"")) for number in (f.Partition.CUST_AICPU_KERNELS, f.Partition.SO_BINS)]
+    sizes = (model.weight_size, len(kernels), kept[0], len(tasks), kept[1])
     small = {
+        **other,
         f.Partition.MODEL_INOUT_INFO: _inout_info(model),
         f.Partition.MODEL_DEF: _model_def(model, sizes),
         f.Partition.TBE_KERNELS: kernels,
         f.Partition.TASK_INFO: tasks,
     }
-    order = (
-        f.Partition.MODEL_INOUT_INFO,
-        f.Partition.MODEL_DEF,
-        f.Partition.WEIGHTS_DATA,
-        f.Partition.TBE_KERNELS,
-        f.Partition.TASK_INFO,
-    )
-    rows = [(p, model.weight_size if p is f.Partition.WEIGHTS_DATA else len(small[p])) for p in order]
-    rows = [(partition, size) for partition, size in rows if size]
-    for partition, size in rows:
-        if size > f.MAX_UINT32 and partition not in f.MAY_EXCEED_4_GIB:
+    order = [*f.ORDER, *sorted(set(other) - set(f.ORDER))]
+    lengths = {
+        **{number: len(content) for number, content in small.items()},
+        f.Partition.WEIGHTS_DATA: model.weight_size,
+    }
+    rows = [(number, lengths[number]) for number in order if lengths.get(number)]
+    for number, size in rows:
+        if size > f.MAX_UINT32 and number not in f.MAY_EXCEED_4_GIB:
             raise AscendError(
-                "E13023", f"partition {partition.name} has {size} bytes", expected="less than 4 GiB"
+                "E13023", f"partition {f.partition_name(number)} has {size} bytes", expected="less than 4 GiB"
             )
     table = _table(rows)
     stream.write(_header(model, len(table) + sum(size for _, size in rows)))
     stream.write(table)
-    for partition, _ in rows:
-        if partition is f.Partition.WEIGHTS_DATA:
+    for number, _ in rows:
+        if number == f.Partition.WEIGHTS_DATA:
             _stream_weights(model, stream)
         else:
-            stream.write(small[partition])
+            stream.write(small[number])
 
 
 def _header(model: OmModel, body: int) -> bytes:
@@ -111,7 +115,7 @@ def _header(model: OmModel, body: int) -> bytes:
     )
 
 
-def _table(rows: Sequence[tuple[f.Partition, int]]) -> bytes:
+def _table(rows: Sequence[tuple[int, int]]) -> bytes:
     table = bytearray(f.TABLE_HEAD_64.pack(len(rows)))
     offset = 0
     for partition, size in rows:
@@ -124,11 +128,17 @@ def _stream_weights(model: OmModel, stream: BinaryIO) -> None:
     at = 0
     for weight in stored_weights(model):
         stream.write(bytes(weight.offset - at))
-        data = weight.payload.load()
-        digest = weight.payload.digest
-        if len(data) != weight.size or (digest and hashlib.sha256(data).hexdigest() != digest):
+        data = memoryview(weight.payload.load()).cast("B")
+        digest = hashlib.sha256()
+        if len(data) == weight.size:
+            for start in range(0, len(data), _AT_ONCE):
+                piece = data[start : start + _AT_ONCE]
+                digest.update(piece)
+                stream.write(piece)
+                if len(data) > _AT_ONCE:
+                    release(data)  # of a model that was read from a file, as large as that may be
+        if len(data) != weight.size or weight.payload.digest not in ("", digest.hexdigest()):
             raise InconsistentModelError(f"weight {weight.name!r} gave other bytes than were measured")
-        stream.write(data)
         at = weight.offset + weight.size
     stream.write(bytes(model.weight_size - at))
 
@@ -179,11 +189,10 @@ def output_node_names(model: OmModel) -> list[str]:
 def _model_def(model: OmModel, sizes: tuple[int, ...]) -> bytes:
     message = ge.ModelDef(name=model.name, version=f.IR_VERSION, custom_version=f.PLATFORM_VERSION)
     derived: dict[str, AttrValue] = {
+        **f.UNUSED_RESOURCES,
         f.ATTR_MEMORY_SIZE: model.memory_size,
         f.ATTR_WEIGHT_SIZE: model.weight_size,
         f.ATTR_STREAM_NUM: model.stream_num,
-        f.ATTR_EVENT_NUM: 0,
-        f.ATTR_LABEL_NUM: 0,
         f.ATTR_FEATURE_MAP_BASE: model.feature_map_base,
         f.ATTR_WEIGHT_BASE: model.weight_base,
         f.ATTR_SOC: model.soc,
@@ -217,7 +226,9 @@ def _nodes(model: OmModel) -> Iterator[ge.OpDef]:
         node.has_out_attr = True
         by_name[node.name] = node
     for node in nodes:
-        for position, edge in enumerate(e for e in node.input if e and not e.endswith(":-1")):
+        for position, edge in enumerate(node.input):
+            if not edge or edge.endswith(":-1"):
+                continue
             producer, _, index = edge.rpartition(":")
             node.src_name.append(producer)
             node.src_index.append(int(index))
@@ -235,6 +246,8 @@ def graph_id_base(model: OmModel) -> int:
 def _data_node(index: int, tensor: OmTensor) -> ge.OpDef:
     node = ge.OpDef(name=tensor.name, type=f.OP_DATA, output_i=[tensor.offset])
     _set_attrs(node.attr, {f.ATTR_INDEX: index})
+    node.input.append("")  # an input that no node feeds: tools read its shape
+    node.input_desc.append(_io_desc(tensor))
     node.output_desc.append(_io_desc(tensor))
     return node
 

@@ -186,7 +186,7 @@ _MEMORY_LEFT: Final = 108
 def memory_svg(report: Report, memory: DeviceMemory | None) -> str:
     """One strip per memory: high-water mark and live bytes of every task, as a share of the memory's size."""
     strips: list[tuple[str, int, list[int], list[int]]] = []
-    for space, buffer in report.soc.core.buffers.items():
+    for space, buffer in report.soc.memories.items():
         reach = [task.detail.reach.get(space, 0) if task.detail else 0 for task in report.tasks]
         if any(reach):
             strips.append((space.upper(), buffer.size, reach, [_peak(task, space) for task in report.tasks]))
@@ -201,9 +201,7 @@ def memory_svg(report: Report, memory: DeviceMemory | None) -> str:
 
 
 def _peak(task: TaskReport, space: str) -> int:
-    if task.detail is None or task.detail.occupancy is None:
-        return 0
-    curve = task.detail.occupancy.curves.get(space)
+    curve = task.detail.curve(space) if task.detail is not None else None
     return curve.peak if curve is not None else 0
 
 

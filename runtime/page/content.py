@@ -10,7 +10,7 @@ from typing import Final
 from ..device_memory import DeviceMemory
 from ..isa.disassembler import instruction_text
 from ..sim.detail import InstructionCost
-from ..sim.profile import PIPE_COLUMNS
+from ..sim.profile import pipe_columns
 from ..sim.report import Report, TaskReport
 from ..soc import Soc
 from .charts import bound_class, quantity, size_text
@@ -44,7 +44,7 @@ class Operator:
 
 @dataclass(frozen=True)
 class Hot:
-    """An instruction of a task: `share` of the time of all cores, `of_pipe` of its pipe's busy time."""
+    """An instruction of a task: `share` of the time of all cores of its type, `of_pipe` of its pipe's busy time."""
 
     task: int
     name: str
@@ -117,7 +117,7 @@ def _operator(report: Report, number: int, task: TaskReport) -> Operator:
         bound=f"{bound} {ratio:.0%}" if task.timing is not None else bound,
         css=bound_class(bound),
         cells=tuple(_cells(report, task)),
-        pipes=tuple(task.pipe_ratio(pipe) for pipe in PIPE_COLUMNS),
+        pipes=tuple(task.pipe_ratio(pipe) for pipe in pipe_columns(soc)),
         waits=f"{waiting} for {on}" if cycles else "",
         marked="; ".join(f"{name}: {taken}" for name, taken in marks.items()),
         reason=task.reason,
@@ -154,8 +154,8 @@ def _hot(report: Report, number: int, cost: InstructionCost) -> Hot:
     timing = task.timing
     assert timing is not None  # it has instructions
     known: dict[str, str] = report.soc.timing["unsourced"]
-    window = report.cycles * report.soc.cores
-    busy = timing.busy.get(cost.pipe, 0)
+    window = report.cycles * report.soc.counts[cost.core]
+    busy = sum(block.busy.get(cost.pipe, 0) for block in timing.blocks if block.kind == cost.core)
     return Hot(
         task=number,
         name=task.name,
@@ -234,7 +234,7 @@ def marks(report: Report) -> list[Mark]:
 def high_water(report: Report, memory: DeviceMemory | None) -> list[HighWater]:
     """One row per memory that the model uses."""
     rows: list[HighWater] = []
-    for space, buffer in report.soc.core.buffers.items():
+    for space, buffer in report.soc.memories.items():
         reach = [task.detail.reach.get(space, 0) if task.detail else 0 for task in report.tasks]
         most = max(reach, default=0)
         if not most:
@@ -243,9 +243,7 @@ def high_water(report: Report, memory: DeviceMemory | None) -> list[HighWater]:
         live = max(
             curve.peak
             for task in report.tasks
-            if task.detail is not None and task.detail.occupancy is not None
-            for name, curve in task.detail.occupancy.curves.items()
-            if name == space
+            if task.detail is not None and (curve := task.detail.curve(space)) is not None
         )
         task = f"{number} {report.tasks[number].name}"
         rows.append(
@@ -290,14 +288,16 @@ def bound_shares(report: Report) -> list[tuple[str, str, float, int]]:
 
 def pipe_shares(report: Report) -> list[tuple[str, str, float]]:
     """(pipe, CSS class, busy share of all cores over the whole time), in the profiler's order."""
-    window = report.cycles * report.soc.cores or 1
-    busy = report.busy
-    return [(name, f"p-{pipe.lower()}", busy[pipe] / window) for pipe, name in PIPE_COLUMNS.items()]
+    soc, busy = report.soc, report.busy
+    windows = {pipe: report.cycles * soc.cores_with(pipe) or 1 for pipe in pipe_columns(soc)}
+    return [
+        (name, f"p-{pipe.lower()}", busy[pipe] / windows[pipe]) for pipe, name in pipe_columns(soc).items()
+    ]
 
 
 def stall_rows(report: Report) -> list[tuple[str, str, int, float]]:
     """(pipe, pipe it waited for, cycles, share of all cores' time): the longest ones."""
-    window = report.cycles * report.soc.cores or 1
+    window = report.cycles * sum(report.soc.counts.values()) or 1
     found = [(pair, cycles) for pair, cycles in report.stalls.most_common() if cycles]
     return [(waiting, on, cycles, cycles / window) for (waiting, on), cycles in found[:10]]
 
@@ -325,7 +325,10 @@ def facts(report: Report) -> list[tuple[str, str]]:
             rows.append(
                 ("multiply-accumulates", f"{quantity(macs, '')}, {quantity(2 * macs / seconds, 'op/s')}")
             )
-    rows.append(("chip", f"{soc.name}: {soc.cores} cores, {soc.clock_mhz} MHz"))
+    cores = ", ".join(f"{count} {kind.upper()} cores" for kind, count in soc.counts.items())
+    rows.append(
+        ("chip", f"{soc.name}: {cores if soc.is_split else f'{soc.cores} cores'}, {soc.clock_mhz} MHz")
+    )
     return rows
 
 

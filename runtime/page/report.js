@@ -44,8 +44,8 @@
     const style = getComputedStyle(document.documentElement);
     const get = (name) => style.getPropertyValue("--" + name).trim();
     for (const name of ["paper", "ink", "soft", "line", "panel", "accent"]) colours[name] = get(name);
-    colours.pipe = { S: get("scalar"), V: get("vector"), M: get("cube"), MTE1: get("mte1"), MTE2: get("mte2"), MTE3: get("mte3") };
-    colours.bound = { "b-cube": get("cube"), "b-vector": get("vector"), "b-scalar": get("scalar"), "b-l1-loads": get("mte1"), "b-gm-loads": get("mte2"), "b-stores": get("mte3"), "b-ddr": get("ddr"), "b-l2": get("l2") };
+    colours.pipe = { S: get("scalar"), V: get("vector"), M: get("cube"), MTE1: get("mte1"), MTE2: get("mte2"), MTE3: get("mte3"), FIX: get("fix") };
+    colours.bound = { "b-cube": get("cube"), "b-vector": get("vector"), "b-scalar": get("scalar"), "b-l1-loads": get("mte1"), "b-gm-loads": get("mte2"), "b-stores": get("mte3"), "b-fixpipe": get("fix"), "b-ddr": get("ddr"), "b-l2": get("l2") };
     colours.other = get("other");
   }
   const boundColour = (task) => colours.bound[classOf(task.bound)] || colours.other;
@@ -54,7 +54,7 @@
     const cores = state.cores === "all" ? data.cores : data.cores.filter((core) => String(core) === state.cores);
     const found = [{ kind: "task", height: TASK }];
     for (const core of cores) {
-      found.push({ kind: "head", height: HEAD, text: "core " + core });
+      found.push({ kind: "head", height: HEAD, text: data.names[core] });
       data.pipes.forEach((pipe, number) => {
         const key = core + "." + number;
         if (data.tasks.some((task) => task.tracks && task.tracks[key])) found.push({ kind: "pipe", height: ROW, pipe, core, key });
@@ -202,9 +202,8 @@
   }
 
   function drawLive(pen, row, task) {
-    const curve = task.live && task.live[row.space];
-    if (!curve) return;
-    const [, , start, end] = task.block, bottom = row.top + row.height;
+    if (!task.live || !task.live[row.space]) return;
+    const [[, , start, end], curve] = task.live[row.space], bottom = row.top + row.height;
     pen.fillStyle = colours.accent;
     pen.globalAlpha = 0.6;
     curve.forEach((value, step) => {
@@ -249,17 +248,17 @@
     if (spot.row.kind === "pipe") {
       const near = 3 / scale();
       const found = segments(task, spot.row.key).find((one) => inside >= one[0] - near && inside < one[1] + near);
-      if (!found) return head + "\ncore " + spot.row.core + " " + spot.row.pipe + ": idle";
+      if (!found) return head + "\n" + data.names[spot.row.core] + " " + spot.row.pipe + ": idle";
       const [start, end, cycles, used, count] = found;
       const nodes = task.nodes[task.of[used]];
-      return (count === 1 ? "" : count + " instructions, mostly ") + data.kernels[task.kernel][used] + "\ncore " + spot.row.core + " " + spot.row.pipe +
+      return (count === 1 ? "" : count + " instructions, mostly ") + data.kernels[task.kernel][used] + "\n" + data.names[spot.row.core] + " " + spot.row.pipe +
         ", cycles " + start + " – " + end + " of the task" + (count === 1 ? "" : ", busy " + cycles) + " = " + micros(end - start).toFixed(3) + " µs" +
         (nodes.length ? "\n" + nodes.join(", ") : "") + "\n" + head;
     }
     if (spot.row.kind === "live" && task.live && task.live[spot.row.space]) {
-      const [block, core, start, end] = task.block, curve = task.live[spot.row.space];
+      const [[block, core, start, end], curve] = task.live[spot.row.space];
       const step = Math.min(curve.length - 1, Math.max(0, Math.floor(((inside - start) / Math.max(1, end - start)) * curve.length)));
-      return spot.row.space.toUpperCase() + ": " + (curve[step] / 1024).toFixed(1) + " of " + data.sizes[spot.row.space] / 1024 + " KB live (block " + block + " on core " + core + ")\n" + head;
+      return spot.row.space.toUpperCase() + ": " + (curve[step] / 1024).toFixed(1) + " of " + data.sizes[spot.row.space] / 1024 + " KB live (block " + block + " on " + data.names[core] + ")\n" + head;
     }
     return head + "\n" + micros(task.cycles).toFixed(2) + " µs, " + task.cycles + " cycles, " + ((100 * task.cycles) / data.cycles).toFixed(1) + " % of the model\nbound by " + task.bound + " " + Math.round(100 * task.ratio) + " %";
   }
@@ -318,7 +317,7 @@
   tasks.append(new Option("whole model", "-1"));
   data.tasks.forEach((task, number) => tasks.append(new Option(number + " " + task.name, String(number))));
   tasks.addEventListener("change", () => { const number = Number(tasks.value); choose(number, true); if (number < 0) show(0, data.cycles); });
-  for (const core of data.cores) cores.append(new Option("core " + core, String(core)));
+  for (const core of data.cores) cores.append(new Option(data.names[core], String(core)));
   if (data.cores.length > 1) cores.append(new Option("all cores", "all"));
   state.cores = cores.value;
   cores.addEventListener("change", () => { state.cores = cores.value; redraw(); });

@@ -16,6 +16,7 @@ from ..isa.model import PIPES
 from ..sim.detail import TaskDetail
 from ..sim.report import Report, TaskReport
 from ..sim.segments import Segment, Tracks, merged
+from ..sim.trace import core_name
 
 Json: TypeAlias = dict[str, Any]
 
@@ -40,12 +41,14 @@ def timeline_data(report: Report) -> Json:
         tasks.append(_task(report, task, start, share, kernels))
         start += task.cycles
     cores = sorted({core for task in report.tasks for core, _ in _tracks(task)})
+    kinds = {b.core: b.kind for task in report.tasks if task.timing is not None for b in task.timing.blocks}
     return {
         "clock": report.soc.clock_mhz,
         "cycles": report.cycles,
         "pipes": list(PIPES),
         "cores": cores,
-        "sizes": {space: buffer.size for space, buffer in report.soc.core.buffers.items()},
+        "names": {str(core): core_name(report.soc, core, kinds[core]) for core in cores},
+        "sizes": {space: buffer.size for space, buffer in report.soc.memories.items()},
         "exact": share == 1.0
         and not any(
             segment.times > 1
@@ -81,19 +84,19 @@ def _task(
         return data
     segments = {track: merged(row, max(LEAST, int(len(row) * share))) for track, row in _tracks(task).items()}
     used = sorted({segment.record for row in segments.values() for segment in row})
-    place = {record: number for number, record in enumerate(used)}
+    row_of = {record: number for number, record in enumerate(used)}
     names, nodes = _texts(task, task.detail, used)
     data["kernel"] = kernels.setdefault(names, len(kernels))
     data["nodes"] = [list(part) for part in dict.fromkeys(nodes)]
     data["of"] = [data["nodes"].index(list(part)) for part in nodes]
-    data["tracks"] = {f"{core}.{pipe}": _numbers(row, place) for (core, pipe), row in segments.items()}
-    if task.detail.occupancy is not None and task.timing is not None:
-        block = task.timing.blocks[task.detail.occupancy.block]
-        data["block"] = [task.detail.occupancy.block, block.core, block.start, block.end]
-        data["live"] = {
-            space: curve.sampled(block.start, block.end, STEPS)
-            for space, curve in task.detail.occupancy.curves.items()
-        }
+    data["tracks"] = {f"{core}.{pipe}": _numbers(row, row_of) for (core, pipe), row in segments.items()}
+    if task.timing is not None:
+        data["live"] = {}
+        for occupancy in task.detail.occupancies:
+            block = task.timing.blocks[occupancy.block]
+            place = [occupancy.block, block.core, block.start, block.end]
+            for space, curve in occupancy.curves.items():
+                data["live"][space] = [place, curve.sampled(block.start, block.end, STEPS)]
     return data
 
 

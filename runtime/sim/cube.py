@@ -15,7 +15,7 @@ and HF32 (split chips) have so wide a range that fp64 sums depend on their order
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -46,6 +46,14 @@ class _Matrix:
     stored: bool  # the fractals hold the same values
     transposed: bool  # in memory
     end: int
+
+
+def _rows_of(matrix: _Matrix, first: int, rows: int) -> Array:
+    """The values of `rows` rows of fractals, those from fractal `first` on."""
+    if rows == matrix.rows:
+        return matrix.values
+    top = (first - matrix.first) // matrix.cols
+    return matrix.values[top * 16 : (top + rows) * 16]
 
 
 @dataclass(slots=True, eq=False)
@@ -80,6 +88,10 @@ class OperandMemory:
         self._kinds = ["f16"] * count
         self._matrices: list[_Matrix] = []
         self._links: list[Link] = []
+        self.filled: _Matrix | None = None
+        """The matrix that the last slot is part of."""
+        self.repeats: dict[object, Any] = {}
+        """What loads into slots keep, to do the same again; forgotten when a matrix or link comes or goes."""
 
     def link(self, first: int, count: int, at: int, l1: L1Memory) -> None:
         """Fractals of halves from `first` on become those at byte `at` of L1, without a copy."""
@@ -91,6 +103,7 @@ class OperandMemory:
                 return
         self._drop(first, first + count, overwritten=True)
         self._kinds[first : first + count] = ["f16"] * count
+        self.repeats.clear()
         made = Link(self, first, count, at, l1)
         self._links.append(made)
         l1.links.append(made)
@@ -102,6 +115,7 @@ class OperandMemory:
         half_to_double(halves, self._halves[link.first : link.end])
 
     def _unlink(self, link: Link) -> None:
+        self.repeats.clear()
         self._links.remove(link)
         link.l1.links.remove(link)
 
@@ -119,45 +133,73 @@ class OperandMemory:
         reuse: _Matrix | None = None
         others = bool(self._links)
         for matrix in self._matrices:
-            if matrix.first == first and matrix.rows == rows and matrix.cols == cols and matrix.kind == kind:
+            if matrix.end <= first or end <= matrix.first:
+                continue
+            if (
+                reuse is None
+                and matrix.transposed == transposed
+                and self._holds(matrix, first, rows, cols, kind)
+            ):
                 reuse = matrix
-            elif matrix.first < end and first < matrix.end:
+            else:
                 others = True
-        if reuse is not None and not others and reuse.transposed == transposed:
+        if others:
+            self._drop(first, end, overwritten=True, keep=reuse)
+        if reuse is not None:
             reuse.stored = False
-            return reuse.values
-        self._drop(first, end, overwritten=True)
+            self.filled = reuse
+            return _rows_of(reuse, first, rows)
         shape = (rows * 16, cols * _K0[kind])
         dtype = NUMBERS[kind]
         values = np.empty(shape[::-1], dtype).T if transposed else np.empty(shape, dtype)
-        self._matrices.append(_Matrix(first, rows, cols, kind, values, False, transposed, end))
+        self.repeats.clear()
+        self.filled = _Matrix(first, rows, cols, kind, values, False, transposed, end)
+        self._matrices.append(self.filled)
         self._kinds[first:end] = [kind] * (end - first)
         return values
 
     def matrix(self, first: int, rows: int, cols: int, kind: str) -> Array:
         """The (rows·16, cols·k0) matrix that lies in the fractals from `first` on."""
         for matrix in self._matrices:
-            if matrix.first == first and matrix.rows == rows and matrix.cols == cols and matrix.kind == kind:
-                return matrix.values
+            if self._holds(matrix, first, rows, cols, kind):
+                return _rows_of(matrix, first, rows)
         end = first + rows * cols
         for link in self._links:
             if link.first <= first and end <= link.first + link.count and kind == "f16":
                 return self._linked(link.l1, link.at + (first - link.first) * FRACTAL, rows, cols)
         fractals = self.read(first, rows * cols, kind).reshape(rows * cols, 16, -1)
         made = np.ascontiguousarray(self.blocks(fractals, rows, cols)).reshape(rows * 16, -1)
+        self.repeats.clear()
+        # Loads may have delivered it in parts: from now on they write into the whole.
+        self._matrices = [part for part in self._matrices if part.first < first or end < part.end]
         self._matrices.append(_Matrix(first, rows, cols, kind, made, True, False, end))
         return made
+
+    def _holds(self, matrix: _Matrix, first: int, rows: int, cols: int, kind: str) -> bool:
+        """Whether rows × cols fractals from `first` on are `matrix`, or some of its rows where rows lie together."""
+        if matrix.kind != kind or matrix.cols != cols:
+            return False
+        if matrix.first == first and matrix.rows == rows:
+            return True
+        inside = matrix.first <= first and first + rows * cols <= matrix.end
+        return self._rows_outer and inside and not (first - matrix.first) % cols and not matrix.transposed
 
     def _linked(self, l1: L1Memory, at: int, rows: int, cols: int) -> Array:
         """The matrix of fractals that lie in L1: made once for all who use these bytes."""
         found = l1.matrix(at, rows, cols, self._rows_outer)
         if found is None:
-            bits = l1.data[at : at + rows * cols * FRACTAL].view(np.uint16).reshape(rows * cols, 16, 16)
-            ordered = np.ascontiguousarray(self.blocks(bits, rows, cols)).reshape(rows * 16, cols * 16)
-            found = np.empty(ordered.shape)
-            half_to_double(ordered.view(np.float16), found)
+            found = self._convert(l1.data[at : at + rows * cols * FRACTAL], rows, cols)
             l1.keep_matrix(at, rows, cols, self._rows_outer, found)
         return found
+
+    def _convert(self, raw: Array, rows: int, cols: int) -> Array:
+        """The fp64 matrix of the bytes of fractals of halves."""
+        blocks = self.blocks(raw.view("<f2").reshape(rows * cols, 16, 16), rows, cols)
+        if self._rows_outer:
+            return np.array(blocks, np.float64, order="C").reshape(rows * 16, cols * 16)
+        # L0B lies as k × n: BLAS is 1.6 times as fast on small tiles then.
+        turned = np.array(blocks.transpose(2, 3, 0, 1), np.float64, order="C")
+        return turned.reshape(cols * 16, rows * 16).T
 
     def read(self, first: int, count: int, kind: str) -> Array:
         """Fractals as fp64 values (count, elements)."""
@@ -166,6 +208,7 @@ class OperandMemory:
             self.settle_link(link)
         wrong = {other for other in self._kinds[first : first + count] if other != kind}
         if wrong:
+            self._drop_matrices(first, first + count, overwritten=False)  # they are of the other type
             self._reinterpret(first, count, kind)
         return self._plane(kind)[first : first + count]
 
@@ -192,22 +235,23 @@ class OperandMemory:
             plane[...] = blocks.transpose(order).reshape(matrix.rows * matrix.cols, -1)
             matrix.stored = True
 
-    def _drop(self, first: int, end: int, *, overwritten: bool) -> None:
-        """Forget matrices that overlap [first, end); what is not overwritten goes to the fractals first."""
+    def _drop(self, first: int, end: int, *, overwritten: bool, keep: _Matrix | None = None) -> None:
+        """Forget matrices but `keep` that overlap [first, end); what is not overwritten goes to the fractals first."""
         for link in self._links[:] if self._links else ():
             if first < link.end and link.first < end:
                 if overwritten and first <= link.first and link.end <= end:
                     self._unlink(link)
                 else:
                     self.settle_link(link)
-        self._drop_matrices(first, end, overwritten=overwritten)
+        self._drop_matrices(first, end, overwritten=overwritten, keep=keep)
 
-    def _drop_matrices(self, first: int, end: int, *, overwritten: bool) -> None:
+    def _drop_matrices(self, first: int, end: int, *, overwritten: bool, keep: _Matrix | None = None) -> None:
         for matrix in self._matrices[:] if self._matrices else ():
             last = matrix.end
-            if first < last and matrix.first < end:
+            if first < last and matrix.first < end and matrix is not keep:
                 if not (overwritten and first <= matrix.first and last <= end):
                     self._store(matrix.first, last)
+                self.repeats.clear()
                 self._matrices.remove(matrix)
 
     def _reinterpret(self, first: int, count: int, kind: str) -> None:

@@ -29,7 +29,7 @@ from ..soc import Soc
 from .access import Static, statics_of
 from .byte_sets import Footprint, active_lanes
 from .costs import costs_of
-from .occupancy import Occupancy, Touch, occupancy
+from .occupancy import Curve, Occupancy, Touch, occupancy
 from .program import Program
 from .segments import Segment, Tracks
 from .timing import BlockTiming, Event, TaskTiming
@@ -45,12 +45,14 @@ _ARITHMETIC = frozenset(
 class InstructionCost:
     """All executions of one record of the kernel, in all blocks.
 
-    `cycles` are those by which it extended its pipe's busy time, `waited` those a flag or barrier held its pipe.
+    `number` counts the records of all programs of a mixed kernel, `core` is the type of core that ran it.  `cycles` are
+    those by which it extended its pipe's busy time, `waited` those a flag or barrier held its pipe.
     """
 
     number: int
     record: Decoded
     pipe: str  # flags and barriers count for the pipe that they hold
+    core: str
     count: int = 0
     cycles: int = 0
     waited: int = 0
@@ -65,13 +67,19 @@ class TaskDetail:
     lanes: Counter[str] = field(default_factory=Counter[str])
     traffic: Counter[tuple[str, str]] = field(default_factory=Counter["tuple[str, str]"])
     reach: dict[str, int] = field(default_factory=dict[str, int])
-    occupancy: Occupancy | None = None
+    occupancies: list[Occupancy] = field(default_factory=list[Occupancy])
+    """Of one block for each type of core that takes part."""
     tracks: Tracks = field(default_factory=dict[tuple[int, int], Sequence[Segment]])
 
     @property
     def operations(self) -> int:
         """Arithmetic operations: two per multiply-accumulate, one or two per lane of a vector instruction."""
         return 2 * self.macs.total() + self.lanes.total()
+
+    def curve(self, space: str) -> Curve | None:
+        """How full a memory was; None when it was not used."""
+        found = (occupancy.curves.get(space) for occupancy in self.occupancies)
+        return next((curve for curve in found if curve is not None), None)
 
     def busy_by_type(self, pipe: str) -> Counter[str]:
         """Cycles of `pipe` by data type of its instructions."""
@@ -94,15 +102,17 @@ class _Shape(NamedTuple):
 
 
 class _Reader:
-    """Goes through the events of a task; one object per task."""
+    """Goes through the events of one program of a task; its records count from `first` on."""
 
-    def __init__(self, soc: Soc, program: Program) -> None:
+    def __init__(self, soc: Soc, program: Program, first: int) -> None:
+        self.first = first
         costs = costs_of(soc)
         self.flag, self.barrier = costs.flag, costs.barrier
         self.records = program.records
         self.statics = statics_of(program)
         self.costs = {
-            n: InstructionCost(n, record, record.row.pipe) for n, record in enumerate(program.records)
+            n: InstructionCost(first + n, record, record.row.pipe, program.core)
+            for n, record in enumerate(program.records)
         }
         self.shapes: dict[tuple[int, tuple[Any, ...]], _Shape] = {}
         self.times: Counter[tuple[int, tuple[Any, ...]]] = Counter()
@@ -142,7 +152,8 @@ class _Reader:
             return
         done[pipe] = end
         self.costs[event.record].cycles += end - start
-        self.tracks.setdefault((core, pipe), []).append(Segment(start, end, end - start, 1, event.record))
+        segment = Segment(start, end, end - start, 1, self.first + event.record)
+        self.tracks.setdefault((core, pipe), []).append(segment)
 
     def _shape(self, static: Static, values: tuple[Any, ...]) -> _Shape:
         key = (static.number, values)
@@ -203,19 +214,38 @@ def _lanes(record: Decoded, values: Mapping[str, int]) -> int:
     return active * (2 if record.mnemonic in _TWO_OPERATIONS else 1)
 
 
-def _scalar_segment(block: BlockTiming, detail: TaskDetail) -> Segment:
+def _scalar_segment(block: BlockTiming, costs: Sequence[InstructionCost]) -> Segment:
     """What the scalar unit did in a block, as one segment: it works between its waits, an instruction a cycle or
     two, and takes part in all of them."""
-    own = [cost for cost in detail.instructions if cost.pipe == "S" and cost.cycles] or detail.instructions
+    own = [cost for cost in costs if cost.pipe == "S" and cost.cycles] or costs
     most = max(own, key=lambda cost: cost.cycles)
     times = block.counts.total()
     return Segment(block.start, block.dispatched, block.busy.get("S", 0), times, most.number)
 
 
 def task_detail(soc: Soc, program: Program, timing: TaskTiming) -> TaskDetail:
-    """The detail of a task that was timed with `trace=True`; of a mixed kernel that of its cube cores."""
-    soc = soc.seen_by(program.core)
-    reader = _Reader(soc, program)
+    """The detail of a task that was timed with `trace=True`; of a mixed kernel that of all its cores."""
+    detail = TaskDetail([])
+    tracks: dict[tuple[int, int], list[Segment]] = {}
+    first = 0
+    for part in program.parts:
+        _add_part(soc.seen_by(part.core), part, first, timing, detail, tracks)
+        first += len(part.records)
+    detail.reach = {space: detail.reach[space] for space in SPACES if space in detail.reach}
+    detail.tracks = dict(sorted(tracks.items()))
+    return detail
+
+
+def _add_part(
+    soc: Soc,
+    program: Program,
+    first: int,
+    timing: TaskTiming,
+    detail: TaskDetail,
+    tracks: dict[tuple[int, int], list[Segment]],
+) -> None:
+    """Add what one program did, on the cores of its type."""
+    reader = _Reader(soc, program, first)
     scalar_cycles = costs_of(soc).scalar
     blocks = {number: block for number, block in enumerate(timing.blocks) if block.kind == program.core}
     for block in blocks.values():
@@ -227,7 +257,8 @@ def task_detail(soc: Soc, program: Program, timing: TaskTiming) -> TaskDetail:
             # Other scalar instructions are no events; loads and stores of scalars are.
             if row.pipe == "S" and row.family in ("scalar", "state") and not row.addresses:
                 cost.cycles += count * scalar_cycles(row)
-    detail = TaskDetail([cost for cost in reader.costs.values() if cost.count])
+    costs = [cost for cost in reader.costs.values() if cost.count]
+    detail.instructions += costs
     for key, count in reader.times.items():
         shape, dtype = reader.shapes[key], reader.records[key[0]].dtype
         if shape.macs:
@@ -236,12 +267,11 @@ def task_detail(soc: Soc, program: Program, timing: TaskTiming) -> TaskDetail:
             detail.lanes[dtype] += shape.lanes * count
         for where, amount in shape.traffic:
             detail.traffic[where] += amount * count
-    detail.reach = {space: reader.reach[space] for space in SPACES if space in reader.reach}
+    detail.reach |= reader.reach
     for block in blocks.values():
-        reader.tracks.setdefault((block.core, PIPES.index("S")), []).append(_scalar_segment(block, detail))
-    detail.tracks = dict(sorted(reader.tracks.items()))
+        reader.tracks.setdefault((block.core, PIPES.index("S")), []).append(_scalar_segment(block, costs))
+    tracks |= reader.tracks
     if blocks:
         number = max(blocks, key=lambda n: len(blocks[n].events))
         sizes = {space: buffer.size for space, buffer in soc.core.buffers.items()}
-        detail.occupancy = occupancy(number, sizes, reader.touches(timing.blocks[number]))
-    return detail
+        detail.occupancies.append(occupancy(number, sizes, reader.touches(timing.blocks[number])))

@@ -30,10 +30,11 @@ from .gm_ranges import task_ranges
 from .launch import run_launch
 from .memory import Core, GlobalMemory, Region
 from .program import Program, load_program
+from .timing import prepare_timing
 from .translate import DEFAULT_FUEL, wrap
 from .workers import BlockPool, can_fork, processors, shared_bytes
 
-_LARGE = 16 << 20  # bytes of feature map and weights from which more processes pay
+_LONG = 0.1  # seconds that a run takes in one process before others are started: each costs about 10 ms
 _SHORT = 200e-6  # seconds; a task this short is not worth spreading
 
 GmBytes: TypeAlias = bytearray | Array
@@ -128,9 +129,10 @@ def _library() -> AiCpu:
 class Device:
     """A simulated chip with one loaded model.
 
-    `workers` processes run the blocks of a task; 0 = one for each processor when the model is large.
+    `workers` processes run the blocks of a task; 0 = one for each processor from the moment a run turns out to be long.
     With an `order_seed` every block runs in a random order that its flags and barriers allow (`order.py`),
     and blocks run in a random order as well: results that change with the seed depend on luck.
+    With `timing` kernels are also translated for the timing model while a model is loaded.
     """
 
     soc: Soc
@@ -140,6 +142,7 @@ class Device:
     kernels: dict[str, FunctionKernel] = field(default_factory=dict[str, FunctionKernel])
     workers: int = 0
     order_seed: int | None = None
+    timing: bool = False
     _views: list[GlobalMemory] = field(default_factory=list[GlobalMemory])
     _pool: BlockPool | None = None
     _cores: dict[str, tuple[int, Core]] = field(default_factory=dict[str, "tuple[int, Core]"])
@@ -161,6 +164,8 @@ class Device:
                 self.kernels[kernel.name] = self._kernel(kernel.code)
             except SimulatorFault as fault:
                 raise fault.placed(kernel.name, 0) from None
+            if self.timing:
+                prepare_timing(self.soc, self.kernels[kernel.name].program)
         for task in model.tasks:
             self._check_task(model, task)
         self._alone = {
@@ -204,10 +209,11 @@ class Device:
         """One inference.  Inputs by name or in order, as the model declares them."""
         model = self._loaded()
         self.write_inputs(inputs)
-        pool = self._workers(model)
+        started = perf_counter()
         with np.errstate(all="ignore"):
             for number, task in enumerate(model.tasks):
-                if pool is None or number in self._alone or not task.is_ai_core:
+                pool = None if number in self._alone else self._workers(model, perf_counter() - started)
+                if pool is None:
                     self.run_task(number)
                     continue
                 began = perf_counter()
@@ -246,18 +252,14 @@ class Device:
             self._pool.close()
             self._pool = None
 
-    def _workers(self, model: OmModel) -> BlockPool | None:
+    def _workers(self, model: OmModel, seconds: float) -> BlockPool | None:
+        """The processes that share the work of a run which has taken `seconds` so far."""
         if self._rng is not None:
             return None  # one process, one sequence of random numbers: the seed says it all
         if self._pool is None:
-            count = self.workers
-            if count == 0:
-                large = model.memory_size + model.weight_size >= _LARGE
-                count = (
-                    min(processors(), max((task.block_dim for task in model.tasks), default=1))
-                    if large
-                    else 1
-                )
+            if self.workers == 0 and seconds < _LONG:
+                return None
+            count = self.workers or min(processors(), max(task.block_dim for task in model.tasks))
             if count < 2 or not can_fork():
                 return None
             device = weakref.proxy(self)  # the pool must not keep the device alive
@@ -269,6 +271,12 @@ class Device:
         return self._pool
 
     def _run_blocks(self, number: int, blocks: range) -> None:
+        try:
+            self._blocks(number, blocks)
+        except SimulatorFault as fault:
+            raise fault.of(_nodes(self._loaded().tasks[number], fault)) from None
+
+    def _blocks(self, number: int, blocks: range) -> None:
         model = self._loaded()
         task = model.tasks[number]
         kernel = self.kernels[task.kernel]
@@ -327,6 +335,14 @@ class Device:
     def _output(self, tensor: OmTensor) -> Array:
         data = self.memory.regions[0].data[tensor.offset : tensor.offset + tensor.size]
         return data.copy().view(NUMPY[tensor.dtype]).reshape(tensor.shape)
+
+
+def _nodes(task: OmTask, fault: SimulatorFault) -> tuple[str, ...]:
+    """Source nodes of the instruction that failed, of the whole task when it does not say which op it belongs to."""
+    op = fault.record.body_op if fault.record is not None else None
+    if op is not None and op < len(task.sources):
+        return task.sources[op]
+    return tuple(dict.fromkeys(name for names in task.sources for name in names))
 
 
 def _reserve(model: OmModel) -> GlobalMemory:

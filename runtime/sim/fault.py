@@ -8,7 +8,7 @@ from ..isa.record import Decoded
 
 
 class SimulatorFault(AscendError):
-    """A broken machine rule: which kernel, which instruction, which operand, and the rule with its limit."""
+    """A broken machine rule: kernel, source nodes where they are known, instruction, operand, the rule with its limit."""
 
     def __init__(
         self,
@@ -19,6 +19,7 @@ class SimulatorFault(AscendError):
         kernel: str = "",
         block: int | None = None,
         core: str = "",
+        nodes: tuple[str, ...] = (),
     ) -> None:
         self.record = record
         self.operand = operand
@@ -26,6 +27,7 @@ class SimulatorFault(AscendError):
         self.kernel = kernel
         self.block = block
         self.core = core
+        self.nodes = nodes
         super().__init__("E43001", self._text())
 
     @property
@@ -43,9 +45,25 @@ class SimulatorFault(AscendError):
             where += f", {self.core}"
         if self.record is not None:
             where += f", at {self.record.address:04x} {instruction_text(self.record)}"
+        if self.nodes:
+            where += f" (of {', '.join(self.nodes)})"
         return f"{where}: {self.operand + ': ' if self.operand else ''}{self.rule}"
 
     def placed(self, kernel: str, block: int, core: str = "") -> SimulatorFault:
         """The same fault, saying in which kernel and block, and on which of the block's cores."""
         known = core or self.core
-        return SimulatorFault(self.record, self.operand, self.rule, kernel=kernel, block=block, core=known)
+        return SimulatorFault(
+            self.record, self.operand, self.rule, kernel=kernel, block=block, core=known, nodes=self.nodes
+        )
+
+    def of(self, nodes: tuple[str, ...]) -> SimulatorFault:
+        """The same fault, saying which nodes of the source model the instruction stands for."""
+        return SimulatorFault(
+            self.record,
+            self.operand,
+            self.rule,
+            kernel=self.kernel,
+            block=self.block,
+            core=self.core,
+            nodes=nodes,
+        )

@@ -7,19 +7,21 @@ only and count from the source address, so all slots of a ring share them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import count
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..isa.record import Decoded
 from ..soc import Soc
 from .checks import Executor, Ints, Rules, State
-from .cube import FRACTAL, NUMBERS
+from .cube import FRACTAL, NUMBERS, OperandMemory
 from .floats import DTYPES, Array
 
 if TYPE_CHECKING:
     from .memory import Core
 
+_TOKENS = count()
 _PAD = np.int64(1 << 40)  # clipped to the last cell of the view: the padding cell
 
 
@@ -87,6 +89,17 @@ def version1_table(v: dict[str, int], c0_taps: int = 1) -> Array:
     return np.where(inside, (c1[:, None] * height + h) * width + w, _PAD)
 
 
+class _Step(NamedTuple):
+    """A load of halves to a concrete address: cells `table` from the source on, which lie in its bytes [low, high), go
+    to `out`, a part of `matrix`."""
+
+    matrix: Any
+    low: int
+    high: int
+    table: Array
+    out: Array
+
+
 def _take(
     core: Core, source: int, index: Array, hull: tuple[int, int], pad: int, *, kind: str, out: Array | None
 ) -> Array:
@@ -123,6 +136,8 @@ def make_load3d(record: Decoded, soc: Soc) -> Executor:
     c0 = 32 // DTYPES[kind].itemsize
     to_a = record.addresses[0].space == "l0a"
     tables: dict[tuple[Ints, Ints], tuple[Array, tuple[int, int], bool]] = {}
+    token = next(_TOKENS)
+    l1_size = soc.core.buffers["l1"].size if "l1" in soc.core.buffers else 0
 
     def plan(fields: Ints, geometry: Ints) -> tuple[Array, tuple[int, int], bool]:
         v = rules.values(fields, (geometry, (0,), geometry, (0,)))
@@ -150,15 +165,21 @@ def make_load3d(record: Decoded, soc: Soc) -> Executor:
         return index, _hull(index), turned
 
     def load(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
+        memory = core.l0a if to_a else core.l0b
+        source = addresses[1]
+        step = memory.repeats.get((token, addresses[0], fields, state))
+        if step is not None and not source & 31 and 0 <= source <= l1_size - step.high:
+            step.matrix.stored = False
+            values = core.l1.values(source + step.low, source + step.high, state[1][0])
+            values[source >> 5 :].take(step.table, 0, step.out, "clip")
+            return
         geometry = state[2] if fields[-1] else state[0]
-        key = (fields, geometry)
-        found = tables.get(key)
+        found = tables.get((fields, geometry))
         if found is None:
-            found = tables[key] = plan(fields, geometry)
+            found = tables[fields, geometry] = plan(fields, geometry)
         index, hull, turned = found
         if not index.size:
             return
-        source = addresses[1]
         if state[3][0]:
             index = _wrapped(rules, index, source, state[3][0])
             source, hull = 0, _hull(index)
@@ -168,12 +189,14 @@ def make_load3d(record: Decoded, soc: Soc) -> Executor:
             rules.check_range(0, addresses[0], index.size * 32, FRACTAL)
         m1, k1 = index.shape[0] // 16, index.shape[1]
         first = addresses[0] // FRACTAL
-        memory = core.l0a if to_a else core.l0b
         if turned:
             matrix = memory.slot(first, k1, m1, kind, transposed=True).T
         else:
             matrix = memory.slot(first, m1, k1, kind, transposed=False)
         _take(core, source, index, hull, state[1][0], kind=kind, out=matrix)
+        if kind == "f16" and not state[3][0] and isinstance(memory, OperandMemory):
+            step = _Step(memory.filled, *hull, index, matrix.reshape(*index.shape, 16))
+            memory.repeats[token, addresses[0], fields, state] = step
 
     return load
 

@@ -158,6 +158,14 @@ class L1Memory:
         first, end = low // _PAGE, -(-high // _PAGE)
         self._changed[first:end] = b"\1" * (end - first)
 
+    def refresh_bursts(self, at: int, bursts: int, size: int, pitch: int) -> None:
+        """The same for `bursts` pieces of `size` bytes, `pitch` apart."""
+        if pitch - size < _PAGE:  # no whole page lies between two of them
+            self.refresh(at, at + (bursts - 1) * pitch + size)
+            return
+        for burst in range(bursts):
+            self.refresh(at + burst * pitch, at + burst * pitch + size)
+
 
 class Core:
     """One AI Core: the memories its core type has, and the registers of its vector unit.  Contents survive from

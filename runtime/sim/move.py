@@ -95,15 +95,9 @@ def make_copy(record: Decoded, soc: Soc) -> Executor:
         else:
             rows(target, dst, bursts, size, dst_pitch)[...] = rows(source, src, bursts, size, src_pitch)
         if to_l1:
-            _changed(core, dst, bursts, size, dst_pitch)
+            core.l1.refresh_bursts(dst, bursts, size, dst_pitch)
 
     return copy
-
-
-def _changed(core: Core, at: int, bursts: int, size: int, pitch: int) -> None:
-    """Tell L1 which bytes a copy has written."""
-    for burst in range(bursts):
-        core.l1.refresh(at + burst * pitch, at + burst * pitch + size)
 
 
 def accumulate(rules: Rules, mode: int, target: Array, source: Array) -> None:
@@ -216,12 +210,14 @@ def make_set_2d(record: Decoded, soc: Soc) -> Executor:
         if not fields[0]:
             return
         rules.check_range(0, addresses[0], fields[0] * FRACTAL, FRACTAL)
-        halves = np.full((fields[0], 256), scalars[0] & 0xFFFF, np.uint16)
+        half = np.full((1, 1), scalars[0] & 0xFFFF, "<u2")
+        shape = (fields[0], 256)
         memory = _operand_memory(core, record.addresses[0].space)
         if isinstance(memory, OperandBytes):
-            memory.write_bytes(addresses[0] // FRACTAL, halves.view(np.uint8))
+            memory.write_bytes(addresses[0] // FRACTAL, np.broadcast_to(half, shape).copy().view(np.uint8))
         else:
-            memory.write(addresses[0] // FRACTAL, halves.view("<f2").astype(np.float64), "f16")
+            number = half.view("<f2").astype(np.float64)
+            memory.write(addresses[0] // FRACTAL, np.broadcast_to(number, shape), "f16")
 
     return fill
 

@@ -6,7 +6,7 @@ bf16 and the two 32-bit kinds have more values than a half.  Here every read dec
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -36,6 +36,8 @@ class OperandBytes:
         self._rows_outer = rows_outer
         self.data = np.zeros(size, np.uint8)
         self._slot: _Slot | None = None
+        self.repeats: dict[object, Any] = {}
+        """Always empty: every slot is a new array."""
 
     def link(self, first: int, count: int, at: int, l1: L1Memory) -> None:
         """Fractals from `first` on become those at byte `at` of L1."""

@@ -35,6 +35,7 @@ from .program import Program, load_program
 from .translate import Translator, operands_text, tuple_text, value_text
 
 _MOST_OPEN = 4000  # instructions dispatched and not yet run; the machine's queues hold fewer
+_MOST_KNOWN = 200_000
 _SCALAR = PIPES.index("S")
 _VECTOR = PIPES.index("V")
 
@@ -94,16 +95,57 @@ class Pool:
             self.step()
 
 
+class Operands:
+    """Instructions of a program with concrete operands, and which of them a pipe keeps in order by itself.
+
+    Every run of a kernel asks the same again: answers are kept, up to `_MOST_KNOWN` of them.
+    """
+
+    def __init__(self, soc: Soc, program: Program) -> None:
+        self._statics = statics_of(program)
+        self._overlap_fractals = soc.core.mad_overlap_fractals
+        self._accesses: dict[tuple[int, tuple[Any, ...]], Access] = {}
+        self._in_order: dict[tuple[Access, Access], bool] = {}
+
+    def access(self, number: int, key: tuple[Any, ...]) -> Access:
+        """Instruction `number` with the operands `key` (`Static.key_text`)."""
+        known = self._accesses.get((number, key))
+        if known is None:
+            if len(self._accesses) > _MOST_KNOWN:
+                self._accesses.clear()
+            known = self._accesses[number, key] = self._statics[number].access(key)
+        return known
+
+    def in_order(self, earlier: Access, later: Access) -> bool:
+        """Whether two instructions of one pipe need no barrier: the first reads what the second writes."""
+        known = self._in_order.get((earlier, later))
+        if known is None:
+            if len(self._in_order) > _MOST_KNOWN:
+                self._in_order.clear()
+            known = self._in_order[earlier, later] = self._reads_what_is_written(earlier, later)
+        return known
+
+    def _reads_what_is_written(self, earlier: Access, later: Access) -> bool:
+        rows = earlier.static.record.row.addresses, later.static.record.row.addresses
+        for i in earlier.static.chip:
+            for j in later.static.chip:
+                ordered = rows[0][i].reads or accumulate_freely(earlier, later, self._overlap_fractals)
+                if not ordered or not rows[1][j].writes or earlier.spaces[i] != later.spaces[j]:
+                    continue
+                if overlap(earlier.prints[i], earlier.at[i], later.prints[j], later.at[j]) is not None:
+                    return True
+        return False
+
+
 class OrderRun:
     """One block, or one stream of a launch: number `stream` of those that share the pool."""
 
-    def __init__(self, soc: Soc, program: Program, core: Core, pool: Pool, stream: int = 0) -> None:
+    def __init__(self, operands: Operands, program: Program, core: Core, pool: Pool, stream: int = 0) -> None:
+        self.operands = operands
         self.core = core
         self.pool = pool
         self.first_lane = stream * len(PIPES)
         self.records = program.records
-        self.statics = statics_of(program)
-        self.overlap_fractals = soc.core.mad_overlap_fractals
         # Per pipe: its work since the last set or barrier (which stands behind all of it), and what it
         # waits for.
         self.recent: list[list[Node]] = [[] for _ in PIPES]
@@ -131,7 +173,7 @@ class OrderRun:
 
     def work(self, number: int, key: tuple[Any, ...], executor: Executor, *operands: Any) -> None:
         """An instruction that moves or computes."""
-        record, access = self.records[number], self.statics[number].access(key)
+        record, access = self.records[number], self.operands.access(number, key)
         pipe = access.pipe
         core = self.core
         node = self._node(pipe, lambda: executor(core, *operands), access)
@@ -149,25 +191,14 @@ class OrderRun:
         for other in self.recent[node.pipe]:
             if other.done or other.access is None:
                 continue
-            if node.pipe == _SCALAR or self._reads_what_is_written(other.access, access):
+            if node.pipe == _SCALAR or self.operands.in_order(other.access, access):
                 yield other
-
-    def _reads_what_is_written(self, earlier: Access, later: Access) -> bool:
-        rows = earlier.static.record.row.addresses, later.static.record.row.addresses
-        for i in earlier.static.chip:
-            for j in later.static.chip:
-                ordered = rows[0][i].reads or accumulate_freely(earlier, later, self.overlap_fractals)
-                if not ordered or not rows[1][j].writes or earlier.spaces[i] != later.spaces[j]:
-                    continue
-                if overlap(earlier.prints[i], earlier.at[i], later.prints[j], later.at[j]) is not None:
-                    return True
-        return False
 
     def load(self, number: int, key: tuple[Any, ...], executor: Executor, *operands: Any) -> int:
         """A scalar load: the scalar unit needs its value before it goes on."""
         value: list[int] = []
         core = self.core
-        access = self.statics[number].access(key)
+        access = self.operands.access(number, key)
         node = self._node(_SCALAR, lambda: value.append(executor(core, *operands)), access)
         self._add(node, [self.gate[_SCALAR], *self.recent[_SCALAR]])
         while not node.done:
@@ -243,10 +274,11 @@ def random_kernel(image: bytes | Program, soc: Soc, seed: int) -> FunctionKernel
     own = soc.seen_by(program.core)
     function = order_function(program, own)
     rng = random.Random(seed)
+    operands = Operands(own, program)
 
     def run(core: Core, args: Ints, block: int, blocks: int, fuel: int) -> int:
         pool = Pool(random.Random(rng.getrandbits(64)))
-        left: int = function(OrderRun(own, program, core, pool), args, block, blocks, fuel)
+        left: int = function(OrderRun(operands, program, core, pool), args, block, blocks, fuel)
         pool.finish()
         return left
 

@@ -14,7 +14,7 @@ from ..soc import Soc
 from .checks import Executor
 from .fault import SimulatorFault
 from .memory import Core, GlobalMemory
-from .order import Node, OrderRun, Pool, order_function
+from .order import Node, Operands, OrderRun, Pool, order_function
 from .program import Program
 from .streams import CrossFlags, Stream, Waiting, blocks_at_once, run_together, streams_of
 from .translate import DEFAULT_FUEL, wrap
@@ -32,7 +32,8 @@ class _StreamRun(OrderRun):
     def __init__(
         self, stream: Stream, core: Core, pool: Pool, flags: CrossFlags[tuple[Node, ...]], name: str
     ) -> None:
-        super().__init__(stream.soc, stream.program, core, pool, stream.number)
+        operands = Operands(stream.soc, stream.program)
+        super().__init__(operands, stream.program, core, pool, stream.number)
         self.stream = stream
         self.cross_flags = flags
         self.name = name

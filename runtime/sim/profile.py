@@ -4,7 +4,7 @@ table."""
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from io import StringIO
 from typing import TYPE_CHECKING, Final
 
@@ -27,23 +27,46 @@ PIPE_COLUMNS: Final = {
 }
 """Pipe → what the profiler's columns call it, in the profiler's order."""
 
+_SPLIT_COLUMNS: Final = {
+    "aic": {"M": "mac", "S": "scalar", "MTE1": "mte1", "MTE2": "mte2", "FIX": "fixpipe"},
+    "aiv": {"V": "vec", "S": "scalar", "MTE2": "mte2", "MTE3": "mte3"},
+}
+"""The same for each core type of a split chip, whose columns start with the type."""
+
 _ON_CHIP: Final = ("ub", "l1", "l0a", "l0b", "l0c")
+_OF_SPLIT_CHIPS: Final = ("bt", "fb")
 _MEMORIES: Final = {"l2": ("l2_read", "l2_write"), "main_mem": ("ddr_read", "ddr_write")}
 _MAC_TYPES: Final = {"mac_fp16_ratio": ("f16",), "mac_int8_ratio": ("s8", "u8")}
 _VECTOR_TYPES: Final = {"vec_fp32_ratio": "f32", "vec_fp16_ratio": "f16", "vec_int32_ratio": "s32"}
 NOT_KNOWN: Final = "N/A"
 """What the profiler writes where a counter says nothing: here what the model has no idea of."""
 
-OF_THE_PROFILER: Final = (
+_BEFORE: Final = (
     "Device_id", "Model Name", "Model ID", "Task ID", "Stream ID", "Infer ID", "Op Name", "OP Type", "OP State",
     "Task Type", "Task Start Time(us)", "Task Duration(us)", "Task Wait Time(us)", "Block Dim", "Mix Block Dim",
     "HF32 Eligible", "Input Shapes", "Input Data Types", "Input Formats", "Output Shapes", "Output Data Types",
-    "Output Formats", "Context ID", "aicore_time(us)", "total_cycles",
-    *(f"{name}_{kind}" for name in PIPE_COLUMNS.values() for kind in ("time(us)", "ratio")),
-    "icache_miss_rate", "memory_bound", *_MAC_TYPES, *_VECTOR_TYPES, "vec_misc_ratio",
+    "Output Formats", "Context ID", "aicore_time(us)",
+)  # fmt: skip
+_COUPLED: Final = (
+    "total_cycles", *(f"{name}_{kind}" for name in PIPE_COLUMNS.values() for kind in ("time(us)", "ratio")),
+    "icache_miss_rate", "memory_bound",
+)  # fmt: skip
+_SPLIT: Final = tuple(
+    name
+    for core, pipes in _SPLIT_COLUMNS.items()
+    for name in (
+        *(("aiv_time(us)",) if core == "aiv" else ()),
+        f"{core}_total_cycles",
+        *(f"{core}_{pipe}_{kind}" for pipe in pipes.values() for kind in ("time(us)", "ratio")),
+        f"{core}_icache_miss_rate",
+    )
+)
+_AFTER: Final = (
+    *_MAC_TYPES, *_VECTOR_TYPES, "vec_misc_ratio",
     *(f"{name}_{way}_bw(GB/s)" for name in (*_ON_CHIP[:2], *_MEMORIES, *_ON_CHIP[2:]) for way in ("read", "write")),
     "cube_utilization(%)",
 )  # fmt: skip
+OF_THE_PROFILER: Final = (*_BEFORE, *_COUPLED, *_AFTER)
 """Columns of op_summary (atc-cli.md §5.5): the task, PipeUtilization, ArithmeticUtilization, Memory, MemoryL0."""
 
 OF_THE_SIMULATOR: Final = (
@@ -54,6 +77,16 @@ OF_THE_SIMULATOR: Final = (
 """What no profiler knows."""
 
 COLUMNS: Final = (*OF_THE_PROFILER, *OF_THE_SIMULATOR)
+SPLIT_COLUMNS: Final = (
+    *_BEFORE, *_SPLIT, *_AFTER, *OF_THE_SIMULATOR, *(f"{name}_high_water(bytes)" for name in _OF_SPLIT_CHIPS)
+)  # fmt: skip
+"""The columns on chips with cube and vector cores: pipes by type of core, the fixpipe among them."""
+
+
+def pipe_columns(soc: Soc) -> dict[str, str]:
+    """Pipe → its name in views of a whole task: `PIPE_COLUMNS`, and the fixpipe where there is one."""
+    more = {"FIX": "fixpipe"} if soc.cores_with("FIX") else {}
+    return PIPE_COLUMNS | more
 
 
 def rows(report: Report) -> Iterable[dict[str, str]]:
@@ -78,12 +111,12 @@ def _task_columns(report: Report, number: int, task: TaskReport, start: int) -> 
         "Op Name": task.name,
         "OP Type": task.op_type,
         "OP State": "static",
-        "Task Type": task.task_type,
+        "Task Type": _task_type(soc, task),
         "Task Start Time(us)": f"{soc.microseconds(start):.3f}",
         "Task Duration(us)": f"{soc.microseconds(task.cycles):.3f}",
         "Task Wait Time(us)": "0.000",  # the model starts a task when the last one ends
         "Block Dim": str(task.blocks),
-        "Mix Block Dim": "0",
+        "Mix Block Dim": str(_mixed_with(task)),
         "HF32 Eligible": "NO",
         "workspace(bytes)": str(task.workspace),
         "Source Nodes": " ".join(task.nodes),
@@ -94,6 +127,20 @@ def _task_columns(report: Report, number: int, task: TaskReport, start: int) -> 
         row[f"{way} Data Types"] = ";".join(_TYPE_NAMES.get(tensor.dtype, tensor.dtype) for tensor in tensors)
         row[f"{way} Formats"] = ";".join(tensor.format for tensor in tensors)
     return row
+
+
+def _task_type(soc: Soc, task: TaskReport) -> str:
+    """AI_CORE and what else the file says; on split chips by the cores that worked."""
+    if not soc.is_split or not task.kinds:
+        return task.task_type
+    return "MIX_AIC" if len(task.kinds) > 1 else {"aic": "AI_CORE", "aiv": "AI_VECTOR_CORE"}[min(task.kinds)]
+
+
+def _mixed_with(task: TaskReport) -> int:
+    """Vector cores' parts of a mixed launch."""
+    if task.timing is None or len(task.kinds) < 2:
+        return 0
+    return sum(block.kind == "aiv" for block in task.timing.blocks)
 
 
 _TYPE_NAMES: Final = {
@@ -108,17 +155,17 @@ def _core_columns(soc: Soc, task: TaskReport) -> dict[str, str]:
         return {}
     core_cycles = timing.cycles - timing.launch
     seconds = soc.microseconds(timing.cycles) * 1e-6
-    row = {
-        "aicore_time(us)": f"{soc.microseconds(core_cycles):.3f}",
-        "total_cycles": str(sum(block.end - block.start for block in timing.blocks)),
-    }
-    for pipe, name in PIPE_COLUMNS.items():
-        ratio = task.pipe_ratio(pipe)
-        row[f"{name}_ratio"] = f"{ratio:.3f}"
-        row[f"{name}_time(us)"] = f"{soc.microseconds(core_cycles) * ratio:.3f}"
-    computing = max(task.pipe_ratio("M"), task.pipe_ratio("V"))
-    if computing:
-        row["memory_bound"] = f"{task.pipe_ratio('MTE2') / computing:.3f}"
+    if soc.is_split:
+        row = {name: text for kind in task.kinds for name, text in _split_columns(soc, task, timing, kind)}
+    else:
+        row = {
+            "aicore_time(us)": f"{soc.microseconds(core_cycles):.3f}",
+            "total_cycles": str(sum(block.end - block.start for block in timing.blocks)),
+        }
+        row |= dict(_pipes(soc, task, core_cycles, PIPE_COLUMNS))
+        computing = max(task.pipe_ratio("M"), task.pipe_ratio("V"))
+        if computing:
+            row["memory_bound"] = f"{task.pipe_ratio('MTE2') / computing:.3f}"
     for name, counters in _MEMORIES.items():
         for way, counter in zip(("read", "write"), counters, strict=True):
             row[f"{name}_{way}_bw(GB/s)"] = f"{getattr(timing, counter) / seconds / 1e9:.2f}"
@@ -134,22 +181,43 @@ def _core_columns(soc: Soc, task: TaskReport) -> dict[str, str]:
     return row
 
 
+def _pipes(
+    soc: Soc, task: TaskReport, cycles: int, columns: Mapping[str, str], kind: str = ""
+) -> Iterator[tuple[str, str]]:
+    """Time and ratio of each pipe, of cores of type `kind` when one is given."""
+    prefix = f"{kind}_" if kind else ""
+    for pipe, name in columns.items():
+        ratio = task.pipe_ratio(pipe, kind)
+        yield f"{prefix}{name}_ratio", f"{ratio:.3f}"
+        yield f"{prefix}{name}_time(us)", f"{soc.microseconds(cycles) * ratio:.3f}"
+
+
+def _split_columns(soc: Soc, task: TaskReport, timing: TaskTiming, kind: str) -> Iterator[tuple[str, str]]:
+    """What the cores of type `kind` did.  Their time ends with their last block; ratios are of the task's, as everywhere."""
+    blocks = [block for block in timing.blocks if block.kind == kind]
+    name = "aicore_time(us)" if kind == "aic" else "aiv_time(us)"
+    yield name, f"{soc.microseconds(max(block.end for block in blocks) - timing.launch):.3f}"
+    yield f"{kind}_total_cycles", str(sum(block.end - block.start for block in blocks))
+    yield from _pipes(soc, task, timing.cycles - timing.launch, _SPLIT_COLUMNS[kind], kind)
+
+
 def _detail_columns(
     soc: Soc, task: TaskReport, timing: TaskTiming, detail: TaskDetail, seconds: float
 ) -> dict[str, str]:
-    window = (timing.cycles - timing.launch) * task.active_cores or 1
+    cubes, vectors = task.window("M") or 1, task.window("V") or 1
     cube, vector = detail.busy_by_type("M"), detail.busy_by_type("V")
     row: dict[str, str] = {}
     for column, kinds in _MAC_TYPES.items():
         share = sum(cycles for dtype, cycles in cube.items() if any(kind in dtype for kind in kinds))
-        row[column] = f"{share / window:.3f}"
+        row[column] = f"{share / cubes:.3f}"
     for column, kind in _VECTOR_TYPES.items():
-        row[column] = f"{vector[kind] / window:.3f}"
+        row[column] = f"{vector[kind] / vectors:.3f}"
     others = vector.total() - sum(vector[kind] for kind in _VECTOR_TYPES.values())
-    row["vec_misc_ratio"] = f"{others / window:.3f}"
+    row["vec_misc_ratio"] = f"{others / vectors:.3f}"
     for space in _ON_CHIP:
         row[f"{space}_read_bw(GB/s)"] = f"{detail.traffic[space, 'r'] / seconds / 1e9:.2f}"
         row[f"{space}_write_bw(GB/s)"] = f"{detail.traffic[space, 'w'] / seconds / 1e9:.2f}"
+    for space in (*_ON_CHIP, *(_OF_SPLIT_CHIPS if soc.is_split else ())):
         row[f"{space}_high_water(bytes)"] = str(detail.reach.get(space, 0))
     position = position_of(soc, timing, detail)
     row["operations"] = str(position.operations)
@@ -168,7 +236,8 @@ def _detail_columns(
 def csv_text(report: Report) -> str:
     """The summary as CSV."""
     out = StringIO()
-    writer = csv.DictWriter(out, COLUMNS, restval=NOT_KNOWN, lineterminator="\n")
+    columns = SPLIT_COLUMNS if report.soc.is_split else COLUMNS
+    writer = csv.DictWriter(out, columns, restval=NOT_KNOWN, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows(report))
     return out.getvalue()
@@ -187,7 +256,20 @@ def table(report: Report, count: int | None = None, *, plain: bool = False) -> T
     view = Table(title=title, title_justify="left", box=frame, pad_edge=not plain)
     view.add_column("op", overflow="fold")
     view.add_column("type", overflow="fold")
-    for name in ("us", "share", "cores", "cube", "vector", "MTE1", "MTE2", "MTE3", "scalar", "DDR GB/s"):
+    fixpipe = ("fixpipe",) if report.soc.cores_with("FIX") else ()
+    for name in (
+        "us",
+        "share",
+        "cores",
+        "cube",
+        "vector",
+        "MTE1",
+        "MTE2",
+        "MTE3",
+        *fixpipe,
+        "scalar",
+        "DDR GB/s",
+    ):
         view.add_column(name, justify="right")
     view.add_column("bound")
     view.add_column("waits")
@@ -201,9 +283,10 @@ def _cells(report: Report, task: TaskReport) -> list[str]:
     share = task.cycles / report.cycles if report.cycles else 0.0
     head = [task.name, task.op_type, f"{soc.microseconds(task.cycles):.1f}", f"{share:.0%}", str(task.blocks)]
     timing = task.timing
+    fixpipe = ("FIX",) if soc.cores_with("FIX") else ()
     if timing is None:
-        return [*head, *([""] * 7), task.task_type, task.reason]
-    pipes = [f"{task.pipe_ratio(pipe):.0%}" for pipe in ("M", "V", "MTE1", "MTE2", "MTE3", "S")]
+        return [*head, *([""] * (8 if fixpipe else 7)), task.task_type, task.reason]
+    pipes = [f"{task.pipe_ratio(pipe):.0%}" for pipe in ("M", "V", "MTE1", "MTE2", "MTE3", *fixpipe, "S")]
     speed = (timing.ddr_read + timing.ddr_write) / (soc.microseconds(timing.cycles) * 1e3)
     bound, ratio = task.bound(soc)
     waiting, on, cycles = task.longest_wait()

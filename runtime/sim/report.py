@@ -59,19 +59,27 @@ class TaskReport:
     def active_cores(self) -> int:
         return 0 if self.timing is None else len({block.core for block in self.timing.blocks})
 
-    def _cores_with(self, pipe: str) -> int:
-        """Working cores of the types on which the pipe was busy: a mixed kernel runs on two types."""
+    @property
+    def kinds(self) -> set[str]:
+        """Types of the cores that worked: two for a mixed kernel."""
+        return set() if self.timing is None else {block.kind for block in self.timing.blocks}
+
+    def window(self, pipe: str, kind: str = "") -> int:
+        """Cycles, launch left out, of the working cores of type `kind`, or of all types on which the pipe was busy."""
         if self.timing is None:
             return 0
-        kinds = {block.kind for block in self.timing.blocks if pipe in block.busy}
-        return len({block.core for block in self.timing.blocks if block.kind in kinds})
+        blocks = self.timing.blocks
+        kinds = {kind} if kind else {block.kind for block in blocks if pipe in block.busy}
+        cores = len({block.core for block in blocks if block.kind in kinds})
+        return (self.timing.cycles - self.timing.launch) * cores
 
-    def pipe_ratio(self, pipe: str) -> float:
-        """Share of the working cores' time in which `pipe` was busy."""
-        if self.timing is None:
+    def pipe_ratio(self, pipe: str, kind: str = "") -> float:
+        """Share of the working cores' time in which `pipe` was busy; of the cores of type `kind` if one is given."""
+        window = self.window(pipe, kind)
+        if self.timing is None or not window:
             return 0.0
-        window = (self.timing.cycles - self.timing.launch) * self._cores_with(pipe)
-        return self.timing.busy.get(pipe, 0) / window if window else 0.0
+        busy = sum(block.busy.get(pipe, 0) for block in self.timing.blocks if not kind or block.kind == kind)
+        return busy / window
 
     def utilisation(self, soc: Soc) -> dict[str, float]:
         """Busy share of every resource, memories included."""
@@ -178,10 +186,7 @@ class Report:
     def busiest_pipes(self) -> list[tuple[str, float]]:
         """Pipes by share of the chip's time, busiest first."""
         soc = self.soc
-        cores = {
-            pipe: sum(soc.counts[kind] for kind, core in soc.core_types.items() if pipe in ("S", *core.pipes))
-            for pipe in PIPES
-        }
+        cores = {pipe: soc.cores_with(pipe) for pipe in PIPES}
         busy = self.busy.most_common() if self.cycles else []
         return [(pipe, cycles / (self.cycles * cores[pipe])) for pipe, cycles in busy]
 

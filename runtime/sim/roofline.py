@@ -46,20 +46,22 @@ class Position:
 
 def roofs_of(soc: Soc) -> Roofs:
     """The roofs of a chip, from the numbers of its timing table."""
-    per_second = soc.cores * soc.clock_mhz * 1e6
+    hertz = soc.clock_mhz * 1e6
+    cubes, vectors, ports = soc.cores_with("M"), soc.cores_with("V"), soc.cores_with("S")
     cube, vector = soc.timing["cube"], soc.timing["vector"]
     mac = 2 * FRACTAL_SIDE * FRACTAL_SIDE
     peaks = {
-        "cube f16": mac * cube["kstep_16"] * per_second,
-        "cube int8": mac * cube["kstep_8"] * per_second,
-        "vector f16": vector["vadd"]["f16"][0] / 2 * per_second,
+        "cube f16": mac * cube["kstep_16"] * cubes * hertz,
+        "cube int8": mac * cube["kstep_8"] * cubes * hertz,
+        "vector f16": vector["vadd"]["f16"][0] / 2 * vectors * hertz,
     }
     gm = soc.timing["gm"]
     rates = {
-        "DDR": max(gm["ddr_read_rate"], gm["ddr_write_rate"]),  # one server for both directions
-        "L2": gm["l2_read_rate"] + gm["l2_write_rate"],  # a core loads and stores at the same time
+        # One server for both directions; its rate is given per core of the first type (`gm_model.py`).
+        "DDR": max(gm["ddr_read_rate"], gm["ddr_write_rate"]) * soc.cores,
+        "L2": (gm["l2_read_rate"] + gm["l2_write_rate"]) * ports,  # a core loads and stores at the same time
     }
-    return Roofs(peaks, {name: rate * per_second for name, rate in rates.items()})
+    return Roofs(peaks, {name: rate * hertz for name, rate in rates.items()})
 
 
 def position_of(soc: Soc, timing: TaskTiming, detail: TaskDetail) -> Position:

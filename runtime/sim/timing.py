@@ -23,6 +23,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
@@ -494,6 +495,13 @@ def compile_timing(soc: Soc, program: Program, *, trace: bool = False) -> Timing
     return kernel
 
 
+def prepare_timing(soc: Soc, program: Program) -> None:
+    """Make the timing functions of a kernel before they are needed.  What cannot be timed is refused when it is."""
+    for part in program.parts:
+        with suppress(AscendError):
+            compile_timing(soc.seen_by(part.core), part)
+
+
 def no_load() -> int:
     raise AscendError(
         "E43102",
@@ -538,7 +546,8 @@ def time_task(
         )
 
     active = min(blocks, soc.cores)
-    runs = {block: start(block, block, costs.launch) for block in range(active)}
+    first = chip.first_core(program.core)
+    runs = {block: start(block, first + block, costs.launch) for block in range(active)}
     waiting = iter(range(active, blocks))
     heap = [(costs.launch, block) for block in range(active)]
     last = costs.launch
@@ -578,15 +587,5 @@ def block_timing(
     executed: Counter[int] = Counter()
     for times, numbers in zip(regions, kernel.region_records, strict=False):
         executed.update(dict.fromkeys(numbers, times))
-    return BlockTiming(
-        core,
-        start,
-        end,
-        dispatched,
-        per_pipe,
-        waits,
-        counts,
-        [Event(*event) for event in events],
-        executed,
-        kind,
-    )
+    traced = [Event(*event) for event in events]
+    return BlockTiming(core, start, end, dispatched, per_pipe, waits, counts, traced, executed, kind)

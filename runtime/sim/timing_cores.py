@@ -68,10 +68,9 @@ class _Launch:
     def begin(self, stream: Stream, slot: int, now: int) -> None:
         """Start a stream on the cores of `slot`."""
         number = stream.number
-        beside = self.soc.vectors_per_cube if self.soc.is_split else 1
-        core = slot
-        if len(self.kernels) > 1 and stream.core != CUBE:
-            core = self.soc.counts[CUBE] + slot * beside + stream.sub
+        core = self.soc.first_core(stream.core) + slot
+        if len(self.kernels) > 1 and stream.core != CUBE:  # those beside the block's cube core
+            core += slot * (self.soc.vectors_per_cube - 1) + stream.sub
         self.places[number] = (core, now)
         self.ports[number] = _Port(self.flags, stream)
         self.events[number] = []

@@ -42,7 +42,7 @@ class TracedTask:
     start: int = 0
     nodes: Mapping[int, Sequence[str]] | None = None
     args: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    occupancy: Occupancy | None = None
+    occupancies: Sequence[Occupancy] = ()
 
 
 class _Clock:
@@ -79,12 +79,17 @@ def trace_events(soc: Soc, tasks: Iterable[TracedTask]) -> Iterator[Json]:
         for number, block in enumerate(task.timing.blocks):
             yield from _block_events(clock, task, number, block, flow, free)
             flow += len(block.events)
-        yield from _counters(clock, task)
+        for occupancy in task.occupancies:
+            yield from _counters(clock, task, occupancy)
+
+
+def core_name(soc: Soc, core: int, kind: str) -> str:
+    """What a core is called in views."""
+    return f"{kind.upper()} core {core}" if soc.is_split else f"core {core}"
 
 
 def _names(soc: Soc, core: int, kind: str) -> Iterator[Json]:
-    name = f"{kind.upper()} core {core}" if soc.is_split else f"core {core}"
-    yield {"ph": "M", "name": "process_name", "pid": core, "args": {"name": name}}
+    yield {"ph": "M", "name": "process_name", "pid": core, "args": {"name": core_name(soc, core, kind)}}
     for number, pipe in enumerate(PIPES):
         if pipe not in ("S", *soc.core_types[kind].pipes):
             continue
@@ -147,11 +152,9 @@ def _description(task: TracedTask, number: int, kind: str) -> Json:
     return {"name": record.mnemonic, "cat": record.row.family, "args": args}
 
 
-def _counters(clock: _Clock, task: TracedTask) -> Iterator[Json]:
-    if task.occupancy is None:
-        return
-    block = task.timing.blocks[task.occupancy.block]
-    for space, curve in task.occupancy.curves.items():
+def _counters(clock: _Clock, task: TracedTask, occupancy: Occupancy) -> Iterator[Json]:
+    block = task.timing.blocks[occupancy.block]
+    for space, curve in occupancy.curves.items():
         values = curve.sampled(block.start, block.end, _COUNTER_STEPS)
         step = max(1, block.end - block.start) / _COUNTER_STEPS
         last = -1

@@ -1,10 +1,12 @@
-"""Blocks of a task in several processes.
+"""Blocks of a task, or checks of kernels, in several processes.
 
 Blocks of one launch never communicate (decision D6), so forked processes that share device memory may run
 them side by side; threads would not help, Python runs one at a time. Workers are forked once, after the
 model is loaded: kernels and weights are theirs by copy-on-write, the feature map is shared memory. A
 command is three integers on a pipe, the answer one byte. A worker that fails says only that: the caller
 runs its blocks again itself and meets the same fault with all its details.
+
+Checks of kernels are independent, too (`passed`); their processes live only as long as they check.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import numpy as np
 from .floats import Array
 
 _COMMAND = struct.Struct("<iii")
+_NUMBER = struct.Struct("<i")
 _DONE, _FAILED = b"\0", b"\1"
 
 Work = Callable[[int, range], None]
@@ -89,6 +92,39 @@ class BlockPool:
     def close(self) -> None:
         """Ends the workers."""
         self._finalizer()
+
+
+def passed(count: int, passes: Callable[[int], bool], processes: int) -> set[int]:
+    """Which of the independent checks 0 … count - 1 pass, found out by several processes, this one among them.
+
+    Process p does every `processes`-th check from number p on.  What raises or dies counts as not passed: whoever wants
+    to know more repeats that check.
+    """
+    read, write = os.pipe()
+    pids: list[int] = []
+    for part in range(1, processes):
+        pid = os.fork()
+        if pid == 0:
+            gc.freeze()
+            with contextlib.suppress(BaseException):
+                for number in range(part, count, processes):
+                    if passes(number):
+                        os.write(write, _NUMBER.pack(number))
+            os._exit(0)
+        pids.append(pid)
+    os.close(write)
+    found: set[int] = set()
+    for number in range(0, count, processes):
+        with contextlib.suppress(Exception):
+            if passes(number):
+                found.add(number)
+    with os.fdopen(read, "rb") as stream:
+        found.update(
+            number for (number,) in _NUMBER.iter_unpack(stream.read())
+        )  # until the last one has ended
+    for pid in pids:
+        os.waitpid(pid, 0)
+    return found
 
 
 def _serve(work: Work, commands: int, answers: int) -> None:

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import ascend_mlir
 import pytest
+from ascend_mlir.runtime.isa.assembler import assemble
+from ascend_mlir.runtime.om.model import Address, OmKernel, OmModel, OmTask
 from browser import Tab, browser, browser_path
+from split_programs import product_and_epilogue
 
 pytest.importorskip("jinja2")
 pytestmark = pytest.mark.skipif(browser_path() is None, reason="no Chromium: apt-get install chromium")
@@ -133,3 +136,28 @@ def test_a_fragment_opens_a_task(tab: Tab, page: Path) -> None:
     tab.open(page, 1280, 900, "#task-1")
     assert tab.value("document.getElementById('task').value") == "1"
     assert tab.value("document.getElementById('task-1').open") is True
+
+
+def test_cube_and_vector_cores_of_a_split_chip(tab: Tab, tmp_path: Path) -> None:
+    """A mixed kernel on Ascend910B1: cores under their own names, memories of both types, the fixpipe."""
+    args = tuple(Address("feature_map", at) for at in (0, 0x8000, 0x20000, 0x30000))
+    kernel = OmKernel("product", assemble(product_and_epilogue(64, 48, 80)))
+    model = OmModel(
+        "mixed", "Ascend910B1", (), (), 0x40000, (), (kernel,), (OmTask("product", 3, args),)
+    )  # fmt: skip
+    session = ascend_mlir.InferenceSession(model)
+    session.write_report(tmp_path / "report.html")
+    tab.open(tmp_path / "report.html", 1280, 900)
+    names = tab.value("[...document.getElementById('cores').options].map((option) => option.text)")
+    wanted = [*(f"AIC core {n}" for n in range(3)), *(f"AIV core {n}" for n in range(24, 30)), "all cores"]
+    assert names == wanted
+    one = tab.value("document.getElementById('canvas').clientHeight")
+    tab.value("(() => { const all = document.getElementById('cores'); all.value = 'all'; "
+              "all.dispatchEvent(new Event('change')); })()")  # fmt: skip
+    tab.value(FRAME)
+    assert tab.value("document.getElementById('canvas').clientHeight") > 2 * one
+    heads = tab.value("[...document.querySelectorAll('#table th')].map((cell) => cell.textContent)")
+    assert "fixpipe" in heads
+    assert tab.complaints() == [] and tab.value(OVERFLOW) == 0
+    tab.screenshot(tmp_path / "split.png")
+    assert (tmp_path / "split.png").stat().st_size > 10_000

@@ -15,7 +15,7 @@ from ascend_mlir.runtime.sim.floats import bf16_to_single, single_to_bf16, to_hf
 from ascend_mlir.runtime.sim.hazards import check_task
 from ascend_mlir.runtime.sim.program import load_program
 from ascend_mlir.runtime.sim.timing import time_task
-from split_programs import B1, OUT, matmul, run
+from split_programs import B1, OUT, matmul, product_and_epilogue, run
 from split_scalars import parameter
 
 RNG = np.random.default_rng(910)
@@ -124,62 +124,6 @@ def test_odd_vectors() -> None:
     assert time_task(B1, load_program(image), args, blocks).cycles > 300
 
 
-def _mixed(m: int, k: int, n: int) -> str:
-    """relu(A · Bᵀ) through device memory, then · 0.5 + 1 on two vector cores, half of the rows each."""
-    m1, k1, n1 = m // 16, k // 16, n // 16
-    half = m * n * 2 // 2
-    return f"""
-.kernel args=4 core=aic
-arg r0, number=0
-arg r1, number=1
-arg r2, number=2
-block_idx r3
-mul r4, r3, {m * k * 2}
-add r0, r0, r4
-mul r4, r3, {m * n * 2}
-add r2, r2, r4
-copy_gm_to_cbuf_multi_nd2nz.f16 l1[0], gm[r0], nd_num=1, n_value={m}, d_value={k}, src_d={k}, dst_c0_stride={m}
-copy_gm_to_cbuf_multi_nd2nz.f16 l1[0x20000], gm[r1], nd_num=1, n_value={n}, d_value={k}, src_d={k}, dst_c0_stride={n}
-set_flag src=MTE2, dst=MTE1, event=0
-wait_flag src=MTE2, dst=MTE1, event=0
-loop r5, {m1}
-  mul r6, r5, {k1 * 512}
-  load2d.f16 l0a[r6], l1[0], base=r5, repeat={k1}, src_stride={m1}
-end_loop
-load2d.f16 l0b[0], l1[0x20000], repeat={n1 * k1}
-set_flag src=MTE1, dst=M, event=0
-wait_flag src=MTE1, dst=M, event=0
-mad.f32f16f16 l0c[0], l0a[0], l0b[0], m={m}, k={k}, n={n}, init=1
-set_flag src=M, dst=FIX, event=0
-wait_flag src=M, dst=FIX, event=0
-copy_matrix_cc_to_gm.f322f16 gm[r2], l0c[0], fb[0], {n}, n={n}, m={m}, src_stride={m}, nz2nd=1, relu=1
-ffts_cross_core_sync pipe=FIX, mode=group, flag=5
-wait_flag_dev flag=6
-end
-.kernel args=4 core=aiv vectors=2
-arg r0, number=2
-arg r1, number=3
-block_idx r3
-mul r4, r3, {m * n * 2}
-sub_block_idx r5
-mul r6, r5, {half}
-add r4, r4, r6
-wait_flag_dev flag=5
-copy_gm_to_ubuf ub[0], gm[r0+r4], bursts=1, length={half // 32}
-set_flag src=MTE2, dst=V, event=0
-wait_flag src=MTE2, dst=V, event=0
-set_mask_count {half // 2}
-vmuls.f16 ub[0], ub[0], 0x3800, repeat=0
-pipe_barrier pipe=V
-vadds.f16 ub[0], ub[0], 0x3c00, repeat=0
-set_flag src=V, dst=MTE3, event=0
-wait_flag src=V, dst=MTE3, event=0
-copy_ubuf_to_gm gm[r1+r4], ub[0], bursts=1, length={half // 32}
-ffts_cross_core_sync pipe=MTE3, mode=group, flag=6
-end
-"""
-
-
 def test_a_mixed_model() -> None:
     """An offline model of a mixed and a vector kernel: written, read, checked, run in order and out of order, timed."""
     m, k, n, blocks = 64, 48, 80, 3
@@ -199,7 +143,7 @@ def test_a_mixed_model() -> None:
         (OmTensor("out", "f16", (whole // 2,), whole, place["out"]),),
         0x60000,
         (),
-        (OmKernel("product", assemble(_mixed(m, k, n))), OmKernel("add", assemble(ADD))),
+        (OmKernel("product", assemble(product_and_epilogue(m, k, n))), OmKernel("add", assemble(ADD))),
         (
             OmTask(
                 "product", blocks, tuple(Address("feature_map", place[name]) for name in ("a", "b", "c", "d"))

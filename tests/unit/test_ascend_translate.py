@@ -105,6 +105,11 @@ def test_listing_of_a_kernel_has_no_names(om: Path, capfdbinary: pytest.CaptureF
         (["--import-om", "missing.om"], "E13001"),
         (["--assemble", "{om}"], "E13005"),
         (["--emit-om", "{mlir}"], "E10041"),
+        (["--to-json", "{mlir}"], "E10001"),
+        (["--to-svg", "missing.om"], "E13001"),
+        (["--om-to-mlir", "{om}", "--part", "1"], "E10001"),
+        (["--diff", "{om}"], "E10014"),
+        (["--to-dot", "{om}", "{om}"], "E10014"),
     ],
 )
 def test_errors(om: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: str) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from ascend_mlir.tools.atc import FAILURE, main
+from ascend_mlir.tools.atc import main
+from ascend_mlir.tools.atc_classic import FAILURE
 from onnx import TensorProto, helper, numpy_helper
 
 

@@ -119,16 +119,13 @@ def test_output_that_cannot_be_written(tmp_path: Path) -> None:
         ({"memory_size": 1024}, "outside the feature map"),
         ({"weight_base": 0x1000000000}, "overlap"),
         ({"kernels": ()}, "does not hold"),
-        ({"graph": ()}, ""),
+        ({"graph": ()}, "which no node of the graph produces"),
         ({"attrs": {"soc_version": "x"}}, "derived"),
         ({"attrs": {"mixed": (1, "a")}}, "mixes types"),
     ],
 )
 def test_contradictions_are_refused(change: dict[str, object], text: str) -> None:
     model = dataclasses.replace(conv_model(), **change)  # pyright: ignore[reportArgumentType]
-    if not text:
-        om_bytes(model)
-        return
     with pytest.raises(InconsistentModelError, match=text):
         om_bytes(model)
 
@@ -148,7 +145,7 @@ def test_address_behind_a_size_is_refused() -> None:
         (8, 3, "header version"),
         (80, 1, "encrypted"),
         (82, 3, "model type"),
-        (156, 2, "2 models"),
+        (156, 2, "before the partition table .partition table of model 1"),
         (184, 1, "announces"),
         (256, 9, "9 partitions"),
         (256, 4, "behind|starts|past"),

@@ -26,7 +26,7 @@ class FakeDevice:
 
     created: ClassVar[list[FakeDevice]] = []
 
-    def __init__(self, soc: Soc, order_seed: int | None = None) -> None:
+    def __init__(self, soc: Soc, order_seed: int | None = None, *, timing: bool = False) -> None:
         self.soc = soc
         self.seen: list[np.ndarray[Any, Any]] = []
         FakeDevice.created.append(self)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ascend_mlir.runtime.errors import AscendError
@@ -16,6 +18,7 @@ from ascend_mlir.runtime.om.model import (
     WeightPayload,
     place_weights,
 )
+from ascend_mlir.runtime.sim import device as device_module
 from ascend_mlir.runtime.sim.device import Device
 from ascend_mlir.runtime.sim.fault import SimulatorFault
 from ascend_mlir.runtime.sim.workers import can_fork
@@ -93,6 +96,21 @@ def test_fault_in_any_process_has_all_details(workers: int) -> None:
     device.close()
 
 
+@pytest.mark.parametrize(
+    ("comment", "named"), [("", "left, right, other"), ("  ; op 0", "left, right"), ("  ; op 1", "other")]
+)
+def test_a_fault_names_the_source_nodes(comment: str, named: str) -> None:
+    """The nodes of the instruction's op; all of the task when the instruction belongs to no op."""
+    line = "vadd.f16 ub[0x200+r7], ub[0], ub[0x100], repeat=1"
+    text = ADD.replace("args=4", "args=4 body_ops=2").replace(line, line + comment)
+    plain = model(skew=2)
+    tasks = tuple(replace(task, sources=(("left", "right"), ("other",))) for task in plain.tasks)
+    device = Device(load_soc("Ascend310P3"), workers=1)
+    device.load(replace(plain, tasks=tasks, kernels=(OmKernel("add", assemble(text)),)))
+    with pytest.raises(SimulatorFault, match=rf"kernel add, .*vadd.f16.* \(of {named}\): .*not 32-byte"):
+        device.run([np.zeros(BLOCKS * 128, np.float16)])
+
+
 def test_refusals() -> None:
     device = Device(load_soc("Ascend310P3"))
     with pytest.raises(AscendError, match="no model is loaded"):
@@ -124,3 +142,19 @@ def test_endless_loop_runs_out_of_fuel() -> None:
     image = assemble(".kernel args=0\nloop r1, 1000000\nadd r2, r2, 1\nend_loop\nend\n")
     with pytest.raises(SimulatorFault, match="endless loop"):
         run_kernel(load_soc("Ascend310P3"), image, bytearray(64), (), fuel=1000)
+
+
+@pytest.mark.skipif(not can_fork(), reason="needs fork")
+def test_a_long_run_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes start when a run has taken `_LONG`, and the numbers do not show it."""
+    monkeypatch.setattr(device_module, "processors", lambda: 2)
+    x = np.arange(BLOCKS * 128).astype(np.float16)
+    results: list[bytes] = []
+    for seconds, shared in ((1e9, False), (0.0, True)):
+        monkeypatch.setattr(device_module, "_LONG", seconds)
+        device = Device(load_soc("Ascend310P3"))
+        device.load(model())
+        results.append(device.run([x])["y"].tobytes())
+        assert (device._pool is not None) == shared
+        device.close()
+    assert results[0] == results[1]

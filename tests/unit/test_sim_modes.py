@@ -45,6 +45,7 @@ def test_modes_agree_and_runs_repeat(om: bytes, image: np.ndarray) -> None:
     function_only, timing_only = InferenceSession(om), InferenceSession(om)
     outputs, figures = _outputs(function_only, image), _figures(timing_only)
     assert len(figures) > 5
+    assert _figures(InferenceSession(om, timing=False)) == figures
     both, reversed_ = InferenceSession(om), InferenceSession(om)
     assert _outputs(both, image) == outputs and _figures(both) == figures
     assert _figures(reversed_) == figures and _outputs(reversed_, image) == outputs

@@ -138,9 +138,9 @@ def test_memory_is_live_from_its_write_to_its_last_read() -> None:
 def test_occupancy_of_a_kernel() -> None:
     """ADD_RELU has two tiles of each operand in turn; with 8 iterations both are in use."""
     _, detail = _detail(ADD_RELU, 2)
-    assert detail.occupancy is not None
-    assert detail.occupancy.curves["ub"].peak == detail.reach["ub"] == 2 * 3 * 0x1000
-    assert detail.occupancy.curves["ub"].live[-1] == 0
+    curve = detail.curve("ub")
+    assert curve is not None and curve.peak == detail.reach["ub"] == 2 * 3 * 0x1000
+    assert curve.live[-1] == 0
 
 
 def test_place_under_the_roofs() -> None:
@@ -234,7 +234,7 @@ def test_without_details_the_table_says_so() -> None:
 def _events(text: str, blocks: int) -> list[dict[str, Any]]:
     kernel = program(text)
     timing = time_task(P3, kernel, ARGS, blocks, trace=True)
-    full = task_detail(P3, kernel, timing).occupancy
+    full = task_detail(P3, kernel, timing).occupancies
     tasks = [
         TracedTask("t", kernel, timing, start, {0: ["node"]}, {"type": "T"}, full) for start in (0, 90_000)
     ]

@@ -51,3 +51,33 @@ davinci.kernel @products(%x: !davinci.gm, %n: index) blocks 1 {
     davinci.ring_next %counter depth 2
   }
 }
+
+// Inner iterations that make the outer step go on in one register; the loop index goes to what cannot be carried.
+// CHECK: davinci.kernel @carried
+davinci.kernel @carried(%x: !davinci.gm, %y: !davinci.gm) blocks 1 {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c3 = arith.constant 3 : index
+  %c4 = arith.constant 4 : index
+  %c64 = arith.constant 64 : index
+  %c256 = arith.constant 256 : index
+  %c512 = arith.constant 512 : index
+  // CHECK: [[ub:%.*]] = davinci.alloc
+  %a = davinci.alloc at 0 : !davinci.buffer<ub, 65536>
+  // CHECK: scf.for
+  scf.for %i = %c0 to %c3 step %c1 {
+    // CHECK-NEXT: [[outer:%.*]] = davinci.induction %{{.*}} step 256
+    %p = arith.muli %i, %c256 : index
+    // CHECK-NEXT: scf.for
+    scf.for %j = %c0 to %c4 step %c1 {
+      // CHECK-NEXT: [[from:%.*]] = davinci.induction carried [[outer]] step 64
+      // CHECK-NEXT: [[to:%.*]] = davinci.induction primary %{{.*}} step 512
+      %q = arith.muli %j, %c64 : index
+      %s = arith.addi %p, %q : index
+      %r = arith.muli %j, %c512 : index
+      %from = davinci.offset 0 + %s * 1
+      %to = davinci.offset 0 + %r * 1
+      davinci.copy_gm_to_ubuf %a[%to], %x[%from], bursts 1, length 2
+    }
+  }
+}

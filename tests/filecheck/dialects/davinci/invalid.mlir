@@ -70,6 +70,21 @@ davinci.kernel @start(%x: !davinci.gm, %n: index) blocks 1 {
 
 // -----
 
+davinci.kernel @carried(%x: !davinci.gm) blocks 1 {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c4 = arith.constant 4 : index
+  scf.for %i = %c0 to %c4 step %c1 {
+    %p = davinci.induction %c0 step 64
+    scf.for %j = %c0 to %c4 step %c1 {
+      %q = davinci.induction carried %p step 64
+    }
+  }
+}
+// CHECK: a carried induction makes the step of the one it starts at
+
+// -----
+
 davinci.kernel @boundary(%x: !davinci.gm) blocks 1 {
   %l1 = davinci.alloc : !davinci.buffer<l1, 4096>
   %l0 = davinci.alloc : !davinci.buffer<l0a, 4096>

@@ -132,6 +132,14 @@ func.func @yield(%x: tensor<2x3xf32>) {
 
 // -----
 
+// CHECK: expected two terms [1, C, 1, 2], got [1, 16, 2, 1]
+func.func @sum(%t: tensor<1x16x2x1xf16>) {
+  %0 = nn.sum_terms %t : (tensor<1x16x2x1xf16>) -> tensor<16xf32>
+  func.return
+}
+
+// -----
+
 // CHECK: expected terms of shape [1, 12, 8, 8], got [1, 4, 8, 8]
 func.func @terms(%x: tensor<1x4x8x8xf32>, %t: tensor<1x4x8x8xf16>) {
   %0 = nn.add_terms %x, %t : (tensor<1x4x8x8xf32>, tensor<1x4x8x8xf16>) -> tensor<1x4x8x8xf32>

@@ -1,7 +1,7 @@
 // RUN: ASCEND_ROUNDTRIP
 // RUN: ASCEND_GENERIC
 
-func.func @ops(%x: tensor<1x4x8x8xf32>, %b: tensor<1x4x8x8xi1>, %s: tensor<f32>, %p: tensor<4x1x1xf32>, %w: tensor<6x2x3x3xf32>, %b6: tensor<6xf32>, %wt: tensor<4x3x2x2xf32>, %m: tensor<5x7xf32>, %b7: tensor<7xf32>, %g8: tensor<8xf32>, %c4: tensor<4xf32>, %i: tensor<2x3xi64>) {
+func.func @ops(%x: tensor<1x4x8x8xf32>, %b: tensor<1x4x8x8xi1>, %s: tensor<f32>, %p: tensor<4x1x1xf32>, %w: tensor<6x2x3x3xf32>, %b6: tensor<6xf32>, %wt: tensor<4x3x2x2xf32>, %m: tensor<5x7xf32>, %b7: tensor<7xf32>, %g8: tensor<8xf32>, %c4: tensor<4xf32>, %i: tensor<2x3xi64>, %b0: tensor<1x16x1x2xf16>) {
 
   // bits, and kernels of the AI CPU
   // CHECK: nn.bit_and %i, %i : tensor<2x3xi64>
@@ -140,6 +140,8 @@ func.func @ops(%x: tensor<1x4x8x8xf32>, %b: tensor<1x4x8x8xi1>, %s: tensor<f32>,
   %t0 = nn.to_terms %x : (tensor<1x4x8x8xf32>) -> tensor<1x12x8x8xf16>
   // CHECK: nn.add_terms %x, %t0 : (tensor<1x4x8x8xf32>, tensor<1x12x8x8xf16>) -> tensor<1x4x8x8xf32>
   %t1 = nn.add_terms %x, %t0 : (tensor<1x4x8x8xf32>, tensor<1x12x8x8xf16>) -> tensor<1x4x8x8xf32>
+  // CHECK: nn.sum_terms %b0 : (tensor<1x16x1x2xf16>) -> tensor<16xf32>
+  %b1 = nn.sum_terms %b0 : (tensor<1x16x1x2xf16>) -> tensor<16xf32>
   // CHECK: nn.max_pool %t0 kernel [2, 2] strides [2, 2] pads [0, 0, 0, 0] dilations [1, 1] terms : (tensor<1x12x8x8xf16>) -> tensor<1x12x4x4xf16>
   %t2 = nn.max_pool %t0 kernel [2, 2] strides [2, 2] pads [0, 0, 0, 0] dilations [1, 1] terms : (tensor<1x12x8x8xf16>) -> tensor<1x12x4x4xf16>
   // CHECK: nn.max_pool %x kernel [2, 2] strides [2, 2] pads [0, 0, 0, 0] dilations [1, 1] : (tensor<1x4x8x8xf32>) -> tensor<1x4x4x4xf32>

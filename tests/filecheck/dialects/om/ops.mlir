@@ -10,6 +10,7 @@ om.model "sample" soc "Ascend310P3" memory 2048 at 68719476736 weights at 109951
   om.task "conv_7c1e" blocks 8 args [feature_map + 0, weights + 512, feature_map + 1024, 56] node 0 from [["conv", "bn"], []]
   om.task "Scatter" blocks 1 args [feature_map + 1024] node 0 stream 1 type 6 info "\0A"
   om.output "y" : f16 [1, 16, 4, 4] ND bytes 512 at 1024 source "conv:0"
+  om.partition 12 content "c0ffee"
 }
 
 // CHECK:      om.model "sample" soc "Ascend310P3" memory 2048 at 68719476736 weights at 1099511627776 code "ascend-mlir.isa.1" attributes {framework_type = "5", magic = #om.bytes<"\FF\00">} {
@@ -20,4 +21,5 @@ om.model "sample" soc "Ascend310P3" memory 2048 at 68719476736 weights at 109951
 // CHECK-NEXT:   om.task "conv_7c1e" blocks 8 args [feature_map + 0, weights + 512, feature_map + 1024, 56] node 0 from [["conv", "bn"], []]
 // CHECK-NEXT:   om.task "Scatter" blocks 1 args [feature_map + 1024] node 0 stream 1 type 6 info "\0A"
 // CHECK-NEXT:   om.output "y" : f16 [1, 16, 4, 4] ND bytes 512 at 1024 source "conv:0"
+// CHECK-NEXT:   om.partition 12 content "c0ffee"
 // CHECK-NEXT: }

@@ -1,0 +1,125 @@
+"""Netron's own page in a headless browser: what it shows of an offline model, and what is wrong with that.
+
+Netron is the PyPI package of that name: it serves its page and the model from this computer. Requests to other
+computers (it asks for a consent there) are blocked.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ascend_mlir.runtime.om.format import BY_NAME
+from ascend_mlir.runtime.om.model import OmModel
+from browser import Tab
+
+SECONDS = 45
+DRAWN = 1000
+"""Nodes up to which the drawing is awaited: above, Netron's layout takes minutes."""
+
+SCRIPT = """
+(() => {
+  const tensor = (t) => t && ({type: t.type.toString(), bytes: t.values ? t.values.length : 0});
+  const value = (v) => ({name: v.name, type: v.type ? v.type.toString() : '', tensor: tensor(v.initializer)});
+  const list = (args) => args.map((arg) => arg.value.map(value)).flat();
+  return window.__view__.model.modules.map((graph) => ({
+    name: graph.name,
+    nodes: graph.nodes.map((node) => ({
+      name: node.name, type: node.type.name, inputs: list(node.inputs), outputs: list(node.outputs),
+      attributes: Object.fromEntries(node.attributes.map((a) => [a.name, a.type || ''])),
+    })),
+  }));
+})()
+"""
+DRAWN_TITLES = "[...document.querySelectorAll('.node-item-type text')].map((text) => text.textContent)"
+
+
+@dataclass
+class Shown:
+    """What the page holds: its graphs, the titles it drew, and what the console complained about."""
+
+    graphs: list[dict[str, Any]]
+    drawn: list[str] = field(default_factory=list[str])
+    complaints: list[str] = field(default_factory=list[str])
+
+
+def show(tab: Tab, address: tuple[str, int]) -> Shown:
+    """Open the page of a Netron that serves a model, wait until it is there, and read it."""
+    tab.events.clear()
+    tab.call("Network.setBlockedURLs", urls=["https://*"])
+    tab.call("Page.addScriptToEvaluateOnNewDocument", source="document.cookie = 'consent=1'")
+    tab.call("Page.navigate", url=f"http://{address[0]}:{address[1]}/")
+    _wait(tab, "!!(window.__view__ && window.__view__.model)")
+    graphs = tab.value(SCRIPT)
+    drawn: list[str] = []
+    if sum(len(graph["nodes"]) for graph in graphs) <= DRAWN:
+        _wait(tab, "document.body.className === 'default'")
+        drawn = tab.value(DRAWN_TITLES)
+    complaints = [text for text in tab.complaints() if "https://" not in text]
+    return Shown(graphs, drawn, complaints)
+
+
+def _wait(tab: Tab, condition: str) -> None:
+    end = time.monotonic() + SECONDS
+    while not tab.value(condition):
+        if time.monotonic() > end:
+            message = tab.value("(document.getElementById('message-text') || {}).innerText")
+            raise TimeoutError(f"Netron does not show the model: {message}")
+        time.sleep(0.1)
+
+
+def problems(shown: Shown, model: OmModel) -> list[str]:
+    """What is missing or wrong: nodes, names, shapes, weights, edges."""
+    found = list(shown.complaints)
+    if len(shown.graphs) != 1:
+        return [*found, f"{len(shown.graphs)} graphs"]
+    nodes = shown.graphs[0]["nodes"]
+    wanted = {x.name: "Data" for x in model.inputs} | {op.name: op.type for op in model.graph}
+    names = Counter(node["name"] for node in nodes)
+    found += [f"name {name!r} stands {count} times" for name, count in names.items() if count > 1]
+    types = {node["name"]: node["type"] for node in nodes if node["type"] != "NetOutput"}
+    found += [
+        f"node {name!r} is {types.get(name)}" for name, kind in wanted.items() if types.get(name) != kind
+    ]
+    found += [f"node {name!r} is not the model's" for name in set(types) - set(wanted)]
+    if shown.drawn and len(shown.drawn) != len(nodes):
+        found.append(f"{len(shown.drawn)} boxes for {len(nodes)} nodes")
+    made = {value["name"] for node in nodes for value in node["outputs"]}
+    tensors: dict[str, dict[str, Any]] = {}
+    for node in nodes:
+        for value in node["inputs"]:
+            if value["tensor"] is not None:
+                tensors[value["name"].rpartition(":")[0]] = value["tensor"]
+            elif value["name"] not in made:
+                found.append(f"{node['name']!r} reads {value['name']!r}, which dangles")
+            if "?" in value["type"] or not value["type"]:
+                found.append(f"{value['name']!r} has type {value['type']!r}")
+    return found + _weights(tensors, model)
+
+
+def _weights(tensors: dict[str, dict[str, Any]], model: OmModel) -> list[str]:
+    """Weights that some node reads: shape, type and bytes."""
+    found: list[str] = []
+    read = {edge.rpartition(":")[0] for op in model.graph for edge in op.inputs}
+    for weight in model.weights:
+        if weight.name not in read:
+            continue
+        tensor = tensors.get(weight.name)
+        shape = f"[{','.join(map(str, weight.storage_shape))}]" if weight.storage_shape else ""
+        if tensor is None:
+            found.append(f"weight {weight.name!r} is missing")
+        elif tensor["bytes"] != weight.size or not tensor["bytes"]:
+            found.append(f"weight {weight.name!r} has {tensor['bytes']} bytes, not {weight.size}")
+        elif not tensor["type"].endswith(shape) or weight.dtype not in BY_NAME:
+            found.append(f"weight {weight.name!r} is {tensor['type']}, not {shape}")
+    return found
+
+
+def served(path: Path) -> tuple[str, int]:
+    """Start Netron's server for a file; `netron.stop(address)` ends it."""
+    import netron
+
+    return netron.start(str(path), browse=False)

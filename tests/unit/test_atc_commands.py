@@ -1,0 +1,310 @@
+"""The sub-commands that look at models: op-check, precheck, analyze, precision-compare."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from ascend_mlir.tools.atc import main
+from ascend_mlir.tools.atc_commands import COMMANDS
+from ascend_mlir.tools.tensor_distance import distance
+from onnx import TensorProto, helper, numpy_helper
+
+MINE = ("op-check", "precheck", "analyze", "precision-compare")
+HELP_SECONDS = 0.3
+CHECK_SECONDS = 3.0
+
+
+def atc(*words: object) -> int:
+    with pytest.raises(SystemExit) as done:
+        main([str(word) for word in words])
+    assert isinstance(done.value.code, int)
+    return done.value.code
+
+
+def network(*, last: str = "Relu", domain: str = "", size: Any = 16) -> onnx.ModelProto:
+    rng = np.random.default_rng(0)
+    weights = {
+        "w1": rng.normal(size=(16, 3, 3, 3)).astype(np.float32) * 0.2,
+        "w2": rng.normal(size=(10, 16, 1, 1)).astype(np.float32) * 0.2,
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "w1"], ["c1"], "conv_1", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c1"], ["r1"], "relu_1"),
+        helper.make_node("Conv", ["r1", "w2"], ["c2"], "conv_2"),
+        helper.make_node(last, ["c2"], ["r2"], "last_1", domain=domain),
+        helper.make_node("GlobalAveragePool", ["r2"], ["p"], "pool_1"),
+        helper.make_node("Flatten", ["p"], ["f"], "flatten_1"),
+        helper.make_node("Softmax", ["f"], ["y"], "softmax_1"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 3, size, 16])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("custom", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    onnx.save(network(), tmp_path / "net.onnx")
+    return tmp_path / "net.onnx"
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_command_is_there_and_told_of(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert callable(command.load())
+    assert atc("--help") == 0
+    assert f"  {command.name} " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", MINE)
+def test_help_shows_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert atc(name, "--help") == 0
+    out = capsys.readouterr().out
+    assert f"example:\n  atc {name} " in out and "--json" in out
+
+
+def test_help_is_quick() -> None:
+    """The best of three: the machine does other things too."""
+
+    def once() -> float:
+        began = time.perf_counter()
+        code = "import sys; from ascend_mlir.tools.atc import main; sys.argv = ['atc', '--help']; main()"
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+        return time.perf_counter() - began
+
+    assert min(once() for _ in range(3)) < HELP_SECONDS
+
+
+# ------------------------------------------------------------------------------- op-check and precheck
+
+
+def test_op_check_of_a_good_model(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert atc("op-check", model, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["supported"] and found["nodes"] == 7 and found["unsupported"] == 0
+    engines = {op["name"]: op.get("engine") for op in found["ops"]}
+    assert engines["conv_1"] == "cube" and engines["softmax_1"] == "vector"
+
+
+def test_op_check_names_what_would_help(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    onnx.save(network(last="Frobnicate", domain="custom", size="h"), model)
+    assert atc("op-check", model) == 1
+    out = capsys.readouterr().out
+    assert '--input_shape="x:2,3,224,16"' in out and "custom::Frobnicate 'last_1'" in out
+    assert "no parser is registered" in out and "what would help: a custom operator" in out
+    assert "1 of 7 nodes cannot be compiled" in out
+
+
+def test_op_check_of_a_misspelt_operator(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    onnx.save(network(last="LeakyReLU"), model)
+    assert atc("op-check", model, "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    (bad,) = [op for op in found["ops"] if not op["supported"]]
+    assert bad["name"] == "last_1" and "LeakyReLU:LeakyRelu" in bad["remedy"]
+
+
+def test_op_check_deep_finds_what_generators_refuse(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert atc("op-check", model, "--deep", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["supported"]
+
+
+def test_op_check_of_many_nodes_is_quick(tmp_path: Path) -> None:
+    """2000 nodes; processor time of the whole command, because the machine is shared."""
+    nodes = [
+        helper.make_node(
+            ("Conv", "Relu", "Sigmoid", "Mul", "Add")[i % 5], _operands(i), [f"t{i}"], f"n{i}", **_pads(i)
+        )
+        for i in range(2000)
+    ]
+    weight = numpy_helper.from_array(np.ones((16, 16, 3, 3), np.float32), "w")
+    graph = helper.make_graph(
+        nodes,
+        "deep",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 16, 32, 32])],
+        [helper.make_tensor_value_info("t1999", TensorProto.FLOAT, None)],
+        [weight],
+    )
+    path = tmp_path / "deep.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    code = (
+        "import sys, time; from ascend_mlir.tools.op_check import run_command; "
+        "run_command([sys.argv[1]]); print(time.process_time(), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], check=True, capture_output=True, text=True)
+    assert "every node can be compiled" in done.stdout
+    assert float(done.stderr.splitlines()[-1]) < CHECK_SECONDS
+
+
+def _operands(i: int) -> list[str]:
+    before = f"t{i - 1}" if i else "x"
+    return {0: [before, "w"], 3: [before, f"t{i - 2}"], 4: [before, f"t{i - 5}" if i > 4 else "x"]}.get(
+        i % 5, [before]
+    )
+
+
+def _pads(i: int) -> dict[str, Any]:
+    return {"pads": [1, 1, 1, 1]} if i % 5 == 0 else {}
+
+
+def test_precheck(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert atc("precheck", model, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [check["question"] for check in found["checks"]] == [
+        "file",
+        "opset",
+        "weights",
+        "flags",
+        "inputs",
+        "operators",
+        "memory",
+    ]
+    assert {check["verdict"] for check in found["checks"]} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("words", "question", "text"),
+    [
+        (["nowhere.onnx"], "file", "E13000"),
+        (["net.onnx", "--soc_version=Ascend310P"], "flags", "E10001"),
+        (["net.onnx", "--input_shape=y:1"], "inputs", "E10016"),
+        (["open.onnx"], "inputs", "E10011"),
+        (["strange.onnx"], "operators", "last_1"),
+        (["external.onnx"], "weights", "weights.bin"),
+    ],
+)
+def test_precheck_finds(
+    words: list[str], question: str, text: str, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnx.save(network(size="h"), "open.onnx")
+    onnx.save(network(last="Frobnicate", domain="custom"), "strange.onnx")
+    onnx.save(
+        network(), "external.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0
+    )
+    Path("weights.bin").unlink()
+    assert atc("precheck", *words, "--json") == 1
+    bad = [check for check in json.loads(capsys.readouterr().out)["checks"] if check["verdict"] == "fail"]
+    assert question in [check["question"] for check in bad] and any(text in check["detail"] for check in bad)
+
+
+@pytest.mark.parametrize("name", MINE)
+def test_wrong_use_of_a_command(name: str, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(path.name for path in model.parent.iterdir())
+    assert atc(name) == 1 and atc(name, "nowhere.onnx", "nowhere.om") == 1
+    out, err = capsys.readouterr()
+    assert "Traceback" not in out + err
+    assert sorted(path.name for path in model.parent.iterdir()) == before
+
+
+# ------------------------------------------------------------------------------- analyze
+
+
+def test_analyze(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert atc("analyze", model, "--json", "--report=page.html") == 0
+    found = json.loads(capsys.readouterr().out)
+    by_name = {layer["name"]: layer for layer in found["layers"]}
+    assert (
+        by_name["conv_1"]["macs"] == 2 * 16 * 16 * 16 * 3 * 9 and by_name["conv_1"]["parameters"] == 16 * 27
+    )
+    assert by_name["conv_2"]["macs"] == 2 * 10 * 16 * 16 * 16 and by_name["relu_1"]["macs"] == 0
+    assert by_name["conv_1"]["engine"] == "cube" and by_name["conv_1"]["bound"]
+    assert by_name["conv_1"]["shape"] == [2, 16, 16, 16]
+    assert found["macs"] == sum(layer["macs"] for layer in found["layers"]) and found["cycles"] > 0
+    assert sum(group["cycles"] for group in found["groups"]) == found["cycles"]
+    page = Path("page.html").read_text()
+    assert "conv_1" in page and "<svg" in page and "http" not in page.replace("http-equiv", "")
+
+
+# ------------------------------------------------------------------------------- precision-compare
+
+
+def test_compare(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert atc("convert", model) == 0
+    capsys.readouterr()
+    words = ["precision-compare", model, "net.om", "--layer_level", "--json", "--report=compare.html"]
+    assert atc(*words) == 0
+    found = json.loads(capsys.readouterr().out)
+    (output,) = found["outputs"]
+    assert (
+        output["name"] == "y"
+        and output["cosine"] > 0.9999
+        and output["top1"] == 1.0
+        and output["max_error"] < 1e-3
+    )
+    assert found["first_bad"] is None
+    compared = {layer["tensor"] for layer in found["layers"]}
+    assert {"r1", "r2", "y"} <= compared and all(layer.get("cosine", 1) > 0.999 for layer in found["layers"])
+    assert "compare.html" in [path.name for path in Path().iterdir()]
+
+
+def test_compare_names_the_first_operator_that_goes_wrong(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The source gets other weights in its second convolution than the file was made with."""
+    assert atc("convert", model) == 0
+    other = network()
+    weight = numpy_helper.to_array(other.graph.initializer[1])
+    other.graph.initializer[1].CopyFrom(numpy_helper.from_array(-weight, "w2"))
+    onnx.save(other, "other.onnx")
+    capsys.readouterr()
+    assert atc("precision-compare", "other.onnx", "net.om", "--layer_level") == 1
+    out = capsys.readouterr().out
+    assert "first outside the limits: last_1" in out and "conv_2" in out and "NOT within the limits" in out
+
+
+def test_compare_refuses_what_does_not_fit(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("aipp.cfg").write_text("aipp_op { aipp_mode: static input_format: RGB888_U8 }")
+    assert atc("convert", model, "--insert_op_conf=aipp.cfg") == 0
+    assert atc("precision-compare", model, "net.om") == 1
+    assert "a picture for AIPP" in capsys.readouterr().err
+
+
+def test_compare_takes_the_source_its_own_input(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("aipp.cfg").write_text(
+        "aipp_op { aipp_mode: static input_format: RGB888_U8 var_reci_chn_0: 0.01 var_reci_chn_1: 0.01 var_reci_chn_2: 0.01 }"
+    )
+    assert atc("convert", model, "--insert_op_conf=aipp.cfg") == 0
+    picture = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3)).astype(np.uint8)
+    np.save("picture.npy", picture)
+    np.save("floats.npy", (picture.transpose(0, 3, 1, 2) * np.float32(0.01)).astype(np.float32))
+    words = ["precision-compare", model, "net.om", "--input=picture.npy", "--source_input=floats.npy"]
+    assert atc(*words) == 0
+    assert "within the limits" in capsys.readouterr().out
+
+
+def test_distances() -> None:
+    rng = np.random.default_rng(0)
+    b = rng.normal(size=(4, 10)).astype(np.float32)
+    same = distance(b, b)
+    assert (same.cosine, same.relative, same.max_error, same.top1, same.top5) == (
+        pytest.approx(1.0),
+        0.0,
+        0.0,
+        1.0,
+        1.0,
+    )
+    assert same.psnr == float("inf") and same.ssim is None
+    turned = distance(-b, b)
+    assert (
+        turned.cosine == pytest.approx(-1.0)
+        and turned.relative == pytest.approx(2.0)
+        and not turned.is_good()
+    )
+    picture = rng.normal(size=(1, 3, 16, 16))
+    noisy = distance(picture + 0.01, picture)
+    assert noisy.ssim is not None and 0.9 < noisy.ssim < 1.0 and noisy.max_error == pytest.approx(0.01)
+    assert noisy.psnr == pytest.approx(20 * np.log10((picture.max() - picture.min()) / 0.01))
+    assert not distance(np.array([np.nan, 1.0]), np.array([1.0, 1.0])).is_good()
+    assert distance(np.array([np.inf, 1.0]), np.array([np.inf, 1.0])).is_good()

@@ -1,0 +1,64 @@
+"""Command lines as public model collections give them: all are understood, and those of ONNX models compile."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+
+import pytest
+import zoo_commands as zoo
+from ascend_mlir.runtime.om.reader import read_om
+from ascend_mlir.tools.atc import main
+from ascend_mlir.tools.atc_classic import FAILURE, SUCCESS
+from ascend_mlir.tools.atc_flags import parse_flags
+
+COMPILED = zoo.lines(zoo.COMPILED)
+REFUSED = zoo.lines(zoo.REFUSED)
+
+
+def run(line: str) -> tuple[int, str]:
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), pytest.raises(SystemExit) as done:
+        main(zoo.words(line))
+    assert isinstance(done.value.code, int)
+    return done.value.code, text.getvalue()
+
+
+def test_there_are_enough() -> None:
+    assert len(COMPILED) + len(REFUSED) >= 60
+
+
+@pytest.mark.parametrize(
+    "line", [*COMPILED, *REFUSED], ids=lambda line: zoo.value_of(zoo.words(line), "model")
+)
+def test_parses(line: str) -> None:
+    flags = parse_flags(zoo.words(line))
+    assert flags.get("model").endswith(".onnx") and len(flags.values) >= 5
+
+
+@pytest.mark.parametrize("line", COMPILED, ids=lambda line: zoo.value_of(zoo.words(line), "model"))
+def test_compiles(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = zoo.words(line)
+    zoo.prepare(tmp_path, words)
+    status, text = run(line)
+    assert status == 0 and SUCCESS in text, text
+    om = read_om(Path(zoo.value_of(words, "output") + ".om"))
+    assert om.soc.endswith(zoo.value_of(words, "soc_version"))
+    if "--insert_op_conf" in line:
+        assert om.inputs[0].dtype == "u8"
+    if "--output_type=FP16" in line or ":FP16" in line:
+        assert {tensor.dtype for tensor in om.outputs} == {"f16"}
+    if "--input_fp16_nodes" in line:
+        assert [tensor.dtype for tensor in om.inputs].count("f16") == 1
+
+
+@pytest.mark.parametrize("line", REFUSED, ids=lambda line: zoo.value_of(zoo.words(line), "model"))
+def test_refused_with_a_reason(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / zoo.value_of(zoo.words(line), "model")).write_bytes(b"\x08\x08")
+    status, text = run(line)
+    assert status == 1 and FAILURE in text
+    assert "E10055" in text or "E10001: --auto_tune_mode" in text
+    assert not list(tmp_path.glob("*.om"))

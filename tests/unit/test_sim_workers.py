@@ -1,0 +1,73 @@
+"""Several processes: independent checks, and the hazard check of a model."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from ascend_mlir.runtime import sanitizer
+from ascend_mlir.runtime.errors import AscendError
+from ascend_mlir.runtime.isa.assembler import assemble
+from ascend_mlir.runtime.om.model import Address, OmKernel, OmModel, OmTask
+from ascend_mlir.runtime.sim.device import Device
+from ascend_mlir.runtime.sim.workers import can_fork, passed
+from ascend_mlir.runtime.soc import load_soc
+
+pytestmark = pytest.mark.skipif(not can_fork(), reason="needs fork")
+
+FILL = """
+.kernel args=1
+arg r0, number=0
+vector_dup.f16 ub[0], 0, repeat={repeat}
+{flags}
+copy_ubuf_to_gm gm[0+r0], ub[0], bursts=1, length=8
+end
+"""
+FLAGS = "set_flag src=V, dst=MTE3, event=0\nwait_flag src=V, dst=MTE3, event=0"
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_passed(processes: int) -> None:
+    """Checks that say no, raise, or take their process with them have not passed; the others have."""
+    home = os.getpid()
+
+    def check(number: int) -> bool:
+        if number == 4:
+            raise ValueError(number)
+        if number == 7 and os.getpid() != home:
+            os._exit(3)
+        return number != 2
+
+    wanted = set(range(9)) - {2, 4}
+    if (
+        processes > 1
+    ):  # number 7 is done by another process in both cases, which then ends without its later checks
+        wanted -= {7}
+    assert passed(9, check, processes) == wanted
+    assert passed(0, check, processes) == set()
+
+
+def _model_of(broken: set[int]) -> OmModel:
+    names = [f"k{number}" for number in range(5)]
+    kernels = [
+        OmKernel(name, assemble(FILL.format(repeat=number + 1, flags="" if number in broken else FLAGS)))
+        for number, name in enumerate(names)
+    ]
+    tasks = [OmTask(name, 1, (Address("feature_map", 0),), sources=((f"node_{name}",),)) for name in names]
+    return OmModel("m", "Ascend310P3", (), (), 4096, (), tuple(kernels), tuple(tasks))
+
+
+@pytest.mark.parametrize("many", [0, 1 << 30])
+def test_the_first_kernel_with_a_hazard_is_named(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sanitizer, "_MANY", many)
+    monkeypatch.setattr(sanitizer, "processors", lambda: 2)
+    checked = Device(load_soc("Ascend310P3"))
+    checked.load(_model_of(set()))
+    sanitizer.check_model(checked)
+    for broken, first in (({3}, "k3"), ({4, 1}, "k1"), ({0, 2}, "k0")):
+        checked.load(_model_of(broken))
+        with pytest.raises(
+            AscendError, match=rf"kernel {first} \(of node_{first}\) depends on luck"
+        ) as caught:
+            sanitizer.check_model(checked)
+        assert caught.value.code == "E43200"

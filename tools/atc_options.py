@@ -1,0 +1,84 @@
+"""What the flags of `atc` mean for the compiler: `ParsedFlags` → `CompileOptions`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..runtime.errors import AscendError
+from .atc_checks import soc_of
+from .atc_flags import ParsedFlags
+from .atc_precision import kept_nodes, precision_mode, text_of
+from .atc_shapes import parse_input_shape, parse_names, parse_out_nodes, parse_output_type
+from .atc_switches import switched_off
+
+if TYPE_CHECKING:
+    from ..lowering.pipelines import CompileOptions
+
+
+def compile_options(flags: ParsedFlags) -> CompileOptions:
+    """Options of a compilation; values that cannot be are AscendErrors."""
+    from ..lowering.pipelines import CompileOptions
+
+    out_nodes = parse_out_nodes(flags.get("out_nodes")) if "out_nodes" in flags else ()
+    types = parse_output_type(flags.get("output_type"), out_nodes) if "output_type" in flags else {}
+    return CompileOptions(
+        soc=soc_of(flags),
+        input_shapes=parse_input_shape(flags.get("input_shape")) if "input_shape" in flags else None,
+        output_names=out_nodes or None,
+        precision=precision_mode(flags),
+        keep_dtype=kept_nodes(flags),
+        input_types=dict.fromkeys(_fp16_inputs(flags), "f16"),
+        output_types=types,
+        op_types=_op_names(flags),
+        aipp=aipp_text(flags),
+        without=switched_off(flags),
+    )
+
+
+def _fp16_inputs(flags: ParsedFlags) -> tuple[str, ...]:
+    return (
+        parse_names("input_fp16_nodes", flags.get("input_fp16_nodes")) if "input_fp16_nodes" in flags else ()
+    )
+
+
+def _op_names(flags: ParsedFlags) -> dict[str, str]:
+    """`--op_name_map`: a custom operator and the operator it stands for, `Custom:Standard`, one pair a line."""
+    if "op_name_map" not in flags:
+        return {}
+    path = flags.get("op_name_map")
+    found: dict[str, str] = {}
+    for number, line in enumerate(text_of("op_name_map", path).splitlines(), 1):
+        text = line.split("#")[0].strip()
+        if not text:
+            continue
+        name, _, standard = text.partition(":")
+        if not name.strip() or not standard.strip() or ":" in standard:
+            raise AscendError(
+                "E10003", f"--op_name_map={path} is malformed in line {number}: {text!r}",
+                expected="CustomOperator:StandardOperator",
+            )  # fmt: skip
+        found[name.strip()] = standard.strip()
+    return found
+
+
+def aipp_text(flags: ParsedFlags) -> str:
+    """The configuration of --insert_op_conf, which can be read; empty without the flag."""
+    if "insert_op_conf" not in flags:
+        return ""
+    path = Path(flags.get("insert_op_conf"))
+    if not path.is_file():
+        raise AscendError(
+            "E13000", f"Value {path} for parameter --insert_op_conf is invalid: it does not exist",
+            expected="an AIPP configuration file", hint="check the path",
+        )  # fmt: skip
+    text = text_of("insert_op_conf", str(path))
+    from ..passes.aipp_config import parse_aipp
+
+    ops = parse_aipp(text)
+    named = [op.related_input_name for op in ops if op.related_input_name]
+    if named:
+        flags.note(
+            f"related_input_name ({', '.join(named)}) is for Caffe: the input is the one of related_input_rank"
+        )
+    return text

@@ -1,0 +1,234 @@
+"""An offline model against its source model: outputs, and each fused operator with the tensor of the source that it stands for.
+
+The source runs in onnxruntime with every tensor as an output; the offline model runs on the simulator task by task, and
+what an operator wrote is read from device memory behind its last task, in its physical format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..dialects.layouts import Format, Layout, default_c0
+from ..runtime.element_types import NUMPY
+from ..runtime.errors import AscendError
+from ..runtime.om.model import OmDesc, OmGraphOp, OmModel, OmTensor
+from ..runtime.session import describe
+from .model_analysis import SOURCES
+from .tensor_distance import Distance, distance
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+Array: TypeAlias = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class LayerDistance:
+    """One operator of the offline model beside a tensor of the source. Without a counterpart `distance` is None; `note`
+    says why, or what had to be done to compare them."""
+
+    name: str
+    type: str
+    nodes: tuple[str, ...]
+    tensor: str = ""
+    shape: tuple[int, ...] = ()
+    distance: Distance | None = None
+    note: str = ""
+
+
+class Source:
+    """The source model in onnxruntime."""
+
+    def __init__(self, path: Path, *, every_tensor: bool) -> None:
+        import onnx
+
+        self.model: ModelProto = onnx.load(str(path))  # pyright: ignore[reportUnknownMemberType] - its hint is half known
+        self.outputs = [output.name for output in self.model.graph.output]
+        if every_tensor:
+            known = set(self.outputs)
+            for node in self.model.graph.node:
+                for name in node.output:
+                    if name and name not in known:
+                        self.model.graph.output.append(onnx.ValueInfoProto(name=name))
+                        known.add(name)
+        self.session = _onnxruntime(self.model)
+
+    def run(self, feed: Mapping[str, Array]) -> dict[str, Array]:
+        """All outputs by name."""
+        names = [output.name for output in self.session.get_outputs()]
+        return dict(zip(names, self.session.run(None, dict(feed)), strict=True))
+
+    def tensors_of(self, node_name: str) -> list[str]:
+        """What a node computes."""
+        from ..lowering.onnx_importer import node_name as name_of
+
+        for index, node in enumerate(self.model.graph.node):
+            if name_of(node, index) == node_name:
+                return [name for name in node.output if name]
+        return []
+
+
+def _onnxruntime(model: ModelProto) -> Any:
+    try:
+        onnxruntime: Any = import_module("onnxruntime")  # it has no type hints
+    except ImportError as error:
+        raise AscendError(
+            "E40020", "comparing needs the Python package onnxruntime", hint="pip install onnxruntime"
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = (
+        onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    )  # every tensor as it is stated
+    try:
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # its own exception types are not public
+        text = str(error).strip().splitlines()[0]
+        raise AscendError(
+            "E10041", f"onnxruntime does not load the source model: {text}", expected="a valid model"
+        ) from error
+
+
+def matching_feed(om: OmModel, source: Source, feed: Mapping[str, Array]) -> dict[str, Array]:
+    """The source's inputs in its own types: an offline model may take f16 where its source takes f32."""
+    found: dict[str, Array] = {}
+    by_name = {tensor.name: tensor for tensor in om.inputs}
+    for entry in source.session.get_inputs():
+        tensor = by_name.get(entry.name)
+        if tensor is None:
+            raise AscendError(
+                "EH0001",
+                f"the offline model has no input {entry.name!r}",
+                expected=", ".join(by_name),
+                hint="compare with the model that it was made of",
+            )
+        if tensor.dtype == "u8" and "uint8" not in entry.type:
+            raise AscendError(
+                "EH0001",
+                f"input {entry.name!r} of the offline model is a picture for AIPP, {describe(tensor)}",
+                expected="the type of the source model",
+                hint="compare a file that is converted without --insert_op_conf, or give --source_input",
+            )
+        kind = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}.get(
+            entry.type
+        )
+        found[entry.name] = feed[entry.name] if kind is None else feed[entry.name].astype(kind)
+    return found
+
+
+def random_feed(inputs: Sequence[OmTensor], seed: int) -> dict[str, Array]:
+    """Numbers for inputs that nobody gave: small floats, zeros and ones for integers (they are valid indices)."""
+    rng = np.random.default_rng(seed)
+    found: dict[str, Array] = {}
+    for tensor in inputs:
+        dtype = np.dtype(NUMPY[tensor.dtype])
+        if tensor.dtype == "u8":
+            found[tensor.name] = rng.integers(0, 256, tensor.shape).astype(dtype)
+        elif dtype.kind == "f":
+            found[tensor.name] = rng.standard_normal(tensor.shape).astype(dtype)
+        else:
+            found[tensor.name] = rng.integers(0, 2, tensor.shape).astype(dtype)
+    return found
+
+
+def compare_layers(
+    om: OmModel, source: Source, feed: Mapping[str, Array], expected: Mapping[str, Array]
+) -> Iterator[LayerDistance]:
+    """Runs the offline model task by task; one entry per operator that has tasks, in their order."""
+    from ..runtime.sim.device import Device
+    from ..runtime.soc import load_soc
+
+    device = Device(load_soc(om.soc))
+    device.load(om)
+    device.write_inputs(feed)
+    last = {task.op_index: number for number, task in enumerate(om.tasks)}
+    with np.errstate(all="ignore"):
+        for number, task in enumerate(om.tasks):
+            device.run_task(number)
+            if last[task.op_index] == number:
+                yield _compared(om.graph[task.op_index], device.memory.regions[0].data, source, expected)
+
+
+def _compared(op: OmGraphOp, memory: Array, source: Source, expected: Mapping[str, Array]) -> LayerDistance:
+    names = op.attrs.get(SOURCES, ())
+    nodes = tuple(str(name) for name in names) if isinstance(names, tuple) else ()
+    base = LayerDistance(op.name, op.type, nodes)
+    if not op.output_descs or not op.output_offsets:
+        return base
+    desc, offset = op.output_descs[0], op.output_offsets[0]
+    tensor = _counterpart(op, nodes, desc, source, expected)
+    if not tensor:
+        return LayerDistance(
+            op.name, op.type, nodes, note="no tensor of the source has this size", shape=desc.shape
+        )
+    found = read_tensor(memory, desc, offset)
+    if found is None:
+        return LayerDistance(
+            op.name, op.type, nodes, tensor, desc.shape, note=f"format {desc.format} cannot be read back"
+        )
+    reference = expected[tensor].reshape(desc.shape)
+    result = distance(found, reference)
+    if not result.is_good() and len(desc.shape) == 4:
+        ordered = in_channel_order(found, reference)
+        if ordered is not None and distance(ordered, reference).is_good():
+            note = "channels in another order"
+            return LayerDistance(
+                op.name, op.type, nodes, tensor, desc.shape, distance(ordered, reference), note
+            )
+    return LayerDistance(op.name, op.type, nodes, tensor, desc.shape, result)
+
+
+def in_channel_order(found: Array, reference: Array) -> Array | None:
+    """The channels of a result in the order of the reference, where each has exactly one counterpart: channel shuffles may
+    be computed in the weights of the layers around them, and what lies between is then in another order."""
+    rows = [
+        array.astype(np.float64).swapaxes(0, 1).reshape(array.shape[1], -1) for array in (found, reference)
+    ]
+    norms = [np.linalg.norm(row, axis=1, keepdims=True) for row in rows]
+    unit = [row / np.where(norm > 0, norm, 1.0) for row, norm in zip(rows, norms, strict=True)]
+    best = np.nan_to_num(unit[1] @ unit[0].T).argmax(1)
+    return found[:, best] if len(set(best.tolist())) == len(best) else None
+
+
+def _counterpart(
+    op: OmGraphOp, nodes: Sequence[str], desc: OmDesc, source: Source, expected: Mapping[str, Array]
+) -> str:
+    """The tensor that an operator stands for: what its last node computes, or one before it of the same shape."""
+    order = [op.name, *reversed(nodes)] if op.name in nodes else list(reversed(nodes))
+    candidates = [name for node in order for name in source.tensors_of(node) if name in expected]
+    same = [name for name in candidates if expected[name].shape == desc.shape]
+    count = int(np.prod(desc.shape))
+    sized = [name for name in candidates[:1] if expected[name].size == count]
+    return next(iter([*same, *sized]), "")
+
+
+def read_tensor(memory: Array, desc: OmDesc, offset: int) -> Array | None:
+    """A tensor of device memory as the array it stands for; None for formats of weights."""
+    if desc.dtype not in NUMPY:
+        return None
+    data = memory[offset : offset + desc.size].copy().view(NUMPY[desc.dtype])
+    if desc.format in ("ND", "NCHW", "NHWC"):
+        count = int(np.prod(desc.shape))
+        return data[:count].reshape(desc.shape) if data.size == count else _pitched(data, desc)
+    formats = {"NC1HWC0": Format.NC1HWC0, "FRACTAL_NZ": Format.FRACTAL_NZ}
+    if desc.format not in formats:
+        return None
+    layout = Layout(formats[desc.format], default_c0(desc.dtype))
+    return layout.unpack(data, desc.shape)
+
+
+def _pitched(data: Array, desc: OmDesc) -> Array | None:
+    """Rows with a pitch."""
+    rows = int(np.prod(desc.shape[:-1]))
+    if not desc.shape or not rows or data.size % rows:
+        return None
+    return data.reshape(rows, -1)[:, : desc.shape[-1]].reshape(desc.shape)

@@ -1,0 +1,70 @@
+"""What the sub-commands on offline models share: a parser whose `--help` ends with an example, the model behind the
+command's name, results as JSON.
+
+Exit status: 0 when everything is as it should be, 1 when a check found something or the command could not do its work
+(then with an error block on stderr).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from ..runtime.errors import AscendError
+from .atc_flags import UsageError
+
+if TYPE_CHECKING:
+    from ..runtime.om.model import OmModel
+
+OK: Final = 0
+FOUND_SOMETHING: Final = 1
+
+
+class OmParser(argparse.ArgumentParser):
+    """The parser of `atc NAME MODEL.om …`; wrong use is a `UsageError`."""
+
+    def __init__(self, name: str, description: str, example: str) -> None:
+        super().__init__(
+            f"atc {name}",
+            description=description,
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        self.add_argument("--json", action="store_true", help="print the result as JSON")
+        self.add_argument("--part", type=int, help="which model of a file that holds several, from 0")
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.prog}: {message}; try '{self.prog} --help'")
+
+
+def offline_model(text: str, part: int | None = None, *, digests: bool = False) -> OmModel:
+    """The offline model of a path that is there."""
+    from ..runtime.om.reader import read_om
+
+    return read_om(existing(text), digests=digests, part=part)
+
+
+def existing(text: str) -> Path:
+    """A file that is there."""
+    path = Path(text)
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise AscendError("E13000", f"the model {text} {what}", expected="an offline model (.om)")
+    return path
+
+
+def writable(text: str | None) -> Path | None:
+    """A path whose folder is there; checked before the work, so that nobody waits for nothing."""
+    if text is None:
+        return None
+    if not Path(text).parent.is_dir() or Path(text).is_dir():
+        raise AscendError("E13004", f"cannot write {text!r}", expected="a path in a folder that exists")
+    return Path(text)
+
+
+def print_json(data: Any) -> None:
+    """One JSON document on standard output."""
+    print(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
