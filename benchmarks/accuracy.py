@@ -124,6 +124,13 @@ FUNCTIONS: dict[str, Function] = {
     "Reciprocal": Function("Reciprocal", np.reciprocal),
     "Relu": Function("Relu", lambda x: np.maximum(x, 0)),
     "Round": Function("Round", np.rint),
+    "ScaledTanh": Function(
+        "ScaledTanh",
+        lambda x: 1.7 * np.tanh(0.66 * x),
+        attributes={"alpha": 1.7, "beta": 0.66},
+        opset=9,
+        single=6.0,
+    ),
     "Selu": Function("Selu", lambda x: SELU[1] * _elu(x, SELU[0]), half=0.8),
     "Sigmoid": Function("Sigmoid", special.expit, (-87, inf)),
     "Sign": Function("Sign", np.sign),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TypeAlias, cast
 
 from ..dialects import nn
 from . import formulas
@@ -15,12 +15,16 @@ from .formulas import Term
 from .onnx_node import Node, Value
 from .onnx_ops import HANDLERS, Handler
 
+Formula: TypeAlias = (
+    Callable[[Term], Term] | Callable[[Term, float], Term] | Callable[[Term, float, float], Term]
+)
+
 
 @dataclass(frozen=True)
 class Function:
     """A formula of a term and the node's attributes, which are numbers, with their defaults."""
 
-    formula: Callable[..., Term]
+    formula: Formula
     attributes: Mapping[str, float] = field(default_factory=dict[str, float])
     domain: str = ""
 
@@ -34,6 +38,9 @@ FUNCTIONS: dict[str, Function] = {
     "Cosh": Function(formulas.cosh),
     "Mish": Function(formulas.mish),
     "QuickGelu": Function(formulas.swish, {"alpha": 1.702}, "com.microsoft"),
+    "ScaledTanh": Function(
+        lambda x, alpha, beta: formulas.tanh(x * beta) * alpha, {"alpha": 1.0, "beta": 1.0}
+    ),
     "Sinh": Function(formulas.sinh),
     "Softsign": Function(formulas.softsign),
     "Swish": Function(formulas.swish, {"alpha": 1.0}),
@@ -110,7 +117,7 @@ def _handler(function: Function) -> Handler:
         x = node.input(0)
         term = _Imported(node, x if x.dtype == "f64" else node.cast(x, "f32"))
         numbers = (node.float(name, default) for name, default in function.attributes.items())
-        result = function.formula(term, *numbers)
+        result = cast(Callable[..., Term], function.formula)(term, *numbers)  # as many as the row names
         assert isinstance(result, _Imported)
         return node.cast(result.value, x.dtype)
 
