@@ -40,7 +40,6 @@ NODE_CASES = (
     "gather_negative_indices", "gather_2d_indices", "gather_1",
 )  # fmt: skip
 REFUSED = {
-    "nonmaxsuppression_center_point_box_format": "no parser is registered",
     "resize_tf_crop_and_resize": "resize",
     "pow_types_int32_float32": "must be exact",
     "roialign_mode_max": "mode = max",

@@ -41,7 +41,7 @@ class Compiler(ModuleType):
 
 
 class Device:
-    def __init__(self, soc: Soc, order_seed: int | None = None) -> None:
+    def __init__(self, soc: Soc, order_seed: int | None = None, *, timing: bool = True) -> None:
         self.soc = soc
 
     def load(self, model: OmModel) -> None:
