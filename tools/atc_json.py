@@ -84,14 +84,14 @@ def _existing_om(flags: ParsedFlags, mode: int) -> Path:
 
 
 def _offline_model(path: Path) -> Message:
-    from ..runtime.om.reader import read_container, read_definition, read_om
+    from ..runtime.om.reader import read_container, read_definition
 
     if not path.is_file():
         raise AscendError(
             "E13000", f"Value {path} for parameter --om is invalid: it does not exist", hint="check the path"
         )
-    read_om(path, digests=False)  # says where a damaged file is damaged
-    return read_definition(read_container(path))[0]
+    message, _ = read_definition(read_container(path), 0)
+    return message
 
 
 def _source_model(flags: ParsedFlags) -> Message:

@@ -58,7 +58,7 @@ def source_model(text: str) -> Path:
 
 def print_json(data: Any) -> None:
     """One JSON document on standard output."""
-    print(json.dumps(data, indent=2, ensure_ascii=False))
+    print(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def print_notes(flags: ParsedFlags) -> None:

@@ -7,7 +7,7 @@ what an operator wrote is read from device memory behind its last task, in its p
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -158,6 +158,26 @@ def compare_layers(
                 yield _compared(om.graph[task.op_index], device.memory.regions[0].data, source, expected)
 
 
+def without_parts(layers: Sequence[LayerDistance]) -> list[LayerDistance]:
+    """Operators that compute a part of a tensor which a later operator completes are not far from it: what counts is the last.
+
+    A sum over a concatenation, for example, is computed piece by piece; each piece carries the names of the whole.
+    """
+    found: list[LayerDistance] = []
+    for index, layer in enumerate(layers):
+        later = [other for other in layers[index + 1 :] if other.tensor == layer.tensor and other.distance]
+        is_far = layer.distance is not None and not layer.distance.is_good()
+        if is_far and any(other.distance is not None and other.distance.is_good() for other in later):
+            found.append(
+                replace(
+                    layer, distance=None, note=f"a part of {layer.tensor}, which {later[-1].name} completes"
+                )
+            )
+        else:
+            found.append(layer)
+    return found
+
+
 def _compared(op: OmGraphOp, memory: Array, source: Source, expected: Mapping[str, Array]) -> LayerDistance:
     names = op.attrs.get(SOURCES, ())
     nodes = tuple(str(name) for name in names) if isinstance(names, tuple) else ()
@@ -176,27 +196,7 @@ def _compared(op: OmGraphOp, memory: Array, source: Source, expected: Mapping[st
             op.name, op.type, nodes, tensor, desc.shape, note=f"format {desc.format} cannot be read back"
         )
     reference = expected[tensor].reshape(desc.shape)
-    result = distance(found, reference)
-    if not result.is_good() and len(desc.shape) == 4:
-        ordered = in_channel_order(found, reference)
-        if ordered is not None and distance(ordered, reference).is_good():
-            note = "channels in another order"
-            return LayerDistance(
-                op.name, op.type, nodes, tensor, desc.shape, distance(ordered, reference), note
-            )
-    return LayerDistance(op.name, op.type, nodes, tensor, desc.shape, result)
-
-
-def in_channel_order(found: Array, reference: Array) -> Array | None:
-    """The channels of a result in the order of the reference, where each has exactly one counterpart: channel shuffles may
-    be computed in the weights of the layers around them, and what lies between is then in another order."""
-    rows = [
-        array.astype(np.float64).swapaxes(0, 1).reshape(array.shape[1], -1) for array in (found, reference)
-    ]
-    norms = [np.linalg.norm(row, axis=1, keepdims=True) for row in rows]
-    unit = [row / np.where(norm > 0, norm, 1.0) for row, norm in zip(rows, norms, strict=True)]
-    best = np.nan_to_num(unit[1] @ unit[0].T).argmax(1)
-    return found[:, best] if len(set(best.tolist())) == len(best) else None
+    return LayerDistance(op.name, op.type, nodes, tensor, desc.shape, distance(found, reference))
 
 
 def _counterpart(

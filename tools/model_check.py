@@ -197,18 +197,29 @@ def _engine_by_node(module: ModuleOp) -> dict[str, str]:
 def guessed_shapes(model: ModelProto, given: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
     """Sizes for inputs that the model leaves open and the user did not give: only good for a look at the operators."""
     weights = {tensor.name for tensor in model.graph.initializer}
+    symbols: dict[str, int] = {}
+    """Sizes that have a name are the same wherever the name stands."""
+    values = [value for value in model.graph.input if value.name not in weights]
+    for value in values:
+        dims = value.type.tensor_type.shape.dim
+        for dim, size in zip(dims, given.get(value.name, ()), strict=False):
+            if dim.dim_param:
+                symbols[dim.dim_param] = size
     found: dict[str, tuple[int, ...]] = {}
-    for value in model.graph.input:
+    for value in values:
         tensor = value.type.tensor_type
-        if value.name in weights or value.name in given or not tensor.HasField("shape"):
+        if value.name in given or not tensor.HasField("shape"):
             continue
         dims = list(tensor.shape.dim)
         if all(dim.HasField("dim_value") and dim.dim_value >= 0 for dim in dims):
             continue
-        found[value.name] = tuple(
-            dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else _guess(index, len(dims))
-            for index, dim in enumerate(dims)
-        )
+        sizes: list[int] = []
+        for index, dim in enumerate(dims):
+            guess = (
+                dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else _guess(index, len(dims))
+            )
+            sizes.append(symbols.setdefault(dim.dim_param, guess) if dim.dim_param else guess)
+        found[value.name] = tuple(sizes)
     return found
 
 

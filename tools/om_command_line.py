@@ -5,39 +5,29 @@ Exit status: 0 when everything is as it should be, 1 when a check found somethin
 (then with an error block on stderr).
 """
 
+# ruff: noqa: PLC0414 - "as" marks a name that this module hands on
+
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING
 
 from ..runtime.errors import AscendError
-from .atc_flags import UsageError
+from .command_line import FOUND_SOMETHING as FOUND_SOMETHING
+from .command_line import OK as OK
+from .command_line import CommandParser
+from .command_line import print_json as print_json
 
 if TYPE_CHECKING:
     from ..runtime.om.model import OmModel
 
-OK: Final = 0
-FOUND_SOMETHING: Final = 1
 
-
-class OmParser(argparse.ArgumentParser):
+class OmParser(CommandParser):
     """The parser of `atc NAME MODEL.om …`; wrong use is a `UsageError`."""
 
     def __init__(self, name: str, description: str, example: str) -> None:
-        super().__init__(
-            f"atc {name}",
-            description=description,
-            epilog=f"example:\n  {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        self.add_argument("--json", action="store_true", help="print the result as JSON")
+        super().__init__(name, description, example)
         self.add_argument("--part", type=int, help="which model of a file that holds several, from 0")
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog}: {message}; try '{self.prog} --help'")
 
 
 def offline_model(text: str, part: int | None = None, *, digests: bool = False) -> OmModel:
@@ -63,8 +53,3 @@ def writable(text: str | None) -> Path | None:
     if not Path(text).parent.is_dir() or Path(text).is_dir():
         raise AscendError("E13004", f"cannot write {text!r}", expected="a path in a folder that exists")
     return Path(text)
-
-
-def print_json(data: Any) -> None:
-    """One JSON document on standard output."""
-    print(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))

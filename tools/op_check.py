@@ -91,6 +91,8 @@ def lines_of(found: ModelCheck) -> list[str]:
         lines.append(f"  … and {len(found.failed) - SHOWN} more (--json lists all)")
     if found.error is not None:
         lines += ["", f"  {found.error.code}: {found.error.message}", f"    {found.error.hint}"]
+    if found.error is not None:
+        return [*lines, "", "the model cannot be compiled as it is"]
     verdict = (
         "every node can be compiled"
         if found.is_supported

@@ -234,7 +234,7 @@ def compare(
     """Runs both and compares."""
     from ..runtime.session import InferenceSession
     from .atc_run import read_inputs
-    from .layer_compare import Source, compare_layers, matching_feed, random_feed
+    from .layer_compare import Source, compare_layers, matching_feed, random_feed, without_parts
     from .tensor_distance import distance
 
     if not om_path.is_file():
@@ -257,7 +257,7 @@ def compare(
                 expected="the same size", hint="compare with the model that the file was made of",
             )  # fmt: skip
         outputs[name] = distance(array, reference.reshape(array.shape))
-    layers = list(compare_layers(om, source, feed, expected)) if is_layered else []
+    layers = without_parts(list(compare_layers(om, source, feed, expected))) if is_layered else []
     return Comparison(om_path.name, om.soc, outputs, layers, limits)
 
 

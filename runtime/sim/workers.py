@@ -26,6 +26,7 @@ from .floats import Array
 _COMMAND = struct.Struct("<iii")
 _NUMBER = struct.Struct("<i")
 _DONE, _FAILED = b"\0", b"\1"
+_END = -1  # the number of no task
 
 Work = Callable[[int, range], None]
 """Runs blocks of the task of that number."""
@@ -55,7 +56,7 @@ class BlockPool:
         pids: list[int] = []
         for _ in range(count):
             pids.append(self._fork())
-        self._finalizer = weakref.finalize(self, _stop, [fd for pair in self._ends for fd in pair], pids)
+        self._finalizer = weakref.finalize(self, _stop, self._ends, pids)
 
     def _fork(self) -> int:
         command_read, command_write = os.pipe()
@@ -134,6 +135,8 @@ def _serve(work: Work, commands: int, answers: int) -> None:
     with contextlib.suppress(BaseException):
         while len(data := os.read(commands, _COMMAND.size)) == _COMMAND.size:
             task, first, end = _COMMAND.unpack(data)
+            if task == _END:
+                break
             answer = _DONE
             try:
                 work(task, range(first, end))
@@ -144,9 +147,13 @@ def _serve(work: Work, commands: int, answers: int) -> None:
     os._exit(status)
 
 
-def _stop(descriptors: list[int], pids: list[int]) -> None:
-    for fd in descriptors:
-        os.close(fd)
+def _stop(ends: list[tuple[int, int]], pids: list[int]) -> None:
+    """Ends workers by a command: closing the pipe is not enough, workers that were forked later hold its end, too."""
+    for command, answer in ends:
+        with contextlib.suppress(OSError):  # it is dead already
+            os.write(command, _COMMAND.pack(_END, 0, 0))
+        os.close(command)
+        os.close(answer)
     for pid in pids:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)

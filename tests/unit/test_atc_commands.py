@@ -14,6 +14,7 @@ import onnx
 import pytest
 from ascend_mlir.tools.atc import main
 from ascend_mlir.tools.atc_commands import COMMANDS
+from ascend_mlir.tools.layer_compare import LayerDistance, without_parts
 from ascend_mlir.tools.tensor_distance import distance
 from onnx import TensorProto, helper, numpy_helper
 
@@ -308,3 +309,29 @@ def test_distances() -> None:
     assert noisy.psnr == pytest.approx(20 * np.log10((picture.max() - picture.min()) / 0.01))
     assert not distance(np.array([np.nan, 1.0]), np.array([1.0, 1.0])).is_good()
     assert distance(np.array([np.inf, 1.0]), np.array([np.inf, 1.0])).is_good()
+
+
+def test_parts_of_a_tensor_are_not_taken_for_mistakes() -> None:
+    near, far = distance(np.ones(4), np.ones(4)), distance(-np.ones(4), np.ones(4))
+    layers = [
+        LayerDistance("a", "Conv", ("shuffle",), "t", (4,), far),
+        LayerDistance("b", "Conv", ("shuffle",), "t", (4,), near),
+        LayerDistance("c", "Conv", ("wrong",), "u", (4,), far),
+        LayerDistance("d", "TransData", ("wrong",), "u", (4,), far),
+    ]
+    found = without_parts(layers)
+    assert found[0].distance is None and "which b completes" in found[0].note
+    assert [layer.distance for layer in found[1:]] == [near, far, far]
+
+
+def test_a_named_size_is_assumed_once(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A state of 2 x batch x 128 beside a batch of rows: 1 for the batch of both."""
+    nodes = [helper.make_node("Add", ["rows", "state"], ["y"], "add")]
+    rows = helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["batch", 128])
+    state = helper.make_tensor_value_info("state", TensorProto.FLOAT, [2, "batch", 128])
+    graph = helper.make_graph(
+        nodes, "g", [rows, state], [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), model)
+    assert atc("op-check", model, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["guessed_shapes"] == {"rows": [1, 128], "state": [2, 1, 128]}

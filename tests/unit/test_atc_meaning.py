@@ -11,9 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 from ascend_mlir.runtime.isa.disassembler import disassemble
-from ascend_mlir.runtime.om import format as om_format
-from ascend_mlir.runtime.om import ge_ir_pb2 as ge
-from ascend_mlir.runtime.om.reader import read_container, read_om
+from ascend_mlir.runtime.om.reader import read_container, read_definition, read_om
 from ascend_mlir.runtime.session import InferenceSession
 from ascend_mlir.tools.atc import main
 from google.protobuf import text_format
@@ -244,7 +242,7 @@ def test_source_model_as_json(model: Path) -> None:
 
 def test_graph_dump_as_json(model: Path) -> None:
     assert atc("convert", "m.onnx") == 0
-    message = ge.ModelDef.FromString(bytes(read_container("m.om").partition(om_format.Partition.MODEL_DEF)))
+    message, _ = read_definition(read_container("m.om"), 0)
     Path("ge_proto_0.txt").write_text(text_format.MessageToString(message))
     assert atc("--mode=5", "--om=ge_proto_0.txt", "--json=five.json") == 0
     assert atc("--mode=1", "--om=m.om", "--json=one.json") == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from ascend_mlir.runtime import sanitizer
@@ -10,7 +11,7 @@ from ascend_mlir.runtime.errors import AscendError
 from ascend_mlir.runtime.isa.assembler import assemble
 from ascend_mlir.runtime.om.model import Address, OmKernel, OmModel, OmTask
 from ascend_mlir.runtime.sim.device import Device
-from ascend_mlir.runtime.sim.workers import can_fork, passed
+from ascend_mlir.runtime.sim.workers import BlockPool, can_fork, passed
 from ascend_mlir.runtime.soc import load_soc
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="needs fork")
@@ -71,3 +72,22 @@ def test_the_first_kernel_with_a_hazard_is_named(many: int, monkeypatch: pytest.
         ) as caught:
             sanitizer.check_model(checked)
         assert caught.value.code == "E43200"
+
+
+def test_a_pool_ends_while_a_later_one_lives() -> None:
+    """Workers of the second pool hold the pipes of the first one: closing them is no end of file for its workers."""
+
+    def alarm(*_: object) -> None:
+        raise TimeoutError("the first pool does not end")
+
+    first, second = (BlockPool(lambda task, blocks: None, 1) for _ in range(2))
+    before = signal.signal(signal.SIGALRM, alarm)
+    signal.alarm(20)
+    try:
+        first.run(0, 2)
+        first.close()
+        second.run(0, 2)
+        second.close()
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
