@@ -129,40 +129,45 @@ def _hull(index: Array) -> tuple[int, int]:
     return (int(used.min()) * 32, (int(used.max()) + 1) * 32) if used.size else (0, 0)
 
 
+def _version2_plan(
+    rules: Rules, record: Decoded, fields: Ints, geometry: Ints
+) -> tuple[Array, tuple[int, int], bool]:
+    """(positions to fetch, first and last byte of them, transposed) of one choice of fields; what is forbidden faults."""
+    kind, to_a = record.dtype, record.addresses[0].space == "l0a"
+    c0 = 32 // DTYPES[kind].itemsize
+    v = rules.values(fields, (geometry, (0,), geometry, (0,)))
+    for name in ("k_extent", "k_start"):
+        if v[name] % c0:
+            rules.fault(name, f"{v[name]} is not a multiple of C0 = {c0}")
+    if v["m_start"] % 16:
+        rules.fault("m_start", f"{v['m_start']} is not a multiple of 16")
+    turned = bool(v["transpose"]) if to_a else True
+    if (turned and kind != "f16") or (v["transpose"] and not to_a):
+        rules.fault("transpose", "only 16-bit types can be transposed, and only on the way to L0A")
+    cells = v["filter_w"] * v["filter_h"] * -(-v["channels"] // c0)
+    if v["k_start"] + v["k_extent"] > cells * c0:
+        rules.fault(
+            "k_extent", f"k {v['k_start']}..{v['k_start'] + v['k_extent']} is beyond {cells * c0} columns"
+        )
+    rows = -(-v["m_extent"] // 16) * 16
+    limit = 65536 // 32
+    if rows * v["k_extent"] // c0 > limit:
+        rules.fault(
+            "m_extent", f"{rows} x {v['k_extent']} elements do not fit into {record.addresses[0].space}"
+        )
+    taps = np.arange(v["k_extent"] // c0) + v["k_start"] // c0
+    index = positions_table(v, np.arange(rows) + v["m_start"], taps)
+    return index, _hull(index), turned
+
+
 def make_load3d(record: Decoded, soc: Soc) -> Executor:
     """load3d version 2: a slice of the virtual matrix I2C[m][k]."""
     rules = Rules(record, soc)
     kind = record.dtype
-    c0 = 32 // DTYPES[kind].itemsize
     to_a = record.addresses[0].space == "l0a"
     tables: dict[tuple[Ints, Ints], tuple[Array, tuple[int, int], bool]] = {}
     token = next(_TOKENS)
     l1_size = soc.core.buffers["l1"].size if "l1" in soc.core.buffers else 0
-
-    def plan(fields: Ints, geometry: Ints) -> tuple[Array, tuple[int, int], bool]:
-        v = rules.values(fields, (geometry, (0,), geometry, (0,)))
-        for name in ("k_extent", "k_start"):
-            if v[name] % c0:
-                rules.fault(name, f"{v[name]} is not a multiple of C0 = {c0}")
-        if v["m_start"] % 16:
-            rules.fault("m_start", f"{v['m_start']} is not a multiple of 16")
-        turned = bool(v["transpose"]) if to_a else True
-        if (turned and kind != "f16") or (v["transpose"] and not to_a):
-            rules.fault("transpose", "only 16-bit types can be transposed, and only on the way to L0A")
-        cells = v["filter_w"] * v["filter_h"] * -(-v["channels"] // c0)
-        if v["k_start"] + v["k_extent"] > cells * c0:
-            rules.fault(
-                "k_extent", f"k {v['k_start']}..{v['k_start'] + v['k_extent']} is beyond {cells * c0} columns"
-            )
-        rows = -(-v["m_extent"] // 16) * 16
-        limit = 65536 // 32
-        if rows * v["k_extent"] // c0 > limit:
-            rules.fault(
-                "m_extent", f"{rows} x {v['k_extent']} elements do not fit into {record.addresses[0].space}"
-            )
-        taps = np.arange(v["k_extent"] // c0) + v["k_start"] // c0
-        index = positions_table(v, np.arange(rows) + v["m_start"], taps)
-        return index, _hull(index), turned
 
     def load(core: Core, addresses: Ints, scalars: Ints, fields: Ints, state: State) -> None:
         memory = core.l0a if to_a else core.l0b
@@ -176,7 +181,7 @@ def make_load3d(record: Decoded, soc: Soc) -> Executor:
         geometry = state[2] if fields[-1] else state[0]
         found = tables.get((fields, geometry))
         if found is None:
-            found = tables[fields, geometry] = plan(fields, geometry)
+            found = tables[fields, geometry] = _version2_plan(rules, record, fields, geometry)
         index, hull, turned = found
         if not index.size:
             return
