@@ -31,14 +31,16 @@ _CREDITS = (
 )
 _IMPERFECT = 0.05  # share of the shorter pipes that does not overlap, fitted to the timing model
 
-WEIGHT_OF_INSTRUCTIONS = 0.5
-"""What the number of a core's instructions counts for when schedules are compared: a tenth less is worth a twentieth of the
-cycles.  Large tiles have few: each costs fetch, energy and simulation, and leaves the scalar unit less to run ahead."""
+_WEIGHTS = ((45_000, 0.1), (0, 0.5))
+"""From so many cycles of a task on: what the number of a core's instructions counts for when its schedules are compared.
+At 0.5 a tenth less is worth a twentieth of the cycles: large tiles have few instructions, each costs fetch, energy and
+simulation, and leaves the scalar unit less to run ahead.  Long tasks (large batches) have few per cycle as it is."""
 
 
-def merit(cycles: Column | float, instructions: Column | float) -> Any:
-    """What schedules are compared by, less is better: cycles × instructions of a core ^ weight."""
-    return cycles * instructions**WEIGHT_OF_INSTRUCTIONS
+def merit(cycles: Column | float, instructions: Column | float, task: float) -> Any:
+    """What schedules are compared by, less is better: cycles × instructions of a core ^ weight; `task`: cycles it takes about."""
+    weight = next(weight for least, weight in _WEIGHTS if task >= least)
+    return cycles * instructions**weight
 
 
 def _ceil(a: Column, b: Column | int) -> Column:

@@ -154,7 +154,8 @@ def rank(problem: CubeProblem, soc: Soc, behind: Behind) -> list[tuple[float, Cu
     cost = CubeCost(problem, soc, behind)
     costs = cost(columns)
     # estimates that err in different ways take turns; stable: equal costs keep the order of enumeration
-    estimates = [merit(c, cost.instructions()) for c in (costs, cost(columns, filled=True))]
+    task = float(costs.min())
+    estimates = [merit(c, cost.instructions(), task) for c in (costs, cost(columns, filled=True))]
     orders = [np.argsort(values, kind="stable")[:_RANKED] for values in estimates]
     order = dict.fromkeys(int(i) for pair in zip(*orders, strict=True) for i in pair)
     return [(float(costs[i]), CubeSchedule(*found[i])) for i in order]

@@ -31,8 +31,13 @@ def choose_schedule(group: ascend.GroupOp, soc: Soc) -> dict[str, int | str]:
     count = next(count for least, count in _FINALISTS if ranked[0][0] >= least)
     if count == 1:
         return ranked[0][1].as_dict()
-    best = min(finalists(ranked, count), key=lambda schedule: _timed(group, found, schedule, soc))
-    return best.as_dict()
+    task = min(cycles for cycles, _ in ranked)
+
+    def worth(schedule: CubeSchedule) -> float:
+        cycles, instructions = _timed(group, found, schedule, soc)
+        return merit(cycles, instructions, task)
+
+    return min(finalists(ranked, count), key=worth).as_dict()
 
 
 def _behind(found: CubeGroup, soc: Soc) -> Behind:
@@ -45,9 +50,9 @@ def _behind(found: CubeGroup, soc: Soc) -> Behind:
     )
 
 
-def _timed(group: ascend.GroupOp, found: CubeGroup, schedule: CubeSchedule, soc: Soc) -> float:
-    """Cycles of the kernel with this schedule on the timing model, weights in DDR, activations in L2 if they fit, and what its
-    instructions count for."""
+def _timed(group: ascend.GroupOp, found: CubeGroup, schedule: CubeSchedule, soc: Soc) -> tuple[float, float]:
+    """Cycles of the kernel with this schedule on the timing model, weights in DDR, activations in L2 if they fit, and the
+    instructions of a core."""
     from ..passes.davinci_pipeline import lower_to_records
     from ..runtime.sim.gm_model import cold_l2
     from ..runtime.sim.program import program_of
@@ -64,7 +69,7 @@ def _timed(group: ascend.GroupOp, found: CubeGroup, schedule: CubeSchedule, soc:
             l2.touch(address, ascend.bytes_of(value))
         address += -(-(ascend.bytes_of(value) + 32) // 512) * 512
     timing = time_task(soc, program_of(lower_to_records(kernel, soc)), args, schedule.blocks, l2)
-    return merit(timing.cycles, timing.instructions / schedule.blocks)
+    return timing.cycles, timing.instructions / schedule.blocks
 
 
 def schedule_of(group: ascend.GroupOp, soc: Soc) -> CubeSchedule:
