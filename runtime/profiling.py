@@ -8,7 +8,7 @@ for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from .aicpu.cost import cycles
@@ -17,7 +17,7 @@ from .om.model import ATTR_NARROWED, ATTR_REASON, OmModel, OmTask
 from .sim.detail import TaskDetail, task_detail
 from .sim.device import Device
 from .sim.gm_model import cold_l2
-from .sim.program import load_program
+from .sim.program import Program, load_program
 from .sim.report import Report, TaskReport
 from .sim.segments import shortened
 from .sim.timing import TaskTiming, time_task
@@ -32,7 +32,9 @@ def report_of(device: Device, model: OmModel, *, detail: bool = False) -> Report
     """Cycles of every task and what bounds it; with `detail` also what each instruction did."""
     report = Report(device.soc, model=model.name)
     kept = 0
-    for task, timing in zip(model.tasks, _timings(device, model, trace=detail), strict=True):
+    for task, timing in zip(
+        model.tasks, _timings(device.soc, _programs(device), model, trace=detail), strict=True
+    ):
         found = None
         if timing is not None and detail:
             found = task_detail(device.soc, device.kernels[task.kernel].program, timing)
@@ -45,28 +47,32 @@ def report_of(device: Device, model: OmModel, *, detail: bool = False) -> Report
     return report
 
 
-def predicted_cycles(model: OmModel) -> int:
-    """Cycles of one inference, from the kernels alone: no memory is reserved, so weights may be of any size."""
+def task_cycles(model: OmModel) -> tuple[int, ...]:
+    """Cycles of each task of one inference, from the kernels alone: no memory is reserved, so weights may be of any size."""
+    model.require_machine_code()
     soc = load_soc(model.soc)
     programs = {kernel.name: load_program(kernel.code) for kernel in model.kernels}
+    found: list[int] = []
+    for task, timing in zip(model.tasks, _timings(soc, programs, model, trace=False), strict=True):
+        other = cycles(soc, task) if task.is_ai_cpu else 0
+        found.append(other if timing is None else timing.cycles)
+    return tuple(found)
+
+
+def _programs(device: Device) -> dict[str, Program]:
+    return {name: kernel.program for name, kernel in device.kernels.items()}
+
+
+def _timings(
+    soc: Soc, programs: Mapping[str, Program], model: OmModel, *, trace: bool
+) -> Iterator[TaskTiming | None]:
     l2 = cold_l2(soc)
-    total = 0
     for task in model.tasks:
         if task.is_ai_core:
-            total += time_task(soc, programs[task.kernel], model.arg_words(task), task.block_dim, l2).cycles
-        elif task.is_ai_cpu:
-            total += cycles(soc, task)
-    return total
-
-
-def _timings(device: Device, model: OmModel, *, trace: bool) -> Iterator[TaskTiming | None]:
-    l2 = cold_l2(device.soc)
-    for task in model.tasks:
-        if not task.is_ai_core:
+            words = model.arg_words(task)
+            yield time_task(soc, programs[task.kernel], words, task.block_dim, l2, trace=trace)
+        else:
             yield None
-            continue
-        program = device.kernels[task.kernel].program
-        yield time_task(device.soc, program, model.arg_words(task), task.block_dim, l2, trace=trace)
 
 
 def _task_report(
@@ -138,7 +144,9 @@ def write_model_trace(device: Device, model: OmModel, path: Path) -> None:
 def _traced(device: Device, model: OmModel) -> Iterator[TracedTask]:
     """Task after task: only one task's events are in memory at a time."""
     start = 0
-    for task, timing in zip(model.tasks, _timings(device, model, trace=True), strict=True):
+    for task, timing in zip(
+        model.tasks, _timings(device.soc, _programs(device), model, trace=True), strict=True
+    ):
         if timing is None:
             start += cycles(device.soc, task) if task.is_ai_cpu else 0
             continue

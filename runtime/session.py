@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from .element_types import NUMPY, ONNX_TYPES
 from .errors import AscendError
-from .om.model import ATTR_NARROWED, ATTR_SIZED, MACHINE_CODE, SIZE_SUFFIX, OmModel, OmTensor
+from .om.model import ATTR_NARROWED, ATTR_SIZED, SIZE_SUFFIX, OmModel, OmTensor
 from .om.reader import Source, read_om
 from .soc import load_soc
 
@@ -66,13 +66,7 @@ class InferenceSession:
         from .sim.device import Device
 
         self._om = model if isinstance(model, OmModel) else read_om(model, digests=False)
-        if self._om.machine_code != MACHINE_CODE:
-            raise AscendError(
-                "E10001",
-                f"the kernels of model {self._om.name!r} are encoded as {self._om.machine_code!r}",
-                expected=MACHINE_CODE,
-                hint="convert the model with this version; kernels of the vendor's tools cannot be simulated",
-            )
+        self._om.require_machine_code()
         self._trace = trace
         for tensor in (*self._om.inputs, *self._om.outputs):
             if tensor.dtype not in NUMPY:

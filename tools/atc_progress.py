@@ -157,12 +157,12 @@ def picture(progress: Progress) -> Any:
 
 def summary_text(compiled: CompiledModel, om: OmModel, target: Path, progress: Progress) -> str:
     """What became of the model, in a few lines. It is made before the file is written: a mistake here leaves none."""
-    from ..runtime.profiling import predicted_cycles
+    from ..runtime.profiling import task_cycles
     from ..runtime.soc import load_soc
 
     counts = compiled.counts
     soc = load_soc(om.soc)
-    cycles = predicted_cycles(om)
+    cycles = sum(task_cycles(om))
     formats: dict[str, int] = {}
     for op in om.graph:
         for desc in op.output_descs:

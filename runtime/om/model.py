@@ -21,6 +21,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, Literal, TypeAlias
 
+from ..errors import AscendError
+
 Region: TypeAlias = Literal["feature_map", "weights"]
 Bytes: TypeAlias = bytes | bytearray | memoryview
 Scalar: TypeAlias = bool | int | float | str | bytes
@@ -239,6 +241,16 @@ class OmModel:
     weight_base: int = WEIGHT_BASE
     machine_code: str = MACHINE_CODE
     other: tuple[OmPartition, ...] = ()
+
+    def require_machine_code(self) -> None:
+        """E10001 if the kernels are not of the encoding that this version reads."""
+        if self.machine_code != MACHINE_CODE:
+            raise AscendError(
+                "E10001",
+                f"the kernels of model {self.name!r} are encoded as {self.machine_code!r}",
+                expected=MACHINE_CODE,
+                hint="convert the model with this version; kernels of the vendor's tools cannot be simulated",
+            )
 
     @cached_property
     def weight_size(self) -> int:

@@ -56,7 +56,7 @@ def compiler(monkeypatch: pytest.MonkeyPatch) -> FakeCompiler:
     fake = FakeCompiler()
     monkeypatch.setitem(sys.modules, "ascend_mlir.lowering.pipelines", fake)
     monkeypatch.setattr(
-        "ascend_mlir.runtime.profiling.predicted_cycles", lambda model: 1234
+        "ascend_mlir.runtime.profiling.task_cycles", lambda model: (1234,)
     )  # its kernels are no code
     return fake
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 
+import numpy as np
 import pytest
 from ascend_mlir.runtime import sanitizer
 from ascend_mlir.runtime.errors import AscendError
 from ascend_mlir.runtime.isa.assembler import assemble
 from ascend_mlir.runtime.om.model import Address, OmKernel, OmModel, OmTask
 from ascend_mlir.runtime.sim.device import Device
-from ascend_mlir.runtime.sim.workers import BlockPool, can_fork, passed
+from ascend_mlir.runtime.sim.workers import BlockPool, can_fork, passed, shared_bytes
 from ascend_mlir.runtime.soc import load_soc
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="needs fork")
@@ -80,14 +81,22 @@ def test_a_pool_ends_while_a_later_one_lives() -> None:
     def alarm(*_: object) -> None:
         raise TimeoutError("the first pool does not end")
 
-    first, second = (BlockPool(lambda task, blocks: None, 1) for _ in range(2))
+    done = shared_bytes(16).view(np.int32)
+
+    def work(task: int, blocks: range) -> None:
+        for block in blocks:
+            done[2 * task + block] = os.getpid()
+
+    first, second = (BlockPool(work, 1) for _ in range(2))
     before = signal.signal(signal.SIGALRM, alarm)
     signal.alarm(20)
     try:
         first.run(0, 2)
         first.close()
-        second.run(0, 2)
+        second.run(1, 2)
         second.close()
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+    assert done.all(), "blocks were left out"
+    assert len(set(done.tolist())) == 3, "two pools and this process share the blocks"
