@@ -281,12 +281,11 @@ def border_options(imported: ImportedModel, options: CompileOptions) -> CompileO
     """Options that name things of the source model, in the terms of its module; the module's border as they ask."""
     from ..passes.nn_border_types import NNBorderTypesPass
     from ..passes.nn_insert_aipp import NNInsertAippPass
+    from .onnx_inputs import check_input_names
 
     keep = [name for entry in options.keep_dtype for name in _nodes_of(entry, imported.nodes)]
     inputs = {name: i for i, name in enumerate(imported.input_names)}
-    unknown = [name for name in options.input_types if name not in inputs]
-    if unknown:
-        raise AscendError("E10016", f"{unknown[0]!r} is no input of the model", expected=", ".join(inputs))
+    check_input_names(options.input_types, list(inputs), imported.nodes)
     for name in options.input_types:
         dtype = imported.inputs[inputs[name]].dtype
         if dtype not in ("f32", "f16"):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from ..lowering.single_op import FORMATS, PLAIN_FORMATS, TYPES, OpDesc, TensorDesc, wrong_op
-from ..runtime.errors import AscendError, Refusal, UnsupportedOpError
+from ..runtime.errors import NO_TYPE, AscendError, Refusal, UnsupportedOpError
 from .atc_checks import check_flags, check_soc, check_writable
 from .atc_convert import stored_attrs
 from .atc_flags import ParsedFlags
@@ -56,7 +56,7 @@ def convert_single_ops(flags: ParsedFlags) -> list[Path]:
     twice = next((name for name, count in Counter(names).items() if count > 1), "")
     if twice:
         raise AscendError(
-            "E10001",
+            "E13009",
             f"two operators are called {twice!r}",
             expected="a name for each",
             hint="change one name",
@@ -142,6 +142,7 @@ def _check_known(ops: list[OpDesc]) -> None:
                     op.type,
                     f"Single operators are {len(OPERATORS)} types{hint}",
                     "the type is not known",
+                    code=NO_TYPE,
                 )
             )
     if refusals:
