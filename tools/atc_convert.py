@@ -12,14 +12,18 @@ from .atc_checks import DEFAULT_SOC, ONNX_FRAMEWORK, check_flags, check_required
 from .atc_flags import ParsedFlags
 from .atc_options import compile_options
 from .atc_progress import QUIET, summary_text, watching
+from .atc_side_files import check_side_files, write_side_files
 
 if TYPE_CHECKING:
     from ..lowering.pipelines import CompileOptions
     from ..runtime.om.model import AttrValue
 
 NOT_STORED: Final = frozenset(
-    {"output", "log", "display_model_info", "check_report", "json", "mode", "save_original_model"}
-)
+    {
+        "output", "log", "display_model_info", "check_report", "json", "mode", "save_original_model", "op_debug_level",
+        "debug_dir", "export_compile_stat",
+    }
+)  # fmt: skip
 """Flags that do not change the model are left out of the stored command line: equal models, equal bytes."""
 FILES: Final = frozenset(
     {
@@ -61,6 +65,7 @@ def convert(flags: ParsedFlags) -> Path:
     model = check_required(flags)
     check_flags(flags)
     target = output_path(flags.get("output"))
+    check_side_files(flags)
     options = compile_options(flags)
 
     from ..lowering.pipelines import compile_model
@@ -73,6 +78,7 @@ def convert(flags: ParsedFlags) -> Path:
         summary = "" if flags.get("log", "info") in QUIET else summary_text(compiled, om, target, progress)
         progress("write", target.name)
         write_om(om, target)
+        write_side_files(flags, [compiled])
         progress.done()
     if flags.get("save_original_model").lower() == "true":
         save_original(model, options, target)

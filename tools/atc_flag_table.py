@@ -108,7 +108,7 @@ FLAGS: Final[tuple[Flag, ...]] = (
             "Output",
             "0: weights inside the .om",
             choices=("0", "1", "2"),
-            note="weights stay inside the .om",
+            note="weights stay inside the .om: one file is all that a run needs",
         ),
         Flag("save_original_model", "Output", "also save the graph as imported", truth=True, effect=USED),
     ),
@@ -116,7 +116,7 @@ FLAGS: Final[tuple[Flag, ...]] = (
         "Target",
         ("soc_version", "chip, such as Ascend310P3", USED),
         ("core_type", "AiCore or VectorCore", USED),
-        ("aicore_num", "number of cores to use", USED),
+        ("aicore_num", "number of cores that kernels may use", USED),
         Flag(
             "virtual_type",
             "Target",
@@ -243,9 +243,9 @@ FLAGS: Final[tuple[Flag, ...]] = (
         Flag(
             "disable_reuse_memory",
             "Performance",
-            "1: do not reuse memory",
+            "1: every tensor has memory of its own",
+            USED,
             choices=_BINARY,
-            note="memory is always planned with reuse",
         ),
         Flag(
             "enable_single_stream", "Performance", "one stream only", truth=True, note="models use one stream"
@@ -310,7 +310,7 @@ FLAGS: Final[tuple[Flag, ...]] = (
         Flag(
             "deterministic_level",
             "Performance",
-            "",
+            "1 to 3: how much is the same from run to run",
             choices=("0", "1", "2", "3"),
             note="every run gives the same bits anyway",
         ),
@@ -345,9 +345,9 @@ FLAGS: Final[tuple[Flag, ...]] = (
         Flag(
             "op_debug_level",
             "Debug",
-            "kernel files to keep",
+            "kernel files to keep in --debug_dir: 3: image and description, 1, 2, 4: assembly too",
+            USED,
             choices=("0", "1", "2", "3", "4"),
-            note="ascend-translate --disassemble shows the kernels",
         ),
         Flag(
             "op_debug_config",
@@ -355,7 +355,7 @@ FLAGS: Final[tuple[Flag, ...]] = (
             "kernel debug options",
             note="ascend-translate --disassemble shows the kernels",
         ),
-        Flag("debug_dir", "Debug", "folder of the kernel files", note="no kernel files are kept"),
+        ("debug_dir", "folder of the kernel files (default kernel_meta)", USED),
         Flag(
             "status_check",
             "Debug",
@@ -368,9 +368,9 @@ FLAGS: Final[tuple[Flag, ...]] = (
         Flag(
             "export_compile_stat",
             "Debug",
-            "fusion statistics",
+            "1, 2: write what was fused to fusion_result.json",
+            USED,
             choices=("0", "1", "2"),
-            note="no fusion report is written; atc analyze lists the groups",
         ),
         Flag(
             "log",

@@ -19,6 +19,7 @@ from .atc_checks import check_flags, check_soc, check_writable
 from .atc_convert import stored_attrs
 from .atc_flags import ParsedFlags
 from .atc_options import compile_options
+from .atc_side_files import check_side_files, write_side_files
 
 EXCLUDED: Final = ("framework", "insert_op_conf", "model", "input_shape", "out_nodes")
 """Flags that are about models."""
@@ -45,6 +46,7 @@ def convert_single_ops(flags: ParsedFlags) -> list[Path]:
     ops = read_single_ops(Path(flags.get("singleop")))
     folder = Path(flags.get("output"))
     check_writable(folder / "x", "output")
+    check_side_files(flags)
     options = compile_options(flags)
 
     from ..lowering.pipelines import compile_model
@@ -69,6 +71,7 @@ def convert_single_ops(flags: ParsedFlags) -> list[Path]:
         path = folder / f"{name}.om"
         write_om(replace(item.om, attrs={**item.om.attrs, **stored_attrs(flags)}), path)
         paths.append(path)
+    write_side_files(flags, compiled)
     return paths
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,8 @@ def tasks() -> int:
         ["--oo_level=O1"],
         ["--buffer_optimize=off_optimize"],
         ["--optimization_switch=ConvBatchnormFusionPass:off"],
+        ["--aicore_num=1"],
+        ["--aicore_num=3|", "--disable_reuse_memory=1"],
         ["--soc_version=Ascend310", "--precision_mode=force_fp32"],
         ["--soc_version=Ascend910A", "--precision_mode=force_fp32"],
     ],
@@ -204,6 +207,29 @@ def test_folder_of_a_file_does_not_change_the_model(model: Path) -> None:
     first = Path("m.om").read_bytes()
     ran(["--keep_dtype=other/list.txt"], picture())
     assert Path("m.om").read_bytes() == first
+
+
+@pytest.mark.parametrize("cores", [1, 3, 8])
+def test_kernels_use_as_many_cores_as_allowed(cores: int, model: Path) -> None:
+    ran([f"--aicore_num={cores}"], picture())
+    assert max(task.block_dim for task in read_om("m.om").tasks) == cores
+
+
+def test_memory_that_is_not_used_again(model: Path) -> None:
+    """Bytes of any two tensors are apart; with reuse they are not, and the region is smaller."""
+    ran([], picture())
+    usual = read_om("m.om").memory_size
+    ran(["--disable_reuse_memory=1"], picture())
+    om = read_om("m.om")
+    assert om.memory_size > usual
+    places = sorted(
+        (offset, desc.size)
+        for op in om.graph
+        if op.type not in ("Reshape", "Slice", "ConcatD")
+        for offset, desc in zip(op.output_offsets, op.output_descs, strict=True)
+    )
+    assert len(places) > 2
+    assert all(a + size <= b for (a, size), (b, _) in pairwise(places))
 
 
 def test_original_graph_beside_the_model(model: Path) -> None:
