@@ -8,8 +8,9 @@ is reported at once.
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -169,8 +170,14 @@ def _wanted(graph: GraphProto, names: Sequence[str] | None) -> list[str]:
             "E10016",
             f"output {unknown[0]!r} is not in the model",
             expected=f"a tensor or node:index, such as {', '.join(output.name for output in graph.output)}",
+            hint=_did_you_mean(unknown[0], (*by_node, *known)),
         )
     return [name if name in known else by_node[name] for name in names]
+
+
+def _did_you_mean(name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {near[0]!r}?" if near else ""
 
 
 def node_name(node: NodeProto, index: int) -> str:

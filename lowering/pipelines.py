@@ -167,6 +167,8 @@ class CompiledModel:
     """What the model became: nodes, ops, groups, conversions, kernels, tasks."""
     removed: Mapping[str, int] = field(default_factory=dict[str, int])
     """How many operators each pass of level nn took away."""
+    strangers: tuple[str, ...] = ()
+    """Names in `CompileOptions.keep_dtype` that no node of the model has."""
 
     def write(self, path: str | PathLike[str]) -> None:
         """Writes the `.om` file."""
@@ -278,10 +280,21 @@ def compile_model(
             input_values=options.input_values,
             op_types=options.op_types,
         )
+        strangers = _strangers(imported, options.keep_dtype)
         options = border_options(imported, options)
         clock.mark("import")
         compiled = compile_module(imported.module, imported.weights, soc, options, name=name, clock=clock)
-    return replace(compiled, counts={"nodes": len(imported.nodes), **compiled.counts})
+    return replace(compiled, counts={"nodes": len(imported.nodes), **compiled.counts}, strangers=strangers)
+
+
+def _strangers(imported: ImportedModel, names: Sequence[str]) -> tuple[str, ...]:
+    from ..passes.provenance import node_names
+    from ..passes.rewriting import main_block
+
+    if not names:
+        return ()
+    known = {name for op in main_block(imported.module).ops for name in node_names(op)} | set(imported.nodes)
+    return tuple(name for name in names if "::" not in name and name not in known)
 
 
 def border_options(imported: ImportedModel, options: CompileOptions) -> CompileOptions:

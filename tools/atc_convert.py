@@ -73,6 +73,10 @@ def convert(flags: ParsedFlags, *, is_silent: bool = False) -> tuple[Path, Compi
 
     with watching(flags) as progress:
         compiled = compile_model(model, replace(options, watch=progress))
+        if compiled.strangers:
+            flags.note(
+                f"{', '.join(compiled.strangers)}: no node of the model has that name; nothing is kept in f32 for it"
+            )
         om = replace(compiled.om, attrs={**compiled.om.attrs, **stored_attrs(flags)})
         progress("latency", "timing model")
         is_short = is_silent or flags.get("log", "info") in QUIET
@@ -120,7 +124,7 @@ def save_original(model: Path, options: CompileOptions, target: Path) -> None:
     imported = import_onnx(
         model, input_shapes=options.input_shapes, output_names=options.output_names, op_types=options.op_types
     )
-    target.with_name(f"{target.stem}_original.mlir").write_text(f"{imported.module}\n", encoding="utf-8")
+    target.with_name(f"{target.stem}_original.mlir").write_text(str(imported.module) + "\n", encoding="utf-8")
 
 
 def stored_attrs(flags: ParsedFlags) -> dict[str, AttrValue]:

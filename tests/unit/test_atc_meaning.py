@@ -14,6 +14,7 @@ import pytest
 from ascend_mlir.runtime.isa.disassembler import disassemble
 from ascend_mlir.runtime.om.reader import read_container, read_definition, read_om
 from ascend_mlir.runtime.session import InferenceSession
+from ascend_mlir.tools.ascend_opt import main as ascend_opt
 from ascend_mlir.tools.atc import main
 from google.protobuf import text_format
 from numpy.typing import NDArray
@@ -164,6 +165,21 @@ def test_operators_that_keep_f32(
     assert kept([f"--{flag}=list.txt"]) == {"f32"}
 
 
+@pytest.mark.parametrize("flag", ["keep_dtype", "customize_dtypes", "op_precision_mode"])
+def test_a_name_that_is_not_in_the_model_gets_a_note(
+    flag: str, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = {
+        "keep_dtype": "{}\n",
+        "customize_dtypes": "{}::InputDtype:float32,OutputDtype:float32\n",
+        "op_precision_mode": "[ByNodeName]\n{}=high_precision\n",
+    }
+    for name, is_noted in (("sigmiod", True), ("sigmoid", False)):
+        Path("names.txt").write_text(texts[flag].format(name))
+        ran([f"--{flag}=names.txt"], picture())
+        assert (f"{name}: no node of the model" in capsys.readouterr().out) == is_noted
+
+
 def test_black_list(model: Path) -> None:
     Path("list.json").write_text('{"black-list": {"to-add": ["Sigmoid", "Mul"]}}')
     assert kept(["--precision_mode=allow_mix_precision", "--modify_mixlist=list.json"]) == {"f32"}
@@ -236,6 +252,9 @@ def test_original_graph_beside_the_model(model: Path) -> None:
     assert atc("convert", "m.onnx", "--save_original_model=true") == 0
     text = Path("m_original.mlir").read_text()
     assert "nn.batch_norm" in text and "nn.max_pool" in text
+    with pytest.raises(SystemExit) as done:  # it is text that the compiler's own tools read
+        ascend_opt(["m_original.mlir", "-p", "nn-fold-batch-norm", "-o", "folded.mlir"])
+    assert done.value.code in (0, None) and "nn.batch_norm" not in Path("folded.mlir").read_text()
 
 
 # ------------------------------------------------------------------------------- modes
