@@ -116,8 +116,8 @@ def _check_layout(flags: ParsedFlags, name: str, partner: str) -> None:
 
 def _check_machine(flags: ParsedFlags) -> None:
     for name, valid in (
-        ("host_env_os", ("linux",)),
-        ("host_env_cpu", ("x86_64", "aarch64")),
+        ("host_env_os", ("linux", "minios")),
+        ("host_env_cpu", ("x86_64", "aarch64", "arm64", "arm")),
         ("core_type", ("AiCore", "VectorCore")),
     ):
         if name in flags and flags.get(name) not in valid:

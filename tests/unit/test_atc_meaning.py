@@ -269,6 +269,7 @@ def test_offline_model_as_json(model: Path) -> None:
         attrs
     )
     ops = data["graph"][0]["op"]
+    assert not [name for op in ops for name in ("workspace", "workspace_bytes") if name in op]
     om = read_om("m.om")
     assert {op.name for op in om.graph} <= {op["name"] for op in ops}
     assert any(entry["key"] == "_datadump_original_op_names" for op in ops for entry in op.get("attr", []))
