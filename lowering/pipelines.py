@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..dialects.nn import BlobAttr
     from ..runtime.om.model import OmModel
     from ..runtime.weights import WeightStore
+    from .fp16_ranges import RangeWarning
     from .onnx_importer import ImportedModel
 
 NN: Final = (
@@ -160,6 +161,8 @@ class CompiledModel:
     """Wall time per phase."""
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
     """What the model became: nodes, ops, groups, conversions, kernels, tasks."""
+    warnings: tuple[RangeWarning, ...] = ()
+    """Nodes that are likely to leave the range of the type they are computed in."""
 
     def write(self, path: str | PathLike[str]) -> None:
         """Writes the `.om` file."""
@@ -367,8 +370,12 @@ def compile_module(
     from xdsl.dialects.builtin import StringAttr
 
     from .davinci_to_om import emit_om
+    from .fp16_ranges import likely_ranges, range_warnings
 
     clock = clock or _Clock()
+    ranges = likely_ranges(module, store)
+    found: tuple[RangeWarning, ...] = ()
+    clock.mark("ranges")
     module.attributes["ascend.target"] = StringAttr(soc.name)
     context = Context()
     watch = options.watch or _nobody
@@ -381,6 +388,8 @@ def compile_module(
         for step in passes:
             watch(phase, step.name)
             _run(context, module, [step], options.verify)
+            if step.name == "nn-convert-precision":
+                found = range_warnings(module, ranges, options.keep_dtype)
         if phase == "ascend":
             counts |= {
                 "groups": _count(module, "ascend.group"),
@@ -393,7 +402,7 @@ def compile_module(
     om = emit_om(module, store, soc, kernels, name)
     clock.mark("om")
     counts |= {"kernels": len(om.kernels), "tasks": len(om.tasks)}
-    return CompiledModel(om, module, clock.seconds, counts)
+    return CompiledModel(om, module, clock.seconds, counts, found)
 
 
 def _nobody(phase: str, step: str) -> None:

@@ -14,7 +14,7 @@ from .atc_options import compile_options
 from .atc_progress import QUIET, summary_text, watching
 
 if TYPE_CHECKING:
-    from ..lowering.pipelines import CompileOptions
+    from ..lowering.pipelines import CompiledModel, CompileOptions
     from ..runtime.om.model import AttrValue
 
 NOT_STORED: Final = frozenset(
@@ -28,6 +28,9 @@ FILES: Final = frozenset(
     }
 )  # fmt: skip
 """Flags that name files: the folder they were in does not change the model either."""
+
+MOST_WARNINGS: Final = 8
+"""Nodes that are told of one by one."""
 
 
 def expand_convert(words: Sequence[str]) -> list[str]:
@@ -74,6 +77,7 @@ def convert(flags: ParsedFlags) -> Path:
         progress("write", target.name)
         write_om(om, target)
         progress.done()
+    note_ranges(flags, compiled)
     if flags.get("save_original_model").lower() == "true":
         save_original(model, options, target)
     if flags.get("display_model_info") == "1":
@@ -83,6 +87,21 @@ def convert(flags: ParsedFlags) -> Path:
     if summary:
         print(summary)
     return target
+
+
+def note_ranges(flags: ParsedFlags, compiled: CompiledModel) -> None:
+    """A line for each node that is likely to leave fp16, the first of many."""
+    found = compiled.warnings
+    for warning in found[:MOST_WARNINGS]:
+        flags.note(str(warning))
+    if len(found) > MOST_WARNINGS:
+        names = ", ".join(repr(warning.node) for warning in found[MOST_WARNINGS:])
+        flags.note(f"{len(found) - MOST_WARNINGS} more nodes are likely to leave fp16: {names}")
+    if found:
+        flags.note(
+            "these ranges are estimated from the weights for inputs of mean 0 and deviation 1; "
+            "atc precision-compare --layer_level measures them with your inputs"
+        )
 
 
 def save_original(model: Path, options: CompileOptions, target: Path) -> None:

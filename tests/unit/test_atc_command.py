@@ -48,7 +48,7 @@ class FakeCompiler(ModuleType):
         self.options = options
         if self.error is not None:
             raise self.error
-        return type("CompiledModel", (), {"om": conv_model(), "counts": {}})()
+        return type("CompiledModel", (), {"om": conv_model(), "counts": {}, "warnings": ()})()
 
 
 @pytest.fixture
