@@ -7,7 +7,8 @@
 * *rows*: output rows are input rows, chosen, repeated or put together from pieces (`move_rowwise`);
 * *columns*: rows too long for UB, out of column blocks (`move_columns`);
 * *aligned*: boxes of whole 32-byte blocks, plain DMA (`move_runs`);
-* *long*: a few long runs at any byte (`move_runs`).
+* *long*: a few long runs at any byte (`move_runs`);
+* *gathered*: rows whose numbers stand in memory (`move_gather`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ..runtime.soc import Soc
 from .kernel_builder import KernelBuilder, Ref
 from .move_columns import LongRows, emit_long_rows, long_rows_of
 from .move_formats import Columns, format_work
+from .move_gather import Gathered, emit_gathered, gathered_of
 from .move_maps import Move, move_of
 from .move_problem import Axis, Box
 from .move_rowwise import Input, Piece, RowPlan, Rowwise, RowwiseEmitter, choose_rows, tiles_of
@@ -82,7 +84,7 @@ class Boxes:
     partial: tuple[Box, ...] = field(default=())
 
 
-Work = Turn | Rows | Boxes | LongRows
+Work = Turn | Rows | Boxes | LongRows | Gathered
 
 
 # ------------------------------------------------------------------------------------------------ decisions
@@ -136,6 +138,10 @@ def _of_op(body: Operation, group: ascend.GroupOp, soc: Soc) -> Work:
     dtype, out = ascend.dtype_of(group.outputs[0]), ascend.shape_of(group.outputs[0])
     sources = [ascend.shape_of(v) for v in group.inputs]
     layout = ascend.layout_of(group.outputs[0])
+    if isinstance(body, nn.GatherOp):
+        sizes = size_of(dtype), size_of(ascend.dtype_of(group.inputs[1]))
+        table, indices = sources
+        return gathered_of(table, indices, body.axis.value.data, sizes, soc.cores)
     if isinstance(body, nn.ReshapeOp | nn.BitCastOp):
         elements = layout.elements(out, size_of(dtype))
         return work_of_box(Box((Axis(elements, 1, 1),)), size_of(dtype), soc)
@@ -336,6 +342,8 @@ def choose_schedule(op: MoveOp, soc: Soc) -> dict[str, int | str]:
             return {"kind": "aligned" if work.aligned else "long", "blocks": work.blocks}
         case LongRows():
             return {"kind": "columns"}
+        case Gathered() as work:
+            return {"kind": "gathered", "pieces": work.pieces}
 
 
 def generate(op: MoveOp, soc: Soc, name: str) -> davinci.KernelOp:
@@ -355,6 +363,8 @@ def emit(work: Work, soc: Soc, name: str, inputs: int) -> davinci.KernelOp:
             blocks = max(1, work.blocks)
         case LongRows():
             blocks = work.grid.blocks(soc.cores)
+        case Gathered():
+            blocks = min(soc.cores, work.units)
     kb = KernelBuilder(name, soc, inputs + 1, blocks)
     *srcs, dst = kb.args
     match work:
@@ -366,6 +376,8 @@ def emit(work: Work, soc: Soc, name: str, inputs: int) -> davinci.KernelOp:
             _emit_boxes(kb, work, srcs, dst)
         case LongRows():
             emit_long_rows(kb, work, srcs[0], dst)
+        case Gathered():
+            emit_gathered(kb, work, srcs[0], srcs[1], dst)
     return kb.kernel
 
 

@@ -305,14 +305,11 @@ class Converter:
             self.versions[value, dtype] = ops[-1].results[0]
 
     def _narrow_indices(self, op: nn.GatherOp) -> None:
-        """Indices lie inside an axis, so 32 bits hold them (decision D13)."""
-        if nn.dtype_of(op.indices) != "i64":
-            return
+        """Known indices lie inside an axis, so 32 bits hold them (decision D13); others are read as they are."""
         blob = constant_of(op.indices)
-        if blob is not None:
-            new: Operation = nn.ConstantOp(simplify_blob(blob.apply("cast", "i32")))
-        else:
-            new = nn.CastOp(op.indices, "i32")
+        if nn.dtype_of(op.indices) != "i64" or blob is None:
+            return
+        new = nn.ConstantOp(simplify_blob(blob.apply("cast", "i32")))
         new.location = op.location
         self.block.insert_op_before(new, op)
         op.operands[1] = new.results[0]

@@ -9,6 +9,7 @@ from ascend_mlir.dialects.dtypes import numpy_dtype
 from ascend_mlir.dialects.layouts import ND, Format, Layout
 from ascend_mlir.dialects.nn_attrs import tensor_type
 from ascend_mlir.lowering import move_kernel
+from ascend_mlir.runtime.errors import AscendError
 from ascend_mlir.runtime.interp.nn import run_block
 from ascend_mlir.runtime.interp.nn_roots import to_terms
 from ascend_mlir.runtime.soc import load_soc
@@ -295,3 +296,45 @@ def test_terms_of_a_model_input(soc, shape):
     block.add_ops([op, nn.YieldOp(op.output)])
     group = ascend.GroupOp("ToTerms", [source], [result], "move", Region(block))
     run(group, [x], BLOCKED.pack(to_terms(x)), soc)
+
+
+def check_gather(length, row, indices, soc_name, dtype="f16", index_dtype="i64"):
+    table = random((length, *row), dtype)
+    wanted = np.asarray(indices, numpy_dtype(index_dtype))
+    shapes = [table.shape, wanted.shape]
+    operands = [value(s, d, ND) for s, d in zip(shapes, (dtype, index_dtype), strict=True)]
+    block = Block(arg_types=[v.type for v in operands])
+    op = nn.GatherOp(*block.args, 0)
+    block.add_ops([op, nn.YieldOp(op.output)])
+    group = ascend.GroupOp("Gather", operands, [op.output.type], "move", Region(block))
+    # an index outside of the table takes the nearest row
+    inside = np.clip(wanted.astype(np.int64), -length, length - 1) % length
+    return run(group, [table, wanted], table[inside], soc_name)
+
+
+@pytest.mark.parametrize("soc", SOCS)
+@pytest.mark.parametrize("count", [1, 3, 8, 45, 700, 20000])
+def test_rows_by_indices_from_memory(soc, count):
+    indices = np.random.default_rng(count).integers(-100, 100, count)
+    check_gather(100, (32,), indices, soc)
+    check_gather(100, (3, 16), indices.reshape(1, -1), soc, "f32", "i32")
+
+
+@pytest.mark.parametrize("count", [1, 5, 20])
+def test_long_rows_by_indices_are_shared_in_pieces(count):
+    """Every core takes pieces of rows where there are few rows, or rows that do not fit a tile."""
+    indices = np.random.default_rng(count).integers(-7, 7, count)
+    out = check_gather(7, (50000,), indices, "Ascend310P3", "i32", "i64")
+    assert out.cycles < 3 * out.bound + 4000
+    check_gather(7, (4064,), indices, "Ascend310P3", "i8", "i64")
+
+
+@pytest.mark.parametrize("dtype", ["i32", "i64"])
+def test_indices_outside_of_the_table_take_the_nearest_row(dtype):
+    low, high = (-(2**31), 2**31 - 1) if dtype == "i32" else (-(2**63), 2**63 - 1)
+    check_gather(10, (16,), [low, -11, -10, -1, 0, 9, 10, high], "Ascend310P3", "f16", dtype)
+
+
+def test_rows_that_are_no_whole_blocks_are_refused():
+    with pytest.raises(AscendError, match="rows of 10 bytes"):
+        check_gather(10, (5,), [1, 2], "Ascend310P3")
