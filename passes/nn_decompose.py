@@ -19,6 +19,7 @@ from .canonicalization import (
     nn_positions,
     nn_resampling,
     nn_short_axes,
+    nn_wide_windows,
 )
 from .nn_convert_precision import f32_support
 from .nn_fold_constants import fold
@@ -57,6 +58,7 @@ class NNDecomposePass(ModulePass):
                 *nn_deconvolution.RULES,
                 *nn_convolution.RULES,
                 *nn_long_rows.RULES,
+                *nn_wide_windows.RULES,
                 *nn_resampling.RULES,
                 *nn_channels.RULES,
             ],

@@ -50,7 +50,9 @@ class FakeCompiler(ModuleType):
         self.options = options
         if self.error is not None:
             raise self.error
-        return type("CompiledModel", (), {"om": conv_model(), "counts": {}, "strangers": ()})()
+        return type(
+            "CompiledModel", (), {"om": conv_model(), "counts": {}, "strangers": (), "warnings": ()}
+        )()
 
 
 @pytest.fixture
