@@ -79,6 +79,9 @@ def _check(group: ascend.GroupOp) -> Iterator[Refusal]:
                 yield refusal(group, EXACT, text)
             elif types - VECTOR_TYPES:
                 yield refusal(group, ELEMENT_TYPE, text)
+        case Engine.ATTENTION:
+            if types != {"f16"}:
+                yield refusal(group, CUBE_TYPE, text)
         case Engine.MOVE:
             dynamic = [op for op in inner if isinstance(op, nn.GatherOp)]
             if dynamic and constant_of(group.inputs[1]) is None:
