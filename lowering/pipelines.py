@@ -42,6 +42,7 @@ NN: Final = (
     "nn-simplify",
     "nn-keep-infinities",
     "nn-narrow-types",
+    "nn-form-attention",
     "nn-decompose",
     "nn-simplify",
     "nn-convert-precision",
@@ -242,6 +243,7 @@ NO_PRECISION: Final[Mapping[str, str]] = {
 }
 SWITCHES: Final[Mapping[str, str]] = {
     "nn-fold-batch-norm": "BatchNorm into the weights before it",
+    "nn-form-attention": "attention in one kernel",
     "nn-split-terms": "first layers of few channels in two f16 terms",
     "ascend-split-reductions": "long reductions in several tasks",
     "ascend-prefetch-weights": "weights of later layers into L2",
