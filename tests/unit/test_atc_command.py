@@ -154,7 +154,7 @@ def test_convert_fills_in_the_usual_flags(compiler: FakeCompiler, model: Path) -
         (["--precision_mode=force_fp16", "--precision_mode_v2=fp16"], "E10056"),
         (["--dynamic_batch_size=1,2"], "E10040"),
         (["--insert_op_conf=aipp.cfg"], "E13000"),
-        (["--mode=1"], "E10054"),
+        (["--mode=1"], "E10004"),
         (["--mode=7"], "E10055"),
         (["--framework=9"], "E10001"),
     ],
