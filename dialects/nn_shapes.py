@@ -324,7 +324,9 @@ def recurrence(
             initial == (batch, states * directions * hidden),
             f"expected initial state {[batch, states * directions * hidden]}, got {list(initial)}",
         )
-    _expect(not last_cell or states == RECURRENCES["lstm"][2], f"expected no memory of a {kind}, got last_cell")
+    _expect(
+        not last_cell or states == RECURRENCES["lstm"][2], f"expected no memory of a {kind}, got last_cell"
+    )
     return (rows + batch * last_cell, directions * hidden)
 
 

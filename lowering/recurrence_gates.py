@@ -52,10 +52,22 @@ class Gates:
         whole, rest = divmod(count, _LANES)
         for first in range(0, whole, _MOST):
             refs = [ref + first * _LANES * size for ref, size in places]
-            self.kb.op(mnemonic, dtype, *refs, repeat=min(_MOST, whole - first), **values)
+            self.kb.op(
+                mnemonic, dtype, *refs, limits=None, extents=None, repeat=min(_MOST, whole - first), **values
+            )
         if rest:
             refs = [ref + whole * _LANES * size for ref, size in places]
-            self.kb.op(mnemonic, dtype, *refs, repeat=1, mask_lo=low_lanes(rest), mask_hi=0, **values)
+            self.kb.op(
+                mnemonic,
+                dtype,
+                *refs,
+                limits=None,
+                extents=None,
+                repeat=1,
+                mask_lo=low_lanes(rest),
+                mask_hi=0,
+                **values,
+            )
 
     def binary(self, mnemonic: str, dst: Ref, a: Ref, b: Ref, count: int) -> None:
         self.each(mnemonic, "f32", count, (dst, 4), (a, 4), (b, 4))
@@ -78,15 +90,15 @@ class Gates:
         return self.kb.alloc("ub", count * 4)
 
     # ------------------------------------------------------------------ functions
-    def add_product(self, parts: Ref, product: Ref) -> None:
-        """parts += product, of which a fractal has 16 rows of lanes but only `rows` belong to sequences."""
+    def add_product(self, parts: Ref, product: Ref, gates: int) -> None:
+        """parts += product of some gates.  A fractal of it has 16 rows of lanes, of which `rows` belong to sequences."""
         for first in range(0, self.rows, 4):
             count = min(4, self.rows - first)
             own, place = parts + first * 2 * UNIT, product + first * 2 * UNIT
-            mask = {} if count == 4 else {"mask_lo": low_lanes(count * C0), "mask_hi": 0}  # noqa: PLR2004
+            mask = {} if count == 4 else {"mask_lo": low_lanes(count * C0), "mask_hi": 0}
             self.kb.op(
-                "vadd", "f32", own, place, own, repeat=self.p.n1, dst_rep=2 * self.rows, src0_rep=WIDE // UNIT,
-                src1_rep=2 * self.rows, **mask,
+                "vadd", "f32", own, place, own, repeat=gates * self.p.h1, dst_rep=2 * self.rows,
+                src0_rep=WIDE // UNIT, src1_rep=2 * self.rows, limits=None, extents=None, **mask,
             )  # fmt: skip
 
     def exponential(self, x: Ref, count: int) -> None:
@@ -137,8 +149,18 @@ class Gates:
     # ------------------------------------------------------------------ steps
     def step(self, parts: Ref, product: Ref, state: Ref, cell: Ref) -> None:
         """state ← h of this step, cell ← c; parts (f32) are overwritten."""
-        self.add_product(parts, product)
-        {"lstm": self._lstm, "gru": self._gru, "rnn": self._rnn}[self.p.kind](parts, state, cell)
+        match self.p.kind:
+            case "lstm":
+                self.add_product(parts, product, 4)
+                self._lstm(parts, state, cell)
+            case "gru":
+                self.add_product(parts, product, 2)
+                self.add_product(parts + 3 * self.lanes * 4, product + 2 * self.p.h1 * WIDE, 1)
+                self._gru(parts, state)
+            case _:
+                self.add_product(parts, product, 1)
+                self.activate(parts, 0, self.lanes)
+                self.scalar("vmuls", state, parts, 1.0, self.lanes)
 
     def _lstm(self, gates: Ref, state: Ref, cell: Ref) -> None:
         """Gates i, o, f, c."""
@@ -152,10 +174,10 @@ class Gates:
         self.activate(new, 0, n)
         self.binary("vmul", state, leave, new, n)
 
-    def _gru(self, gates: Ref, state: Ref, cell: Ref) -> None:
-        """Gates z, r, the product of h with its bias, and the part of h: n = tanh(part + r·product); h = n + z·(h - n)."""
+    def _gru(self, gates: Ref, state: Ref) -> None:
+        """Gates z, r; the part of h, and its product with the bias: new = tanh(part + r·product); h = new + z·(h - new)."""
         n = self.lanes
-        update, reset, inner, new = (gates + i * n * 4 for i in range(4))
+        update, reset, new, inner = (gates + i * n * 4 for i in range(4))
         self.activate(gates, 2 * n, 0)
         self.binary("vmul", inner, inner, reset, n)
         self.binary("vadd", new, new, inner, n)
@@ -163,7 +185,3 @@ class Gates:
         self.binary("vsub", state, state, new, n)
         self.binary("vmul", state, state, update, n)
         self.binary("vadd", state, state, new, n)
-
-    def _rnn(self, gates: Ref, state: Ref, cell: Ref) -> None:
-        self.activate(gates, 0, self.lanes)
-        self.scalar("vmuls", state, gates, 1.0, self.lanes)

@@ -179,7 +179,13 @@ class RecurrenceKernel:
             0, (tile.direction, p.groups * p.h1 * planes), (place, p.batch * UNIT), (tile.first, UNIT)
         )
         kb.op(
-            "copy_gm_to_ubuf", "", half, source, bursts=p.groups * p.h1, length=s.rows, src_gap=p.in_rows - s.rows
+            "copy_gm_to_ubuf",
+            "",
+            half,
+            source,
+            bursts=p.groups * p.h1,
+            length=s.rows,
+            src_gap=p.in_rows - s.rows,
         )
         self.gates.widen(wide, half, count)
         return wide
@@ -193,7 +199,9 @@ class RecurrenceKernel:
         for piece in range(s.pieces):
             slot, place = slots[piece % 2], piece * self.columns * WIDE
             kb.op("mad", "f32f16f16", sums + place, left, slot, m=C0, k=p.hidden, n=self.columns * C0, init=1)
-            kb.op("copy_matrix_cc_to_ubuf", "f32", product + place, sums + place, bursts=1, length=self.columns)
+            kb.op(
+                "copy_matrix_cc_to_ubuf", "f32", product + place, sums + place, bursts=1, length=self.columns
+            )
             if not is_resident and piece + 2 < s.pieces:
                 self._load_piece(weight, slot, piece + 2)
         return product
@@ -209,15 +217,14 @@ class RecurrenceKernel:
     def _keep(self, state: _State, half: Ref) -> None:
         """Rows behind the sequences stay zero."""
         kb, p, s = self.kb, self.p, self.s
-        kb.op(
-            "copy_ubuf_to_cbuf", "", state.fractals, half, bursts=p.h1, length=s.rows, dst_gap=C0 - s.rows
-        )
+        kb.op("copy_ubuf_to_cbuf", "", state.fractals, half, bursts=p.h1, length=s.rows, dst_gap=C0 - s.rows)
 
     def _store(self, tile: _Tile, half: Ref, place: Linear) -> None:
         kb, p, s = self.kb, self.p, self.s
         count = kb.sub(s.rows, tile.skip)
         target = self.result + (
-            place + kb.linear(0, (tile.direction, p.h1 * p.out_rows * UNIT), (tile.first, UNIT), (tile.skip, UNIT))
+            place
+            + kb.linear(0, (tile.direction, p.h1 * p.out_rows * UNIT), (tile.first, UNIT), (tile.skip, UNIT))
         )
         store = kb.op(
             "copy_ubuf_to_gm", "", target, half + kb.linear(0, (tile.skip, UNIT)), bursts=p.h1, length=count,
@@ -250,6 +257,12 @@ class RecurrenceKernel:
         kb, p = self.kb, self.p
         target = self.result + kb.linear(p.used_rows * UNIT, (tile.direction, p.h1 * p.out_rows * UNIT))
         store = kb.op(
-            "copy_ubuf_to_gm", "", target, self.zeros, bursts=p.h1, length=padding, dst_gap=p.out_rows - padding
+            "copy_ubuf_to_gm",
+            "",
+            target,
+            self.zeros,
+            bursts=p.h1,
+            length=padding,
+            dst_gap=p.out_rows - padding,
         )
         mark_disjoint(store)

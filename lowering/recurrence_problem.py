@@ -154,14 +154,14 @@ def refusal(p: RecurrenceProblem, soc: Soc) -> str | None:
 
     The one place that decides: the importer asks before it makes the op.
     """
-    if p.steps < 2:  # noqa: PLR2004 - what one step keeps on the chip nobody reads
+    if p.steps < 2:
         return "there is one step only"
     if max(p.in_rows, p.out_rows) > _MOST_FIELD:
         return "there are more steps than a copy can skip"
     schedule = schedule_of(p, soc)
     if schedule is None:
         return "weight and states do not fit the memories of a core"
-    streamed = p.n1 * p.h1 * FRACTAL if schedule.pieces > 2 else 0  # noqa: PLR2004 - the halves of L0B
+    streamed = p.n1 * p.h1 * FRACTAL if schedule.pieces > 2 else 0
     rounds = ceil_div(p.directions * schedule.tiles, soc.cores)
     if rounds * (streamed // _LOAD_RATE + _STEP_CYCLES) > p.directions * _WRITTEN_CYCLES:
         return "loading the weight in every step takes longer than what is saved"

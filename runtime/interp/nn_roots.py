@@ -310,8 +310,9 @@ def _lstm(part: Array, product: Array, h: Array, c: Array) -> tuple[Array, Array
 
 def _gru(part: Array, product: Array, h: Array, c: Array) -> tuple[Array, Array]:
     hidden = h.shape[-1]
-    z, r, inner = np.split(part[:, : 3 * hidden] + product, 3, axis=-1)
-    new = np.tanh(part[:, 3 * hidden :] + _logistic(r) * inner)
+    z, r = np.split(part[:, : 2 * hidden] + product[:, : 2 * hidden], 2, axis=-1)
+    inner = part[:, 3 * hidden :] + product[:, 2 * hidden :]
+    new = np.tanh(part[:, 2 * hidden : 3 * hidden] + _logistic(r) * inner)
     return new + _logistic(z) * (h - new), c
 
 

@@ -9,7 +9,7 @@ from ascend_mlir.dialects.layouts import Format, Layout
 from ascend_mlir.dialects.nn_attrs import tensor_type
 from ascend_mlir.dialects.nn_shapes import DIRECTIONS, RECURRENCES
 from ascend_mlir.lowering import recurrence_kernel
-from ascend_mlir.lowering.recurrence_problem import problem_of, refusal, root_of, schedule_of
+from ascend_mlir.lowering.recurrence_problem import root_of
 from ascend_mlir.passes.davinci_pipeline import lower_kernel
 from ascend_mlir.runtime.interp.nn_roots import recurrence
 from ascend_mlir.runtime.sim.device import run_kernel
@@ -17,8 +17,6 @@ from ascend_mlir.runtime.sim.hazards import check_task
 from ascend_mlir.runtime.sim.order import run_kernel_random
 from ascend_mlir.runtime.sim.program import load_program
 from ascend_mlir.runtime.soc import load_soc
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from xdsl.dialects.test import TestOp
 from xdsl.ir import Block, Region
 
