@@ -42,9 +42,10 @@ class ConvertNNToAscendPass(ModulePass):
     after   %y = ascend.group "ConvRelu" (%x, %w) engine cube schedule #ascend.schedule<> from ["conv1",
     "relu1"] { … } : …
 
-    Engines: cube for a convolution or matmul, attention for products
-    with the softmax between them, recurrence for the steps of an LSTM, GRU or RNN, vector for elementwise
-    ops, reductions and pools, move for what only rearranges, sort for positions of extremes, AI CPU for what `passes/ai_cpu.py` lists with its reason.
+    Engines: cube for a convolution or matmul, attention for products with the softmax between them,
+    recurrence for the steps of an LSTM, GRU or RNN, vector for elementwise ops, reductions and pools, move
+    for what only rearranges, sort for positions of extremes, AI CPU for what `passes/ai_cpu.py` lists with
+    its reason.
     Constants, reshape, slice and concat stay nn ops: `ascend-assign-layouts` turns them into packed constants,
     views or kernels.
     """
