@@ -1,7 +1,8 @@
 """The vector part of a recurrence: from a step's product in UB to its new state.
 
 Lanes stand as [column fractal][sequence][16 columns], dense in f32: a gate is a run of `lanes` of them, so that one
-instruction does all gates that are alike.  tanh(x) is 2·σ(2x) - 1: gates of both kinds share the exponential.
+instruction does all gates that are alike; σ and tanh share the exponential.  A step waits for each of its instructions,
+so what need not wait for the product is done before it.
 """
 
 from __future__ import annotations
@@ -90,16 +91,40 @@ class Gates:
         return self.kb.alloc("ub", count * 4)
 
     # ------------------------------------------------------------------ functions
-    def add_product(self, parts: Ref, product: Ref, gates: int) -> None:
-        """parts += product of some gates.  A fractal of it has 16 rows of lanes, of which `rows` belong to sequences."""
+    def negate(self, parts: Ref, logistic: int, tanh: int) -> None:
+        """What e^-x of σ and e^-2x of tanh need of the parts, before the product is there: -x and -2·x."""
+        if logistic:
+            self.scalar("vmuls", parts, parts, -1.0, logistic)
+        if tanh:
+            self.scalar("vmuls", parts + logistic * 4, parts + logistic * 4, -2.0, tanh)
+
+    def add_product(self, parts: Ref, product: Ref, gates: int, factor: float = 1.0) -> None:
+        """parts += factor · product of some gates.
+
+        A fractal of it has 16 rows of lanes, of which `rows` belong to sequences: four rows are a repeat.
+        """
+        inside, outside = {"rep": 2 * self.rows}, {"rep": WIDE // UNIT}
         for first in range(0, self.rows, 4):
             count = min(4, self.rows - first)
             own, place = parts + first * 2 * UNIT, product + first * 2 * UNIT
-            mask = {} if count == 4 else {"mask_lo": low_lanes(count * C0), "mask_hi": 0}
-            self.kb.op(
-                "vadd", "f32", own, place, own, repeat=gates * self.p.h1, dst_rep=2 * self.rows,
-                src0_rep=WIDE // UNIT, src1_rep=2 * self.rows, limits=None, extents=None, **mask,
-            )  # fmt: skip
+            lanes = {"mask_lo": low_lanes(count * C0), "mask_hi": 0} if count * C0 < _LANES else {}
+            steps = {"repeat": gates * self.p.h1, "dst_rep": inside["rep"]}
+            if factor in (1.0, -1.0):
+                steps |= {"src0_rep": inside["rep"], "src1_rep": outside["rep"]}
+                self.kb.op(
+                    "vadd" if factor > 0 else "vsub",
+                    "f32",
+                    own,
+                    own,
+                    place,
+                    limits=None,
+                    extents=None,
+                    **steps,
+                    **lanes,
+                )
+            else:
+                steps |= {"src_rep": outside["rep"], "scalar": single(factor)}
+                self.kb.op("vaxpy", "f32", own, place, limits=None, extents=None, **steps, **lanes)
 
     def exponential(self, x: Ref, count: int) -> None:
         """x ← e^x for x ≤ 80; where the chip has none in f32, a polynomial of x/256, squared eight times."""
@@ -118,59 +143,73 @@ class Gates:
         for _ in range(_SQUARED):
             self.binary("vmul", x, x, x, count)
 
-    def inverse(self, x: Ref, count: int) -> None:
-        """x ← 1 / x; without a division Newton's steps r ← r·(2 - x·r), from 9 bits to 36."""
+    def divide(self, dst: Ref, above: Ref | None, below: Ref, count: int) -> None:
+        """dst ← above / below, or 1 / below; without a division Newton's steps r ← r·(2 - below·r), from 9 bits to 36."""
         if self.soc.core.supports("vdiv", "f32"):
-            self.each("vdiv", "f32", count, (x, 4), (self.one, 0), (x, 4), src0_blk=0, src0_rep=0)
+            if above is None:
+                self.each("vdiv", "f32", count, (dst, 4), (self.one, 0), (below, 4), src0_blk=0, src0_rep=0)
+            else:
+                self.binary("vdiv", dst, above, below, count)
             return
         guess, error = self.temporary(count), self.temporary(count)
-        self.each("vrec", "f32", count, (guess, 4), (x, 4))
+        self.each("vrec", "f32", count, (guess, 4), (below, 4))
         for _ in range(2):
-            self.binary("vmul", error, x, guess, count)
+            self.binary("vmul", error, below, guess, count)
             self.scalar("vmuls", error, error, -1.0, count)
             self.scalar("vadds", error, error, 2.0, count)
             self.binary("vmul", guess, guess, error, count)
-        self.scalar("vmuls", x, guess, 1.0, count)
+        if above is None:
+            self.scalar("vmuls", dst, guess, 1.0, count)
+        else:
+            self.binary("vmul", dst, above, guess, count)
 
     def activate(self, x: Ref, logistic: int, tanh: int) -> None:
-        """In place: σ of the first `logistic` lanes, tanh of the `tanh` lanes behind them."""
-        behind = x + logistic * 4
+        """In place: σ(x) = 1 / (1 + e) of the first `logistic` lanes, which hold -x, e = e^-x; tanh(x) = (1 - e) / (1 + e)
+        of the `tanh` lanes behind them, which hold -2·x, e = e^-2x."""
+        count, behind = logistic + tanh, x + logistic * 4
+        self.exponential(x, count)
+        below = self.temporary(count)
+        self.scalar("vadds", below, x, 1.0, count)
+        if tanh:
+            self.each("vsub", "f32", tanh, (behind, 4), (self.one, 0), (behind, 4), src0_blk=0, src0_rep=0)
         if logistic:
-            self.scalar("vmuls", x, x, -1.0, logistic)
+            self.divide(x, None, below, logistic)
         if tanh:
-            self.scalar("vmuls", behind, behind, -2.0, tanh)
-        self.exponential(x, logistic + tanh)
-        self.scalar("vadds", x, x, 1.0, logistic + tanh)
-        self.inverse(x, logistic + tanh)
-        if tanh:
-            self.scalar("vmuls", behind, behind, 2.0, tanh)
-            self.scalar("vadds", behind, behind, -1.0, tanh)
+            self.divide(behind, behind, below + logistic * 4, tanh)
 
     # ------------------------------------------------------------------ steps
+    def prepare(self, parts: Ref) -> None:
+        """What can be done to the parts (f32) of a step before the one in front of it is finished."""
+        n = self.lanes
+        self.negate(parts, *{"lstm": (3 * n, n), "gru": (2 * n, n), "rnn": (0, n)}[self.p.kind])
+
     def step(self, parts: Ref, product: Ref, state: Ref, cell: Ref) -> None:
-        """state ← h of this step, cell ← c; parts (f32) are overwritten."""
+        """state ← h of this step, cell ← c; prepared parts are overwritten."""
+        gate = self.p.h1 * WIDE  # bytes of the product
+        n = self.lanes
         match self.p.kind:
             case "lstm":
-                self.add_product(parts, product, 4)
+                self.add_product(parts, product, 3, -1.0)
+                self.add_product(parts + 3 * n * 4, product + 3 * gate, 1, -2.0)
                 self._lstm(parts, state, cell)
             case "gru":
-                self.add_product(parts, product, 2)
-                self.add_product(parts + 3 * self.lanes * 4, product + 2 * self.p.h1 * WIDE, 1)
+                self.add_product(parts, product, 2, -1.0)
+                self.add_product(parts + 3 * n * 4, product + 2 * gate, 1)
                 self._gru(parts, state)
             case _:
-                self.add_product(parts, product, 1)
-                self.activate(parts, 0, self.lanes)
-                self.scalar("vmuls", state, parts, 1.0, self.lanes)
+                self.add_product(parts, product, 1, -2.0)
+                self.activate(parts, 0, n)
+                self.scalar("vmuls", state, parts, 1.0, n)
 
     def _lstm(self, gates: Ref, state: Ref, cell: Ref) -> None:
         """Gates i, o, f, c."""
         n = self.lanes
         enter, leave, keep, new = (gates + i * n * 4 for i in range(4))
         self.activate(gates, 3 * n, n)
-        self.binary("vmul", new, new, enter, n)
         self.binary("vmul", cell, cell, keep, n)
+        self.binary("vmul", new, new, enter, n)
         self.binary("vadd", cell, cell, new, n)
-        self.scalar("vmuls", new, cell, 1.0, n)
+        self.scalar("vmuls", new, cell, -2.0, n)
         self.activate(new, 0, n)
         self.binary("vmul", state, leave, new, n)
 
@@ -180,7 +219,7 @@ class Gates:
         update, reset, new, inner = (gates + i * n * 4 for i in range(4))
         self.activate(gates, 2 * n, 0)
         self.binary("vmul", inner, inner, reset, n)
-        self.binary("vadd", new, new, inner, n)
+        self.each("vaxpy", "f32", n, (new, 4), (inner, 4), scalar=single(-2.0))
         self.activate(new, 0, n)
         self.binary("vsub", state, state, new, n)
         self.binary("vmul", state, state, update, n)

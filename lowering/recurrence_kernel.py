@@ -171,7 +171,7 @@ class RecurrenceKernel:
         return kb.select(kb.equal(tile.direction, 1), backwards, number)
 
     def _load_parts(self, tile: _Tile, place: Index) -> Ref:
-        """Parts of the step in f32; the copy runs a step ahead."""
+        """Parts of the step in f32, as `Gates.step` wants them; the copy runs a step ahead."""
         kb, p, s = self.kb, self.p, self.s
         count, planes = p.groups * self.gates.lanes, p.in_rows * UNIT
         half, wide = kb.alloc("ub", count * 2, 2), kb.alloc("ub", count * 4)
@@ -188,6 +188,7 @@ class RecurrenceKernel:
             src_gap=p.in_rows - s.rows,
         )
         self.gates.widen(wide, half, count)
+        self.gates.prepare(wide)
         return wide
 
     def _product(self, state: _State, weight: Ref, slots: list[Ref], *, is_resident: bool) -> Ref:

@@ -24,6 +24,7 @@ _STEP_CYCLES = 1500
 _WRITTEN_CYCLES = 3800
 """What a step takes as four tasks (byte_sb_bilstm, 128 hidden, Ascend310P3), nearly all of it launches and latency."""
 _LOAD_RATE = 128  # bytes per cycle, L1 → L0B
+_MEMORY_RATE = 17  # bytes per cycle that one core gets from DDR: the weight comes to L1 once
 
 
 @dataclass(frozen=True)

@@ -105,9 +105,7 @@ def test_hidden_sizes(op: str, hidden: int, monkeypatch: pytest.MonkeyPatch) -> 
     check(monkeypatch, "Ascend310P3", op, 6, 2, hidden, "bidirectional", tasks=12)
 
 
-@pytest.mark.parametrize(
-    "outputs", [("Y_h",), ("Y_c",), ("Y", "Y_c"), ("Y_h", "Y_c")], ids=lambda names: "+".join(names)
-)
+@pytest.mark.parametrize("outputs", [("Y_h",), ("Y_c",), ("Y", "Y_c"), ("Y_h", "Y_c")], ids="+".join)
 @pytest.mark.parametrize("states", ["", "constant"])
 def test_outputs_that_are_used(
     outputs: tuple[str, ...], states: str, monkeypatch: pytest.MonkeyPatch
