@@ -101,17 +101,14 @@ class RecurrenceKernel:
     def _sequences(self, tile: _Tile) -> None:
         kb, p, s = self.kb, self.p, self.s
         weight = self._load_weight(tile)
-        slots = [kb.alloc("l0b", self.piece_bytes) for _ in range(min(2, s.pieces))]
-        is_resident = s.pieces <= len(slots)
-        if is_resident:
-            self._load_pieces(weight, slots, 0)
+        slots = [kb.alloc("l0b", self.piece_bytes) for _ in range(s.slots)]
+        for piece, slot in enumerate(slots):
+            self._load_piece(weight, slot, piece)
         state = self._begin(tile)
         with kb.loop(p.steps) as number:
             place = self._position(tile, number)
             parts = self._load_parts(tile, place)
-            if not is_resident:
-                self._load_pieces(weight, slots, 0)
-            product = self._product(state, weight, slots, is_resident=is_resident)
+            product = self._product(state, weight, slots)
             self.gates.step(parts, product, state.h, state.c)
             self._hand_on(tile, place, state)
         self._finish(tile, state)
@@ -127,10 +124,6 @@ class RecurrenceKernel:
                 bursts=p.h1, length=self.columns * C0, src_gap=(p.directions * p.n1 - self.columns) * C0,
             )  # fmt: skip
         return buffer
-
-    def _load_pieces(self, weight: Ref, slots: list[Ref], first: int) -> None:
-        for piece, slot in enumerate(slots, first):
-            self._load_piece(weight, slot, piece)
 
     def _load_piece(self, weight: Ref, slot: Ref, piece: int) -> None:
         kb, p = self.kb, self.p
@@ -191,20 +184,23 @@ class RecurrenceKernel:
         self.gates.prepare(wide)
         return wide
 
-    def _product(self, state: _State, weight: Ref, slots: list[Ref], *, is_resident: bool) -> Ref:
-        """h · Rᵀ in UB, as it comes from L0C: [column fractal][16 rows]."""
+    def _product(self, state: _State, weight: Ref, slots: list[Ref]) -> Ref:
+        """h · Rᵀ in UB, as it comes from L0C: [column fractal][16 rows].
+
+        A slot that was read gets the next piece of its turn at once: behind the last piece, the first of the next step.
+        """
         kb, p, s = self.kb, self.p, self.s
         left = kb.alloc("l0a", p.h1 * FRACTAL)
         kb.op("load2d", "f16", left, state.fractals, repeat=p.h1)
         sums, product = kb.alloc("l0c", p.n1 * WIDE), kb.alloc("ub", p.n1 * WIDE)
         for piece in range(s.pieces):
-            slot, place = slots[piece % 2], piece * self.columns * WIDE
+            slot, place = slots[piece % s.slots], piece * self.columns * WIDE
             kb.op("mad", "f32f16f16", sums + place, left, slot, m=C0, k=p.hidden, n=self.columns * C0, init=1)
+            if not s.is_resident:
+                self._load_piece(weight, slot, (piece + s.slots) % s.pieces)
             kb.op(
                 "copy_matrix_cc_to_ubuf", "f32", product + place, sums + place, bursts=1, length=self.columns
             )
-            if not is_resident and piece + 2 < s.pieces:
-                self._load_piece(weight, slot, piece + 2)
         return product
 
     def _hand_on(self, tile: _Tile, place: Index, state: _State) -> None:

@@ -18,6 +18,7 @@ WIDE: Final = 2 * FRACTAL
 """Bytes of a fractal of f32."""
 _MOST_FIELD = 65535  # rows that a gap can span
 _MOST_REPEATS = 255
+_SMALL_WEIGHT = 32  # fractals whose product is not worth parts
 _SPARE_ROWS = 4  # rows of lanes in one repeat of f32: fewer per core save nothing
 _STEP_CYCLES = 1500
 """What a step takes beside the loads of its weight, roughly: a chain of some forty instructions."""
@@ -80,12 +81,18 @@ class RecurrenceProblem:
 
 @dataclass(frozen=True)
 class RecurrenceSchedule:
-    """Sequences of a tile, the tiles of one direction, and the pieces in which the weight comes to L0B."""
+    """Sequences of a tile, the tiles of one direction, the pieces in which the weight comes to L0B, and its slots there."""
 
     rows: int
     tiles: int
     pieces: int
+    slots: int
     blocks: int
+
+    @property
+    def is_resident(self) -> bool:
+        """Whether the weight stays in L0B for all steps."""
+        return self.pieces == self.slots
 
     def as_dict(self) -> dict[str, int | str]:
         """The schedule attribute."""
@@ -119,13 +126,17 @@ def ub_bytes(p: RecurrenceProblem, rows: int) -> int:
     return product + parts + gates + states + p.h1 * FRACTAL + 4 * UNIT
 
 
-def _pieces(p: RecurrenceProblem, l0b: int) -> int | None:
-    """Pieces of the weight: one or two that stay in L0B for all steps, or more that take turns in its halves."""
-    for count in range(1, p.n1 + 1):
-        size = p.n1 // count * p.h1
-        room = l0b if count == 1 else l0b // 2
-        if p.n1 % count == 0 and size * FRACTAL <= room and size <= _MOST_REPEATS:
-            return count
+def _pieces(p: RecurrenceProblem, l0b: int) -> tuple[int, int] | None:
+    """(pieces of the weight, slots of L0B), slots dividing pieces: as many slots as pieces if the weight stays there.
+
+    Pieces let copies run beside products; a small weight is one."""
+    if p.n1 * p.h1 <= _SMALL_WEIGHT:
+        return 1, 1
+    for slots in (4, 3, 2):
+        for count in range(slots, p.n1 + 1, slots):
+            size = p.n1 // count * p.h1
+            if p.n1 % count == 0 and size * FRACTAL <= l0b // slots and size <= _MOST_REPEATS:
+                return count, slots
     return None
 
 
@@ -146,7 +157,7 @@ def schedule_of(p: RecurrenceProblem, soc: Soc) -> RecurrenceSchedule | None:
         tiles = ceil_div(p.batch, most)
         rows = ceil_div(p.batch, tiles)
         if ub_bytes(p, rows) <= size["ub"]:
-            return RecurrenceSchedule(rows, tiles, pieces, min(soc.cores, p.directions * tiles))
+            return RecurrenceSchedule(rows, tiles, *pieces, min(soc.cores, p.directions * tiles))
     return None
 
 
