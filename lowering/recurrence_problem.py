@@ -55,6 +55,11 @@ class RecurrenceProblem:
         return RECURRENCES[self.kind][1]
 
     @property
+    def resets_first(self) -> bool:
+        """Whether the last gate's product is of another state: a GRU that resets before it."""
+        return self.kind == "reset_gru"
+
+    @property
     def n1(self) -> int:
         """Fractals of columns of the product of one step."""
         return self.gates * self.h1
@@ -129,10 +134,10 @@ def ub_bytes(p: RecurrenceProblem, rows: int) -> int:
 def _pieces(p: RecurrenceProblem, l0b: int) -> tuple[int, int] | None:
     """(pieces of the weight, slots of L0B), slots dividing pieces: as many slots as pieces if the weight stays there.
 
-    Pieces let copies run beside products; a small weight is one."""
-    if p.n1 * p.h1 <= _SMALL_WEIGHT:
+    Pieces let copies run beside products; a small weight is one.  Thirds of them are a gate of a GRU each."""
+    if p.n1 * p.h1 <= _SMALL_WEIGHT and not p.resets_first:
         return 1, 1
-    for slots in (4, 3, 2):
+    for slots in (3,) if p.resets_first else (4, 3, 2):
         for count in range(slots, p.n1 + 1, slots):
             size = p.n1 // count * p.h1
             if p.n1 % count == 0 and size * FRACTAL <= l0b // slots and size <= _MOST_REPEATS:
@@ -146,7 +151,7 @@ def schedule_of(p: RecurrenceProblem, soc: Soc) -> RecurrenceSchedule | None:
     pieces = _pieces(p, size["l0b"])
     if (
         pieces is None
-        or (p.n1 * p.h1 + p.h1) * FRACTAL > size["l1"]
+        or (p.n1 + 2) * p.h1 * FRACTAL > size["l1"]
         or p.h1 * FRACTAL > size["l0a"]
         or p.n1 * WIDE > size["l0c"]
         or p.n1 > _MOST_REPEATS
