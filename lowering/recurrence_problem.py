@@ -20,8 +20,10 @@ _MOST_FIELD = 65535  # rows that a gap can span
 _MOST_REPEATS = 255
 _SMALL_WEIGHT = 32  # fractals whose product is not worth parts
 _SPARE_ROWS = 4  # rows of lanes in one repeat of f32: fewer per core save nothing
-_STEP_CYCLES = 1500
-"""What a step takes beside the loads of its weight, roughly: a chain of some forty instructions."""
+_STEP_CYCLES = 550
+"""What a step takes at least, roughly: a chain of some forty instructions that wait for each other."""
+_PASSES = 10  # of the vector unit over all gates
+_REPEAT_LANES = 64
 _WRITTEN_CYCLES = 3800
 """What a step takes as four tasks (byte_sb_bilstm, 128 hidden, Ascend310P3), nearly all of it launches and latency."""
 _LOAD_RATE = 128  # bytes per cycle, L1 → L0B
@@ -178,8 +180,15 @@ def refusal(p: RecurrenceProblem, soc: Soc) -> str | None:
     schedule = schedule_of(p, soc)
     if schedule is None:
         return "weight and states do not fit the memories of a core"
-    streamed = p.n1 * p.h1 * FRACTAL if schedule.pieces > 2 else 0
-    rounds = ceil_div(p.directions * schedule.tiles, soc.cores)
-    if rounds * (streamed // _LOAD_RATE + _STEP_CYCLES) > p.directions * _WRITTEN_CYCLES:
-        return "loading the weight in every step takes longer than what is saved"
+    if estimate(p, schedule, soc) > p.directions * p.steps * _WRITTEN_CYCLES:
+        return "its steps take longer on the cores that can share them than as tasks for all cores"
     return None
+
+
+def estimate(p: RecurrenceProblem, s: RecurrenceSchedule, soc: Soc) -> float:
+    """Cycles of the kernel, roughly."""
+    weight = p.n1 * p.h1 * FRACTAL
+    streamed = 0 if s.is_resident else weight
+    repeats = p.n1 * s.rows * C0 / _REPEAT_LANES
+    step = _STEP_CYCLES + _PASSES * repeats + streamed / _LOAD_RATE
+    return ceil_div(p.directions * s.tiles, soc.cores) * (weight / _MEMORY_RATE + p.steps * step)
