@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..dialects.nn_roots import HIDDEN
 from ..runtime.soc import Soc
 from .attention_problem import AttentionProblem
 from .attention_schedule import AttentionSchedule
@@ -23,6 +24,7 @@ from .kernel_builder import Index, KernelBuilder, Linear, Ref
 WIDE = 2 * FRACTAL  # bytes of a fractal of f32
 REPEAT = 256  # bytes of an operand that one repeat reads
 _LEAST = -3.4e38  # below every score
+_TINY = 1e-30  # a sum of probabilities is 1 at least, or 0 where no key is seen
 _MOST = 255
 _ONE = 0x3C00  # 1.0 in f16
 
@@ -79,12 +81,31 @@ class Softmax:
             self._whole(
                 "vaxpy", "f32f16f16", q, keys, (scores, WIDE), (mask, FRACTAL), scalar=_ONE, src_rep=4,
             )  # fmt: skip
+            if not self.p.zero_empty:  # hidden keys alike: a query that sees none gets equal shares of all
+                bound = self._number(2 * HIDDEN)
+                self._whole(
+                    "vmax", "f32", q, keys, (scores, WIDE), (scores, WIDE), (bound, 0), src1_blk=0, src1_rep=0,
+                )  # fmt: skip
+
+    def _number(self, value: float) -> Ref:
+        """A block of one number."""
+        block = self.kb.alloc("ub", UNIT)
+        self.kb.op("vector_dup", "f32", block, value=single(value), repeat=1, mask_lo=0xFF, mask_hi=0)
+        return block
 
     def begin_maximum(self, q: Index) -> Ref:
-        """Four rows of lanes per query fractal, below every score."""
+        """Four rows of lanes per query fractal, below every score; with `zero_empty` above those of hidden keys, which
+        then are 0 behind the exponential."""
         kb, s = self.kb, self.s
         largest = kb.alloc("ub", s.q * REPEAT)
-        kb.op("vector_dup", "f32", largest, value=single(_LEAST), repeat=q, limits={"repeat": s.q})
+        kb.op(
+            "vector_dup",
+            "f32",
+            largest,
+            value=single(HIDDEN if self.p.zero_empty else _LEAST),
+            repeat=q,
+            limits={"repeat": s.q},
+        )
         return largest
 
     def take_maximum(self, largest: Ref, scores: Ref, q: Index, keys: Index, last: Index) -> None:
@@ -154,10 +175,20 @@ class Softmax:
         kb, s = self.kb, self.s
         limits = {"repeat": s.q * 4}
         repeat = kb.mul(q, 4)
+        if self.p.zero_empty:
+            kb.op("vadds", "f32", sums, sums, scalar=single(_TINY), repeat=repeat, limits=limits)
         if self.soc.core.supports("vdiv", "f32"):
-            one = kb.alloc("ub", UNIT)
-            kb.op("vector_dup", "f32", one, value=single(1.0), repeat=1, mask_lo=0xFF, mask_hi=0)
-            kb.op("vdiv", "f32", sums, one, sums, repeat=repeat, src0_blk=0, src0_rep=0, limits=limits)
+            kb.op(
+                "vdiv",
+                "f32",
+                sums,
+                self._number(1.0),
+                sums,
+                repeat=repeat,
+                src0_blk=0,
+                src0_rep=0,
+                limits=limits,
+            )
             inverse = sums
         else:
             inverse = self._reciprocal(sums, repeat, limits)

@@ -123,7 +123,8 @@ class VectorUnit:
         if plan.repeats < 2 or not plan.pieces or not grids or not other:
             return []
         views = [
-            [piece_view(ub, addresses[n], self.types[n], piece, n) for n in (0, other)] for piece in plan.pieces
+            [piece_view(ub, addresses[n], self.types[n], piece, n) for n in (0, other)]
+            for piece in plan.pieces
         ]
         return [(target[0], [source], None) for target, source in views]
 
