@@ -238,7 +238,7 @@ class AttentionKernel:
 
     # ------------------------------------------------------------------ scores of one piece
     def _scores(self, block: _Block, piece: _Piece) -> Ref:
-        """K · Qᵀ in UB, scaled and masked: [query fractal][key fractal] in f32."""
+        """K · Qᵀ in UB, with a mask scaled and masked: [query fractal][key fractal] in f32."""
         kb, p, s, q = self.kb, self.p, self.s, block.q
         mask = self._load_mask(block, piece)
         scores = kb.alloc("ub", s.q * s.k * WIDE)
@@ -260,7 +260,8 @@ class AttentionKernel:
                 limits={"bursts": s.q, "length": s.step, "dst_gap": s.k * 32},
                 extents=(((s.q - 1) * s.k + s.step) * WIDE, s.q * s.step * WIDE),
             )  # fmt: skip
-        self.softmax.scale_and_mask(scores, mask, q, piece.count)
+        if mask is not None:
+            self.softmax.mask(scores, mask, q, piece.count)
         return scores
 
     def _load_mask(self, block: _Block, piece: _Piece) -> Ref | None:

@@ -73,19 +73,19 @@ class Softmax:
         return kb.linear(0, (self._product(first, keys), size))
 
     # ------------------------------------------------------------------ scores
-    def scale_and_mask(self, scores: Ref, mask: Ref | None, q: Index, keys: Index) -> None:
+    def mask(self, scores: Ref, mask: Ref, q: Index, keys: Index) -> None:
         """scores · scale + mask, f32."""
+        self._scale(scores, q, keys)
+        self._whole("vaxpy", "f32f16f16", q, keys, (scores, WIDE), (mask, FRACTAL), scalar=_ONE, src_rep=4)
+        if not self.p.zero_empty:  # hidden keys alike: a query that sees none gets equal shares of all
+            bound = self._number(2 * HIDDEN)
+            self._whole(
+                "vmax", "f32", q, keys, (scores, WIDE), (scores, WIDE), (bound, 0), src1_blk=0, src1_rep=0,
+            )  # fmt: skip
+
+    def _scale(self, scores: Ref, q: Index, keys: Index) -> None:
         if self.p.scale != 1.0:
             self._whole("vmuls", "f32", q, keys, (scores, WIDE), (scores, WIDE), scalar=single(self.p.scale))
-        if mask is not None:
-            self._whole(
-                "vaxpy", "f32f16f16", q, keys, (scores, WIDE), (mask, FRACTAL), scalar=_ONE, src_rep=4,
-            )  # fmt: skip
-            if not self.p.zero_empty:  # hidden keys alike: a query that sees none gets equal shares of all
-                bound = self._number(2 * HIDDEN)
-                self._whole(
-                    "vmax", "f32", q, keys, (scores, WIDE), (scores, WIDE), (bound, 0), src1_blk=0, src1_rep=0,
-                )  # fmt: skip
 
     def _number(self, value: float) -> Ref:
         """A block of one number."""
@@ -130,8 +130,9 @@ class Softmax:
             )  # fmt: skip
 
     def end_maximum(self, largest: Ref, q: Index) -> Ref:
-        """The maximum of the four rows, in all four of them."""
+        """The maximum of the four rows, in all four of them; of scores without a mask, which are scaled later, scaled."""
         kb, s = self.kb, self.s
+        factor = self.p.scale if self.p.mask_strides is None else 1.0
         for rows in (2, 1):
             kb.op(
                 "vmax", "f32", largest, largest, largest + rows * 2 * UNIT, repeat=q, mask_lo=(1 << 16 * rows) - 1, mask_hi=0,
@@ -140,7 +141,7 @@ class Softmax:
         spread = kb.alloc("ub", s.q * REPEAT)
         for half in range(2):  # a row is two blocks: one of them into four rows at a time
             kb.op(
-                "vmuls", "f32", spread + half * UNIT, largest + half * UNIT, scalar=single(1.0), repeat=q, dst_blk=2,
+                "vmuls", "f32", spread + half * UNIT, largest + half * UNIT, scalar=single(factor), repeat=q, dst_blk=2,
                 src_blk=0, mask_lo=(1 << 32) - 1, mask_hi=0, limits={"repeat": s.q},
             )  # fmt: skip
         return spread
@@ -148,6 +149,8 @@ class Softmax:
     def probabilities(self, scores: Ref, largest: Ref, q: Index, keys: Index) -> Ref:
         """e^(score - largest) in f16, at most 1: divided by their sum at the end."""
         kb, s = self.kb, self.s
+        if self.p.mask_strides is None:
+            self._scale(scores, q, keys)
         for i in kb.few(q):
             column = scores + self._fractals(i, keys, WIDE)
             kb.op(

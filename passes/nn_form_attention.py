@@ -18,7 +18,7 @@ from ..lowering.attention_problem import refusal
 from ..runtime.soc import Soc, compile_target
 from .nn_fold_constants import fold
 from .nn_keep_infinities import PASSING, is_infinite
-from .rewriting import Builder, apply_rules, is_float, only_use, scalar_of
+from .rewriting import Builder, apply_rules, constant_of, is_float, only_use, scalar_of
 
 LOG = logging.getLogger(__name__)
 
@@ -109,7 +109,10 @@ class Former:
             key, value = keys, values
         mask = self._mask(scores, nn.shape_of(product.output), build)
         empty = guarded and any(_may_be_infinite(value) for value, _ in scores.masks)
-        formed = nn.AttentionOp(query, key, value, mask, scale=scores.scale, zero_empty=empty)
+        scale = scores.scale
+        if scale != 1.0 and _reaches_weights(query):  # nn-simplify takes the factor there
+            query, scale = build(nn.MulOp(query, build.scalar(scale, nn.dtype_of(query)))), 1.0
+        formed = nn.AttentionOp(query, key, value, mask, scale=scale, zero_empty=empty)
         build(formed)
         return formed
 
@@ -137,6 +140,19 @@ def _turned(value: SSAValue) -> nn.TransposeOp:
     """The last two dims exchanged."""
     rank = len(nn.shape_of(value))
     return nn.TransposeOp(value, [*range(rank - 2), rank - 1, rank - 2])
+
+
+def _reaches_weights(value: SSAValue) -> bool:
+    """Whether a factor of this value can be one of constant weights: only moves and a bias lie between."""
+    while only_use(value):
+        owner = value.owner
+        if isinstance(owner, nn.TransposeOp | nn.ReshapeOp):
+            value = owner.input
+        elif isinstance(owner, nn.AddOp) and constant_of(owner.rhs) is not None:
+            value = owner.lhs
+        else:
+            return isinstance(owner, nn.MatMulOp) and constant_of(owner.rhs) is not None
+    return False
 
 
 def _as_rows(value: SSAValue, build: Builder) -> SSAValue:
