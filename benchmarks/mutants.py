@@ -41,6 +41,7 @@ import onnx
 from ascend_mlir.lowering.pipelines import CompileOptions, compile_model
 from ascend_mlir.runtime.errors import AscendError
 from ascend_mlir.runtime.om.reader import read_om
+from ascend_mlir.runtime.sim.assumed_loads import steered_by_data
 from ascend_mlir.runtime.sim.device import Device, run_blocks
 from ascend_mlir.runtime.sim.executors import FunctionKernel, function_kernel
 from ascend_mlir.runtime.sim.gm_ranges import task_ranges
@@ -292,8 +293,8 @@ def judge_kernel(case: Case, orders: int, limit: int = 0) -> Result:
     """All mutants of a kernel (or an even choice of `limit` of them)."""
     began = time.perf_counter()
     result = Result(case.model, case.name, case.program.digest, orders, limit)
-    if case.program.reads_data:
-        result.skipped.append("the kernel reads scalars from memory: its order depends on data")
+    if steered_by_data(case.program):
+        result.skipped.append("scalars from memory steer the kernel: its order depends on data")
         return result
     judge = Judge(case, orders)
     flaws = judge.flaws()

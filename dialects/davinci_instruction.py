@@ -33,8 +33,8 @@ DISJOINT = "disjoint"
 
 
 def value_specs(row: Instruction) -> tuple[Scalar | Field | StateField, ...]:
-    """All value operands of a row: scalars, fields, then the state it reads."""
-    return (*row.scalars, *row.fields, *state_fields(row))
+    """All value operands of a row: scalars that it reads, fields, then the state it reads."""
+    return (*(spec for spec in row.scalars if spec.register != "w"), *row.fields, *state_fields(row))
 
 
 class InstructionOp(IRDLOperation):
@@ -70,6 +70,7 @@ class InstructionOp(IRDLOperation):
                 [o for o in offsets if not isinstance(o, int)],
                 operands,
             ],
+            result_types=[_INDEX] if row.loads else [],
             properties={
                 "dtype": StringAttr(dtype),
                 "static_offsets": DenseArrayBase.from_list(

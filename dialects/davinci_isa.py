@@ -23,6 +23,7 @@ from .davinci_isa_data import (
     Load2dTransposeOp,
     Load3dOp,
     Load3dv1Op,
+    LoadScalarOp,
     MadBiasOp,
     MadOp,
     PipeBarrierOp,
@@ -161,6 +162,7 @@ from .davinci_isa_vector import (
 )
 
 INSTRUCTION_OPS: list[type[InstructionOp]] = [
+    LoadScalarOp,
     StoreScalarOp,
     SetFlagOp,
     WaitFlagOp,

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from xdsl.irdl import irdl_op_definition
+from xdsl.dialects.builtin import IndexType
+from xdsl.irdl import irdl_op_definition, result_def
 
 from .davinci_instruction import InstructionOp
+
+
+@irdl_op_definition
+class LoadScalarOp(InstructionOp):
+    """Pipe S. scalar load: dst = sign-extended word of `bytes` bytes"""  # noqa: E501
+
+    name = "davinci.load_scalar"
+    MNEMONIC: ClassVar[str] = "load_scalar"
+    result = result_def(IndexType)
 
 
 @irdl_op_definition

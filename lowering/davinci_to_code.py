@@ -242,7 +242,11 @@ class _Coder:
         addresses = (
             [self._address(base, offset) for base, offset in addresses_of(op)] if row.addresses else []
         )
-        scalars = [self._operand(named[spec.name]) for spec in row.scalars]
+        written = iter(op.results)  # of a load: the register that gets the value
+        scalars = [
+            self._reg(next(written)) if spec.register == "w" else self._operand(named[spec.name])
+            for spec in row.scalars
+        ]
         fields = {spec.name: self._operand(named[spec.name]) for spec in row.fields}
         body_op = op.attributes.get("body_op")
         number = body_op.value.data if isinstance(body_op, IntegerAttr) else None

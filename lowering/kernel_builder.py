@@ -532,6 +532,10 @@ class KernelBuilder:
         self._block.add_op(op)
         return op
 
+    def load_scalar(self, source: Ref, size: int) -> Index:
+        """The sign-extended number of `size` bytes in UB that the scalar unit loads: a value of the data."""
+        return self.op("load_scalar", "", source, bytes=size).results[0]
+
 
 def mark_disjoint(store: InstructionOp) -> None:
     """Says that no two executions of `store` in its kernel write the same bytes."""

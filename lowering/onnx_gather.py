@@ -1,9 +1,12 @@
-"""Gather without a gather instruction.
+"""Gather without a gather instruction for device memory, in the way that suits indices and table:
 
-Indices that are known are a few runs with a constant step: slices, side by side. Indices that the model computes
-select rows of a table by a product: row i of the matrix [index count, table length] is 1 where the index is and 0
-elsewhere, and the cube multiplies it with the table. Every product but one is with 0, so the result is the
-table's value, rounded to f16 as all weights are.
+* indices that are known and a few runs with a constant step: slices, side by side;
+* rows of whole 32-byte blocks: `nn.gather` of rows, a DMA from the address that an index makes (`move_gather`).
+  A table of weights gets such rows by padding, and the result is cut;
+* other numbers: a product on the cube.  Row i of the matrix [index count, table length] is 1 where the index is and
+  0 elsewhere.  Every product but one is with 0, so the result is the table's value, rounded to f16 as all weights
+  are;
+* other integers: comparisons, exactly.
 """
 
 from __future__ import annotations
@@ -23,6 +26,10 @@ MOST_OPERANDS: Final = 24
 """Pieces that one kernel puts side by side."""
 MAX_MATRIX: Final = 1 << 26
 """Elements of a selection matrix."""
+WHOLE_BLOCKS: Final = {"f32": 16, "f16": 16, "i64": 8, "i32": 8, "i8": 32, "u8": 32, "bool": 32}
+"""Elements of which rows are made that are whole 32-byte blocks: f32 may become f16, i64 may become i32."""
+MOST_PADDING: Final = 4
+"""Times that padded rows may be as long as the rows of a table of weights."""
 
 
 def picked(node: Node, x: Value, indices: Value, axis: int) -> Value:
@@ -35,6 +42,8 @@ def picked(node: Node, x: Value, indices: Value, axis: int) -> Value:
         found = runs(flat)
         if len(found) <= MAX_RUNS:
             return _sliced(node, x, indices, axis, found)
+    if indices.dtype in ("i32", "i64") and _row_padding(x, indices, axis) is not None:
+        return _addressed(node, x, indices, axis)
     if x.is_float and indices.dtype in ("i32", "i64") and prod(indices.shape) * length <= MAX_MATRIX:
         return _multiplied(node, x, indices, axis)
     if (
@@ -44,6 +53,33 @@ def picked(node: Node, x: Value, indices: Value, axis: int) -> Value:
     ):
         return _compared(node, x, indices, axis)
     return node.emit(nn.GatherOp, x, indices, axis)
+
+
+def _row_padding(x: Value, indices: Value, axis: int) -> int | None:
+    """Elements that make the rows of the table whole blocks; None where gathering rows is not the way."""
+    unit = WHOLE_BLOCKS.get(x.dtype)
+    if unit is None:
+        return None
+    row = prod(x.shape) // x.shape[axis]
+    padding = -row % unit
+    known = x.array is not None or x.blob is not None
+    worth = known and row + padding <= MOST_PADDING * row
+    return padding if not padding or worth or prod(indices.shape) * prod(x.shape) > MAX_MATRIX else None
+
+
+def _addressed(node: Node, x: Value, indices: Value, axis: int) -> Value:
+    """Rows of the table, each from its address."""
+    length = x.shape[axis]
+    rest = (*x.shape[:axis], *x.shape[axis + 1 :])
+    front = node.emit(nn.TransposeOp, x, (axis, *(i for i in range(x.rank) if i != axis))) if axis else x
+    table = node.reshape(front, (length, prod(rest)))
+    padding = _row_padding(x, indices, axis)
+    if padding:
+        table = node.emit(nn.PadOp, table, (0, 0, 0, padding))
+    found = node.emit(nn.GatherOp, table, node.reshape(indices, (prod(indices.shape),)), 0)
+    if padding:
+        found = node.emit(nn.SliceOp, found, (0, 0), (prod(indices.shape), prod(rest)))
+    return _axis_back(node, node.reshape(found, (*indices.shape, *rest)), indices.rank, axis)
 
 
 def _compared(node: Node, x: Value, indices: Value, axis: int) -> Value:

@@ -146,6 +146,9 @@ class _Lifetimes:
             self._clock += 2
             if isinstance(op, InstructionOp):
                 self._use(self._encoded[op], block)
+                self._define(op.results)
+                for value in op.results:  # of a load: written even if nothing reads it
+                    self.spans[value].end += 1
             elif isinstance(op, scf.ForOp):
                 inductions = [i for i in inductions_of(op) if i in self.live]
                 moving = [i.result for i in inductions if i.primary is None and i.carried is None]

@@ -388,7 +388,8 @@ def _keeps_lanes(op: Operation) -> bool:
     """Whole 32-byte units move: no lane changes its place."""
     if isinstance(op, nn.PadOp):
         pads = nn.ints(op.pads)
-        return not (pads[1] or pads[5])
+        fills = op.value is not None and op.value.value.data != 0  # the lanes behind the last channel stay 0
+        return not (pads[1] or pads[5]) and not (fills and nn.shape_of(op.input)[1] % C0)
     if isinstance(op, nn.ResizeOp):
         return op.mode.data == "nearest" and nn.shape_of(op.input)[1] == nn.shape_of(op.output)[1]
     if isinstance(op, nn.DepthToSpaceOp):

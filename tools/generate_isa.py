@@ -47,7 +47,7 @@ _SCALAR_KEPT = ("load_scalar", "store_scalar")
 def has_op(row: Instruction) -> bool:
     """Whether the row is an op of the dialect (else it appears only in machine code)."""
     if row.family == "scalar":
-        return row.mnemonic == "store_scalar"
+        return row.mnemonic in _SCALAR_KEPT
     return row.family not in _SCALAR_ONLY
 
 
@@ -64,9 +64,10 @@ def _file_of(row: Instruction) -> str:
 def _class_text(row: Instruction) -> str:
     doc = f"{row.doc}: {row.formula}" if row.formula else row.doc
     text = doc.replace('"""', "'''").replace("\\", "\\\\")
+    result = "    result = result_def(IndexType)\n" if row.loads else ""
     return (
         f'\n\n@irdl_op_definition\nclass {class_name(row)}(InstructionOp):\n    """Pipe {row.pipe}. {text}"""  # noqa: E501\n\n'
-        f'    name = "davinci.{row.mnemonic}"\n    MNEMONIC: ClassVar[str] = "{row.mnemonic}"\n'
+        f'    name = "davinci.{row.mnemonic}"\n    MNEMONIC: ClassVar[str] = "{row.mnemonic}"\n{result}'
     )
 
 
@@ -78,6 +79,11 @@ def sources() -> dict[str, str]:
     for name, unit in sorted(_FILES.items()):
         own = [row for row in rows if _file_of(row) == name]
         found[name] = _HEAD.format(unit=unit) + "".join(map(_class_text, own))
+        if any(row.loads for row in own):  # the one kind of instruction whose op has a result
+            found[name] = found[name].replace(
+                "from xdsl.irdl import irdl_op_definition",
+                "from xdsl.dialects.builtin import IndexType\nfrom xdsl.irdl import irdl_op_definition, result_def",
+            )
         names = "".join(f"    {name},\n" for name in sorted(map(class_name, own)))
         imports += f"from .{name.removesuffix('.py')} import (\n{names})\n"
     names = "".join(f"    {class_name(row)},\n" for row in rows)

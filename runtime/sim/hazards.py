@@ -29,6 +29,7 @@ from ..isa.model import BARRIER_SCOPES, PIPES, barrier_pipes
 from ..isa.record import Decoded, Reg
 from ..soc import Soc
 from .access import Access, AccessIndex, disturbances, statics_of
+from .assumed_loads import loaded_values
 from .definedness import CARRIES, OnChip, Step, carry, compute, parameters
 from .gm_conflicts import GmAccess, Meeting, cross_block, gaps
 from .gm_state import GmRange, GmState
@@ -466,7 +467,7 @@ def gm_accesses(
     made = _GM_MADE.get(key)
     if made is None:
         made = _GM_MADE[key] = _compile_gm(program)
-    made(args, block, blocks, DEFAULT_FUEL, raw.append, loader(loads))
+    made(args, block, blocks, DEFAULT_FUEL, raw.append, loaded_values(program, block, blocks, loads, "order"))
     found: list[GmAccess] = []
     for number, address, atomic, values in raw:
         static = statics[number]
@@ -477,17 +478,6 @@ def gm_accesses(
 
 
 _GM_MADE: dict[tuple[str, int], Callable[..., None]] = {}
-
-
-def loader(loads: Sequence[int] | None) -> Callable[[], int]:
-    if loads is not None:
-        return iter(loads).__next__
-
-    def missing() -> int:
-        raise AscendError("E43102", "the kernel reads scalars from memory, so its order depends on data",
-                          hint="run it with function, or pass the values it read (`loads`)")  # fmt: skip
-
-    return missing
 
 
 def check_block(
@@ -504,7 +494,8 @@ def check_block(
     soc = soc.seen_by(program.core)
     check = BlockCheck(soc, program, block, None if gm_ranges is None else GmState(gm_ranges))
     kernels = compile_check(soc, program)
-    kernels.check(args, block, blocks, DEFAULT_FUEL, check, check.memory, loader(loads))
+    loaded = loaded_values(program, block, blocks, loads, "order")
+    kernels.check(args, block, blocks, DEFAULT_FUEL, check, check.memory, loaded)
     return list(check.hazards.values())
 
 
@@ -521,7 +512,7 @@ def check_task(
     """All broken ordering rules of a task.
 
     `gm_ranges` says what GM holds before the task and which ranges are its results (None: all is defined).
-    `loads[b]` are the values of block b's scalar loads, for kernels that have any.  Kernels whose
+    `loads[b]` are the values of block b's scalar loads, for kernels that are steered by any (`assumed_loads.py`).  Kernels whose
     cores synchronise are checked with all their streams at once, and `loads` goes by stream (`hazards_cores.py`).
     """
     if program.runs_together:

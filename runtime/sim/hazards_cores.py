@@ -20,10 +20,11 @@ from ..isa.disassembler import instruction_text
 from ..isa.model import PIPES
 from ..soc import Soc
 from .access import Access
+from .assumed_loads import refused
 from .fault import SimulatorFault
 from .gm_conflicts import GmAccess, common, intervals, touch
 from .gm_state import GmRange, GmState
-from .hazards import BlockCheck, Clock, Hazard, Known, compile_check, join_known, loader, merge, unwritten
+from .hazards import BlockCheck, Clock, Hazard, Known, compile_check, join_known, merge, unwritten
 from .streams import CrossFlags, Stream, Waiting, blocks_at_once, run_together, streams_of
 from .translate import DEFAULT_FUEL
 
@@ -81,7 +82,7 @@ def check_streams(
     def start(stream: Stream) -> Iterator[Waiting]:
         check = checks[stream.number]
         kernels = compile_check(stream.soc, stream.program, together=True)
-        values = loader(None if loads is None else loads[stream.number])
+        values = refused("order") if loads is None else iter(loads[stream.number]).__next__
         run = kernels.check(args, stream.block, blocks, DEFAULT_FUEL, check, check.memory, values, stream.sub)
         if stream.program.yields:
             yield from run  # pyright: ignore[reportGeneralTypeIssues]: a generator exactly then

@@ -34,6 +34,7 @@ from ..isa.record import Decoded, Operand, Reg
 from ..isa.table import STATE_GROUPS
 from ..soc import Soc
 from .access import statics_of
+from .assumed_loads import loaded_values
 from .costs import SECOND_MAP, Costs, Duration, Transfer, cost_operands, costs_of, moves_gm
 from .gm_model import GmModel, L2State, cold_l2
 from .program import If, Loop, Node, Program
@@ -502,14 +503,6 @@ def prepare_timing(soc: Soc, program: Program) -> None:
             compile_timing(soc.seen_by(part.core), part)
 
 
-def no_load() -> int:
-    raise AscendError(
-        "E43102",
-        "the kernel reads scalars from memory, so its time depends on data",
-        hint="run it with function, or pass the values it read (`loads`)",
-    )
-
-
 def time_task(
     soc: Soc,
     program: Program,
@@ -523,7 +516,7 @@ def time_task(
     """Time a task of `blocks` blocks.
 
     `l2_state` (see `cold_l2`) lives from task to task.  `loads[b]` are the values that block b's load_scalar
-    instructions returned, in order; needed only if the kernel has any.  `trace` keeps every event.  A kernel
+    instructions returned, in order; needed only if they steer the kernel (`assumed_loads.py`).  `trace` keeps every event.  A kernel
     whose cores work together is timed with all its streams (`timing_cores.py`), and `loads` goes by stream.
     """
     if program.runs_together:
@@ -540,7 +533,7 @@ def time_task(
 
     def start(block: int, core: int, now: int) -> Run:
         starts[block] = (core, now)
-        load = iter(loads[block]).__next__ if loads is not None else no_load
+        load = loaded_values(program, block, blocks, None if loads is None else loads[block], "time")
         return kernel.run(
             args, block, blocks, DEFAULT_FUEL, now, gm.read, gm.write, load, events[block].append, None
         )

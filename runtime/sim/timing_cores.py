@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..soc import Soc
+from .assumed_loads import refused
 from .costs import costs_of
 from .gm_model import GmModel, L2State, cold_l2
 from .program import Program
@@ -24,7 +25,6 @@ from .timing import (
     TimingKernel,
     block_timing,
     compile_timing,
-    no_load,
 )
 from .translate import DEFAULT_FUEL
 
@@ -74,7 +74,7 @@ class _Launch:
         self.places[number] = (core, now)
         self.ports[number] = _Port(self.flags, stream)
         self.events[number] = []
-        load = iter(self.loads[number]).__next__ if self.loads is not None else no_load
+        load = iter(self.loads[number]).__next__ if self.loads is not None else refused("time")
         self.runs[number] = self.kernels[stream.core].run(
             self.args, stream.block, self.blocks, DEFAULT_FUEL, now, self.gm.read, self.gm.write, load,
             self.events[number].append, self.ports[number], stream.sub,

@@ -9,6 +9,7 @@ from ascend_mlir.dialects.dtypes import numpy_dtype
 from ascend_mlir.dialects.layouts import ND, Format, Layout
 from ascend_mlir.dialects.nn_attrs import tensor_type
 from ascend_mlir.lowering import move_kernel
+from ascend_mlir.runtime.errors import AscendError
 from ascend_mlir.runtime.interp.nn import run_block
 from ascend_mlir.runtime.interp.nn_roots import to_terms
 from ascend_mlir.runtime.soc import load_soc
@@ -36,13 +37,13 @@ def random(shape, dtype, seed=0):
     return rng.integers(-100, 100, shape).astype(numpy_dtype(dtype))
 
 
-def run(op, inputs, expected, soc_name, most=None):
-    """Generates, runs and compares; `most` bounds cycles over the DDR bound."""
+def run(op, inputs, expected, soc_name, most=None, ops=250):
+    """Generates, runs and compares; `most` bounds cycles over the DDR bound, `ops` the size of the kernel."""
     soc = load_soc(soc_name)
     kernel = move_kernel.generate(op, soc, "move")
     kernel.verify()
     count = sum(1 for _ in kernel.walk())
-    assert count <= 250
+    assert count <= ops
     out = simulate(kernel, soc, inputs, [expected.nbytes])
     assert not out.hazards, out.hazards[:3]
     got = np.frombuffer(out.outputs[0].tobytes(), expected.dtype).reshape(expected.shape)
@@ -71,7 +72,7 @@ def check_format(shape, source, result, soc_name, dtypes=("f16", "f16"), most=No
     return run(op, [src], expected, soc_name, most)
 
 
-def check_op(shapes, build, soc_name, dtype="f16", layout=ND, most=None):
+def check_op(shapes, build, soc_name, dtype="f16", layout=ND, most=None, ops=250):
     arrays = [random(s, dtype, i) for i, s in enumerate(shapes)]
     operands = [value(s, dtype, layout) for s in shapes]
     block = Block(arg_types=[ascend.logical(v.type) for v in operands])
@@ -82,7 +83,7 @@ def check_op(shapes, build, soc_name, dtype="f16", layout=ND, most=None):
     )
     (expected,) = run_block(group.body.block, arrays, WeightStore())
     expected = np.ascontiguousarray(expected)
-    return run(group, [layout.pack(a) for a in arrays], layout.pack(expected), soc_name, most)
+    return run(group, [layout.pack(a) for a in arrays], layout.pack(expected), soc_name, most, ops)
 
 
 FORMAT_SHAPES = [
@@ -295,3 +296,89 @@ def test_terms_of_a_model_input(soc, shape):
     block.add_ops([op, nn.YieldOp(op.output)])
     group = ascend.GroupOp("ToTerms", [source], [result], "move", Region(block))
     run(group, [x], BLOCKED.pack(to_terms(x)), soc)
+
+
+def check_gather(length, row, indices, soc_name, dtype="f16", index_dtype="i64"):
+    table = random((length, *row), dtype)
+    wanted = np.asarray(indices, numpy_dtype(index_dtype))
+    shapes = [table.shape, wanted.shape]
+    operands = [value(s, d, ND) for s, d in zip(shapes, (dtype, index_dtype), strict=True)]
+    block = Block(arg_types=[v.type for v in operands])
+    op = nn.GatherOp(*block.args, 0)
+    block.add_ops([op, nn.YieldOp(op.output)])
+    group = ascend.GroupOp("Gather", operands, [op.output.type], "move", Region(block))
+    # an index outside of the table takes the nearest row
+    inside = np.clip(wanted.astype(np.int64), -length, length - 1) % length
+    return run(group, [table, wanted], table[inside], soc_name)
+
+
+@pytest.mark.parametrize("soc", SOCS)
+@pytest.mark.parametrize("count", [1, 3, 8, 45, 700, 20000])
+def test_rows_by_indices_from_memory(soc, count):
+    indices = np.random.default_rng(count).integers(-100, 100, count)
+    check_gather(100, (32,), indices, soc)
+    check_gather(100, (3, 16), indices.reshape(1, -1), soc, "f32", "i32")
+
+
+@pytest.mark.parametrize("count", [1, 5, 20])
+def test_long_rows_by_indices_are_shared_in_pieces(count):
+    """Every core takes pieces of rows where there are few rows, or rows that do not fit a tile."""
+    indices = np.random.default_rng(count).integers(-7, 7, count)
+    out = check_gather(7, (50000,), indices, "Ascend310P3", "i32", "i64")
+    assert out.cycles < 3 * out.bound + 4000
+    check_gather(7, (4064,), indices, "Ascend310P3", "i8", "i64")
+
+
+@pytest.mark.parametrize("dtype", ["i32", "i64"])
+def test_indices_outside_of_the_table_take_the_nearest_row(dtype):
+    low, high = (-(2**31), 2**31 - 1) if dtype == "i32" else (-(2**63), 2**63 - 1)
+    check_gather(10, (16,), [low, -11, -10, -1, 0, 9, 10, high], "Ascend310P3", "f16", dtype)
+
+
+def test_rows_that_are_no_whole_blocks_are_refused():
+    with pytest.raises(AscendError, match="rows of 10 bytes"):
+        check_gather(10, (5,), [1, 2], "Ascend310P3")
+
+
+def concat_of(*parts):
+    return nn.ConcatOp(parts, 0)
+
+
+@pytest.mark.parametrize("soc", SOCS)
+@pytest.mark.parametrize("dtype", ["f16", "f32", "bool"])
+@pytest.mark.parametrize(
+    "sizes", [[66, 462] * 8, [1000, 17, 33, 900], [300] * 3, [4000, 40], [33] * 20], ids=str
+)
+def test_runs_side_by_side_are_shared_by_place(sizes, dtype, soc):
+    """Cores get ranges of the output: runs that are too short to be shared each are shared together."""
+    out = check_op([(n,) for n in sizes], concat_of, soc, dtype, ops=400)
+    assert out.cycles < (
+        9000 if dtype == "bool" else 4000
+    )  # rows of 33 bytes: each store waits for the one before
+
+
+def test_short_runs_use_all_cores():
+    soc = load_soc("Ascend310P3")
+    block = Block(arg_types=[tensor_type((n,), "f16") for n in [66, 462] * 8])
+    op = concat_of(*block.args)
+    block.add_ops([op, nn.YieldOp(op.output)])
+    operands = [value((n,), "f16", ND) for n in [66, 462] * 8]
+    group = ascend.GroupOp("Concat", operands, [op.output.type], "move", Region(block))
+    kernel = move_kernel.generate(group, soc, "move")
+    assert kernel.blocks.value.data == soc.cores
+
+
+@pytest.mark.parametrize("soc", SOCS)
+@pytest.mark.parametrize("pads", [(3, 5), (0, 254), (100, 0), (128, 400)])
+@pytest.mark.parametrize("size", [5000, 43844])
+def test_pads_of_one_row_are_shared(size, pads, soc):
+    check_op([(1, size)], lambda x: nn.PadOp(x, (0, pads[0], 0, pads[1]), "constant", 2.0), soc)
+
+
+@pytest.mark.parametrize("soc", SOCS)
+@pytest.mark.parametrize("count", [16, 20, 2740, 5001])
+def test_one_plane_of_one_channel(count, soc):
+    """A single row of the output may end anywhere: behind it nothing begins."""
+    check_format((1, 1, 1, count), BLOCKED, ND, soc)
+    check_format((1, 1, 1, count), BLOCKED, ND, soc, ("f16", "f32"))
+    check_op([(count, 3)], lambda x: nn.SliceOp(x, (0, 1), (count, 1)), soc, "f32")

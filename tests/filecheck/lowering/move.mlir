@@ -60,3 +60,28 @@ builtin.module attributes {ascend.target = "Ascend310P3"} {
     func.return %y : tensor<1x80x40x40xf16, #ascend.layout<NC1HWC0, c0 = 16>>
   }
 }
+
+// -----
+
+// Rows of a table by indices from memory: the scalar unit reads an index, wraps it, and makes an address of it.
+// CHECK: davinci.kernel @gather_{{.*}} blocks 8 attributes {granules = 128 : i64} {
+// CHECK: davinci.copy_gm_to_ubuf [[indices:%[0-9]+]], %{{.*}} bursts 1, length 4
+// CHECK: scf.for
+// CHECK: [[index:%[0-9]+]] = davinci.load_scalar [[indices]][%{{.*}}], bytes 8
+// CHECK-NEXT: arith.minsi [[index]]
+// CHECK-NEXT: arith.maxsi
+// CHECK: [[row:%[0-9]+]] = arith.remui
+// CHECK-NEXT: davinci.offset 0 + %{{.*}} * 1536
+// CHECK-NEXT: davinci.offset 0 + [[row]] * 1536
+// CHECK-NEXT: davinci.copy_gm_to_ubuf {{.*}} bursts 1, length 48
+// CHECK: davinci.copy_ubuf_to_gm {{.*}} bursts 1, length 768
+builtin.module attributes {ascend.target = "Ascend310P3"} {
+  func.func @main(%x: tensor<30522x768xf16>, %i: tensor<128xi64>) -> tensor<128x768xf16> {
+    %y = ascend.group "Gather" (%x, %i) engine move schedule #ascend.schedule<> {
+    ^bb0(%0: tensor<30522x768xf16>, %1: tensor<128xi64>):
+      %2 = nn.gather %0, %1 axis 0 : (tensor<30522x768xf16>, tensor<128xi64>) -> tensor<128x768xf16>
+      nn.yield %2 : tensor<128x768xf16>
+    } : (tensor<30522x768xf16>, tensor<128xi64>) -> tensor<128x768xf16>
+    func.return %y : tensor<128x768xf16>
+  }
+}

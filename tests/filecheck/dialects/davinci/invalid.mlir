@@ -133,3 +133,19 @@ davinci.kernel @mixed(%x: !davinci.gm) blocks 1 {
   davinci.scatter_vmla f32f16f16 %a, %a, %a, repeat 1, dst_va 0, src0_va 1, src1_va 2
 }
 // CHECK: scatter_vmla data type: expected one of f16, f32, got f32f16f16
+
+// -----
+
+davinci.kernel @words(%x: !davinci.gm) blocks 1 {
+  %a = davinci.alloc : !davinci.buffer<ub, 4096>
+  %row = davinci.load_scalar %a, bytes 9
+}
+// CHECK: load_scalar bytes: expected 1 to 8, got 9
+
+// -----
+
+davinci.kernel @where(%x: !davinci.gm) blocks 1 {
+  %a = davinci.alloc : !davinci.buffer<l1, 4096>
+  %row = davinci.load_scalar %a, bytes 4
+}
+// CHECK: load_scalar src: expected memory gm or ub, got l1

@@ -24,6 +24,10 @@ davinci.kernel @add(%x: !davinci.gm, %y: !davinci.gm, %n: index) blocks 8 {
     davinci.copy_gm_to_ubuf %a[256], %x[%at], bursts 1, length %n, bytes [4096, 4096]
     // CHECK-NEXT: davinci.vadd f16 [[a]], [[a]], [[ring]][256], repeat 8, src1_rep 0, mask_hi 0, mask_lo 65535 {body_op = 3 : i64}
     davinci.vadd f16 %a, %a, %ring[256], repeat 8, src1_rep 0, mask_hi 0, mask_lo 65535 {body_op = 3 : i64}
+    // CHECK-NEXT: [[row:%.*]] = davinci.load_scalar [[a]][64], bytes 4
+    %row = davinci.load_scalar %a[64], bytes 4
+    // CHECK-NEXT: davinci.store_scalar [[a]], a [[row]], bytes 8, bytes [8]
+    davinci.store_scalar %a, a %row, bytes 8, bytes [8]
     // CHECK-NEXT: davinci.vcmpv f16 [[ring]], [[a]], [[a]], condition ge, repeat 2
     davinci.vcmpv f16 %ring, %a, %a, condition ge, repeat 2
     // CHECK-NEXT: davinci.set_flag src V, dst MTE3, event [[counter]]
