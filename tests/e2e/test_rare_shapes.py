@@ -182,3 +182,30 @@ def test_a_branch_of_another_shape_asks_for_the_condition() -> None:
     with pytest.raises(UnsupportedOpError) as failure:
         compile_model(model, CompileOptions())
     assert failure.value.items[0].inputs == ("c",)
+
+
+@pytest.mark.parametrize("chip", ["Ascend310P3", "Ascend310", "Ascend910A"])
+@pytest.mark.parametrize(("count", "axis", "last"), [(33, 1, 0), (2049, 1, 1), (4001, 0, 0)])
+def test_places_of_extremes_that_f16_cannot_tell_apart(chip: str, count: int, axis: int, last: int) -> None:
+    """A computed f32 value: an extreme rounded to f16 equals none of them, and f16 has no odd number beyond 2048."""
+    shape = (3, count) if axis else (count, 3)
+    x = RNG.standard_normal(shape).astype(np.float32)
+    line = x if axis else x.T
+    line[0, count - 2 :] = 7.0, 7.0 + 2.0**-18
+    line[1, [5, count - 4]] = 8.0
+    line[2, count // 2 | 1] = 9.0
+    nodes = [
+        helper.make_node("Mul", ["x", "k"], ["v"], "times"),
+        helper.make_node("ArgMax", ["v"], ["y"], "arg", axis=axis, keepdims=0, select_last_index=last),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.INT64, None)],
+        [numpy_helper.from_array(np.float32(1.25), "k")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    compiled = compile_model(model, CompileOptions(soc=chip, keep_dtype=("times", "arg")))
+    got = InferenceSession(om_bytes(compiled.om), sanitize=True).run(None, {"x": x})[0]
+    assert got.tolist() == [count - 1, count - 4 if last else 5, count // 2 | 1]
