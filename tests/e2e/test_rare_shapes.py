@@ -209,3 +209,27 @@ def test_places_of_extremes_that_f16_cannot_tell_apart(chip: str, count: int, ax
     compiled = compile_model(model, CompileOptions(soc=chip, keep_dtype=("times", "arg")))
     got = InferenceSession(om_bytes(compiled.om), sanitize=True).run(None, {"x": x})[0]
     assert got.tolist() == [count - 1, count - 4 if last else 5, count // 2 | 1]
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("hidden", [32, 24])
+@pytest.mark.parametrize("more", [False, True])
+def test_lstm_of_one_row(direction: str, hidden: int, more: bool) -> None:
+    """Rows of whole planes are computed as images of one position, others as matrices."""
+    count = 2 if direction == "bidirectional" else 1
+    weights = {
+        "w": floats(count, 4 * hidden, 20) / 5,
+        "r": floats(count, 4 * hidden, hidden) / 6,
+        "b": floats(count, 8 * hidden) / 3,
+    }
+    if more:
+        weights |= {
+            "h": floats(count, 1, hidden),
+            "c": floats(count, 1, hidden),
+            "p": floats(count, 3 * hidden) / 2,
+        }
+    order = ("x", "w", "r", "b", "", "h", "c", "p") if more else ("x", "w", "r", "b")
+    got, want = both(
+        "LSTM", {"x": floats(6, 1, 20)}, weights, order=order, hidden_size=hidden, direction=direction
+    )
+    assert is_close(got, want)
