@@ -34,6 +34,8 @@ from ascend_mlir.runtime.om.writer import om_bytes
 from ascend_mlir.tools.ascend_translate import model_of_text
 from cores import SHARED, compile_file
 
+SECONDS = 300
+"""Time that Netron has to draw a model, on a machine that does other things."""
 COLUMNS = ("file", "text", "runs", "viewer")
 
 
@@ -100,8 +102,8 @@ def view(rows: list[Row], models: list[OmModel], folder: Path) -> None:
     for row, model in zip(rows, models, strict=True):
         address = served(folder / f"{row.name}.om")
         try:
-            with tempfile.TemporaryDirectory() as profile, browser(Path(profile)) as tab:
-                found = problems(show(tab, address), model)
+            with tempfile.TemporaryDirectory() as profile, browser(Path(profile), 2 * SECONDS) as tab:
+                found = problems(show(tab, address, SECONDS), model)
         except TimeoutError as error:
             found = [str(error)]
         finally:

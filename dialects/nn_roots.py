@@ -136,6 +136,31 @@ class MatMulOp(NNOp):
 
 
 @irdl_op_definition
+class AttentionOp(NNOp):
+    """softmax(scale · query · keyᵀ + maskᵀ) · value over the last two dims; the softmax runs over the keys.
+
+    query […, heads, m, d], key […, heads / r, n, d], value […, heads / r, n, e]: r neighbouring heads of the query share
+    one head of keys and values. The mask is added to the scaled scores and stored keys first, […, n, m], as the kernel
+    holds them (decision 0026); its leading dims broadcast.
+    """
+
+    name = "nn.attention"
+    SHAPE = staticmethod(nn_shapes.attention)
+    query = operand_def(TensorType)
+    key = operand_def(TensorType)
+    value = operand_def(TensorType)
+    mask = opt_operand_def(TensorType)
+    scale = prop_def(FLOAT)
+    output = result_def(TensorType)
+    traits = traits_def(Pure())
+
+    def __init__(
+        self, query: Value, key: Value, value: Value, mask: Value | None = None, *, scale: float = 1.0
+    ) -> None:
+        self._setup([query, key, value, mask], {"scale": float(scale)})
+
+
+@irdl_op_definition
 class MaxPoolOp(UnaryOp):
     """Maximum over a window; padding never wins. With `terms` operand and result are numbers in two terms
     (`nn_terms`), whose maximum is not that of each term."""
@@ -344,7 +369,7 @@ class LRNOp(UnaryOp):
 
 
 ROOT_OPS: tuple[type[NNOp], ...] = (
-    ConvOp, ConvTransposeOp, MatMulOp, MaxPoolOp, AvgPoolOp, ReduceOp, ArgReduceOp, SoftmaxOp, LogSoftmaxOp,
+    ConvOp, ConvTransposeOp, MatMulOp, AttentionOp, MaxPoolOp, AvgPoolOp, ReduceOp, ArgReduceOp, SoftmaxOp, LogSoftmaxOp,
     LayerNormOp, InstanceNormOp, BatchNormOp, LRNOp,
 )  # fmt: skip
 """All ops of this file."""

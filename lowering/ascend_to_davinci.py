@@ -23,13 +23,14 @@ from typing import TypeAlias
 from xdsl.context import Context
 from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, ModuleOp, StringAttr, i64
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import BlockArgument, Operation, SSAValue
+from xdsl.ir import BlockArgument, SSAValue
 from xdsl.passes import ModulePass
 
 from ..dialects import ascend, davinci, nn
 from ..passes.ai_cpu import kernel_of, reason_of
+from ..passes.attach_target import target_of
 from ..passes.provenance import node_names
-from ..runtime.soc import Soc, compile_target
+from ..runtime.soc import Soc
 from .refusals import Refusals
 
 Compute: TypeAlias = ascend.GroupOp | ascend.TransDataOp
@@ -52,6 +53,10 @@ def generate(op: Compute, soc: Soc, name: str) -> davinci.KernelOp:
         from . import vector_kernel
 
         return vector_kernel.generate(op, soc, name)
+    if op.engine_name is ascend.Engine.ATTENTION:
+        from . import attention_kernel
+
+        return attention_kernel.generate(op, soc, name)
     raise ValueError(f"no kernel generator for engine {op.engine_name}")
 
 
@@ -174,13 +179,6 @@ def _body_sources(group: ascend.GroupOp, sources: Sequence[str]) -> ArrayAttr[Ar
     """Which nodes each op of a group stands for, by its number in the body; all of them where it is not known."""
     names = [node_names(inner) or sources for inner in list(group.body.block.ops)[:-1]]
     return ArrayAttr(ArrayAttr(StringAttr(name) for name in each) for each in names)
-
-
-def target_of(module: Operation, given: str = "") -> Soc:
-    """The SoC a module is compiled for: the option, else the module's attribute `ascend.target`."""
-    attribute = module.attributes.get("ascend.target")
-    name = given or (attribute.data if isinstance(attribute, StringAttr) else "Ascend310P3")
-    return compile_target(name)
 
 
 @dataclass(frozen=True)

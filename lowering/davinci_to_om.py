@@ -110,7 +110,7 @@ class _Emitter:
         attrs |= dict.fromkeys((f.ATTR_COMPILER, f.ATTR_OPERATORS), f"ascend-mlir {version('ascend-mlir')}")
         if self.plan.memory_size > self.soc.memory_bytes:
             raise AscendError(
-                "E19025",
+                "E13023",
                 f"the model needs {self.plan.memory_size} bytes of device memory",
                 expected=f"at most {self.soc.memory_bytes} bytes on {self.soc.name}",
             )

@@ -8,8 +8,9 @@ is reported at once.
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from ..dialects.nn_attrs import SIZED, name_list
 from ..dialects.nn_shapes import ShapeError
 from ..passes.integer_ranges import VALUE_RANGE
 from ..passes.provenance import location_of
-from ..runtime.errors import AscendError, Refusal, UnsupportedOpError
+from ..runtime.errors import NO_KERNEL, NO_PARSER, NOT_LOADED, AscendError, Refusal, UnsupportedOpError
 from ..runtime.om.model import SIZE_SUFFIX
 from ..runtime.weights import Source, WeightStore
 from . import onnx_constraints as constraints
@@ -49,6 +50,14 @@ _OF_SEQUENCES = frozenset(
         "SequenceErase", "SequenceInsert", "SequenceLength", "ConcatFromSequence",
     }
 )  # fmt: skip
+OPERAND_IS_THERE = "every operand must be computed before it is used"
+NO_RECURSION = "functions must not call themselves"
+_CODES = {
+    requirement_of(constraints.operator_is_known): NO_PARSER,
+    OPERAND_IS_THERE: NOT_LOADED,
+    NO_RECURSION: NOT_LOADED,
+}
+"""What is not `NO_KERNEL`."""
 MAX_FUNCTION_DEPTH = 32
 """Functions that call each other deeper than this are taken for a cycle."""
 
@@ -119,6 +128,14 @@ def _renamed(model: onnx.ModelProto, op_types: Mapping[str, str]) -> onnx.ModelP
 
 
 def _opsets(model: onnx.ModelProto) -> dict[str, int]:
+    versions = {item.version for item in model.opset_import if item.domain in ("", "ai.onnx")}
+    if len(versions) > 1:
+        found = ", ".join(map(str, sorted(versions)))
+        raise AscendError(
+            "E16005",
+            f"the model names several versions of ONNX's own operators: {found}",
+            expected="one of them",
+        )
     opsets = {("" if item.domain == "ai.onnx" else item.domain): item.version for item in model.opset_import}
     opsets.setdefault("", 1 if not opsets else onnx.defs.onnx_opset_version())
     return opsets
@@ -153,8 +170,14 @@ def _wanted(graph: GraphProto, names: Sequence[str] | None) -> list[str]:
             "E10016",
             f"output {unknown[0]!r} is not in the model",
             expected=f"a tensor or node:index, such as {', '.join(output.name for output in graph.output)}",
+            hint=_did_you_mean(unknown[0], (*by_node, *known)),
         )
     return [name if name in known else by_node[name] for name in names]
+
+
+def _did_you_mean(name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {near[0]!r}?" if near else ""
 
 
 def node_name(node: NodeProto, index: int) -> str:
@@ -361,7 +384,7 @@ class _Importer:
             return None
         value = scope.find(name)
         if value is None:
-            raise RefusedError("every operand must be computed before it is used", f"operand {name!r} is not")
+            raise RefusedError(OPERAND_IS_THERE, f"operand {name!r} is not")
         return value
 
     def _bind(self, output: str, value: Value, scope: _Scope) -> None:
@@ -372,7 +395,8 @@ class _Importer:
 
     def _refuse(self, name: str, op_type: str, error: RefusedError) -> None:
         needed = self._inputs_behind(error.value) if error.value is not None else ()
-        refusal = Refusal(name, op_type, error.requirement, error.actual, needed)
+        code = _CODES.get(error.requirement, NO_KERNEL)
+        refusal = Refusal(name, op_type, error.requirement, error.actual, needed, code)
         if refusal not in self.refusals:
             self.refusals.append(refusal)
 
@@ -404,7 +428,7 @@ class _Importer:
         self, node: Node, function: FunctionProto, scope: _Scope, prefix: str, caller: str
     ) -> list[Value]:
         if scope.depth >= MAX_FUNCTION_DEPTH:
-            raise RefusedError("functions must not call themselves", f"{function.name} calls itself")
+            raise RefusedError(NO_RECURSION, f"{function.name} calls itself")
         body = bound_body(function, node.attributes)
         values = {
             name: value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from onnx import GraphProto, TensorShapeProto, ValueInfoProto
@@ -27,7 +27,9 @@ def model_inputs(graph: GraphProto, given: Mapping[str, Sequence[int]]) -> list[
     initializers = {tensor.name for tensor in graph.initializer}
     initializers |= {tensor.values.name for tensor in graph.sparse_initializer}
     inputs = [value for value in graph.input if value.name not in initializers]
-    _check_names(given, [value.name for value in inputs])
+    check_input_names(
+        given, [value.name for value in inputs], {node.name for node in graph.node} | initializers
+    )
     symbols: dict[str, int] = {}
     for value in inputs:
         if value.name in given:
@@ -37,14 +39,16 @@ def model_inputs(graph: GraphProto, given: Mapping[str, Sequence[int]]) -> list[
     return [InputType(v.name, shape, dtype) for v, shape, dtype in zip(inputs, shapes, types, strict=True)]
 
 
-def _check_names(given: Mapping[str, Sequence[int]], names: Sequence[str]) -> None:
+def check_input_names(given: Collection[str], names: Sequence[str], others: Collection[str]) -> None:
+    """Names that a user gave for inputs are inputs: E10017 where one is something else in the model, a node or a weight,
+    E10016 where it is nothing."""
     for name in given:
         if name in names:
             continue
         near = difflib.get_close_matches(name, names, 1)
         raise AscendError(
-            "E10016",
-            f"input {name!r} of the given shapes is not in the model",
+            "E10017" if name in others else "E10016",
+            f"{name!r} is no input of the model" if name in others else f"input {name!r} is not in the model",
             expected=f"one of {', '.join(names)}",
             hint=f"did you mean {near[0]!r}?" if near else "",
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,7 @@ NN: Final = (
     "nn-simplify",
     "nn-keep-infinities",
     "nn-narrow-types",
+    "nn-form-attention",
     "nn-decompose",
     "nn-simplify",
     "nn-convert-precision",
@@ -131,6 +133,8 @@ class CompileOptions:
         op_types: operators that stand for others (`--op_name_map`).
         aipp: text of an AIPP configuration; what it describes is computed on the device, before the first layer.
         without: optional passes that are left out, and "fuse-cube" and "fuse-vector" (see `SWITCHES`).
+        cores: cores of the chip that kernels may use; 0: all.
+        reuse_memory: whether dead tensors' bytes are used again.
         verify: verify the module after each phase.
         watch: is told of each step: phase, and pass or progress within it.
     """
@@ -146,6 +150,8 @@ class CompileOptions:
     op_types: Mapping[str, str] = field(default_factory=dict[str, str])
     aipp: str = ""
     without: frozenset[str] = frozenset()
+    cores: int = 0
+    reuse_memory: bool = True
     verify: bool = False
     name: str = ""
     watch: Callable[[str, str], None] | None = None
@@ -161,6 +167,10 @@ class CompiledModel:
     """Wall time per phase."""
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
     """What the model became: nodes, ops, groups, conversions, kernels, tasks."""
+    removed: Mapping[str, int] = field(default_factory=dict[str, int])
+    """How many operators each pass of level nn took away."""
+    strangers: tuple[str, ...] = ()
+    """Names in `CompileOptions.keep_dtype` that no node of the model has."""
     warnings: tuple[RangeWarning, ...] = ()
     """Nodes that are likely to leave the range of the type they are computed in."""
 
@@ -233,6 +243,7 @@ NO_PRECISION: Final[Mapping[str, str]] = {
 }
 SWITCHES: Final[Mapping[str, str]] = {
     "nn-fold-batch-norm": "BatchNorm into the weights before it",
+    "nn-form-attention": "attention in one kernel",
     "nn-split-terms": "first layers of few channels in two f16 terms",
     "ascend-split-reductions": "long reductions in several tasks",
     "ascend-prefetch-weights": "weights of later layers into L2",
@@ -274,22 +285,32 @@ def compile_model(
             input_values=options.input_values,
             op_types=options.op_types,
         )
+        strangers = _strangers(imported, options.keep_dtype)
         options = border_options(imported, options)
         clock.mark("import")
         compiled = compile_module(imported.module, imported.weights, soc, options, name=name, clock=clock)
-    return replace(compiled, counts={"nodes": len(imported.nodes), **compiled.counts})
+    return replace(compiled, counts={"nodes": len(imported.nodes), **compiled.counts}, strangers=strangers)
+
+
+def _strangers(imported: ImportedModel, names: Sequence[str]) -> tuple[str, ...]:
+    from ..passes.provenance import node_names
+    from ..passes.rewriting import main_block
+
+    if not names:
+        return ()
+    known = {name for op in main_block(imported.module).ops for name in node_names(op)} | set(imported.nodes)
+    return tuple(name for name in names if "::" not in name and name not in known)
 
 
 def border_options(imported: ImportedModel, options: CompileOptions) -> CompileOptions:
     """Options that name things of the source model, in the terms of its module; the module's border as they ask."""
     from ..passes.nn_border_types import NNBorderTypesPass
     from ..passes.nn_insert_aipp import NNInsertAippPass
+    from .onnx_inputs import check_input_names
 
     keep = [name for entry in options.keep_dtype for name in _nodes_of(entry, imported.nodes)]
     inputs = {name: i for i, name in enumerate(imported.input_names)}
-    unknown = [name for name in options.input_types if name not in inputs]
-    if unknown:
-        raise AscendError("E10016", f"{unknown[0]!r} is no input of the model", expected=", ".join(inputs))
+    check_input_names(options.input_types, list(inputs), imported.nodes)
     for name in options.input_types:
         dtype = imported.inputs[inputs[name]].dtype
         if dtype not in ("f32", "f16"):
@@ -367,8 +388,7 @@ def compile_module(
     clock: _Clock | None = None,
 ) -> CompiledModel:
     """Compiles a module at level nn."""
-    from xdsl.dialects.builtin import StringAttr
-
+    from ..passes.attach_target import AttachTargetPass
     from .davinci_to_om import emit_om
     from .fp16_ranges import likely_ranges, range_warnings
 
@@ -376,10 +396,11 @@ def compile_module(
     ranges = likely_ranges(module, store)
     found: tuple[RangeWarning, ...] = ()
     clock.mark("ranges")
-    module.attributes["ascend.target"] = StringAttr(soc.name)
     context = Context()
+    target = AttachTargetPass(soc=soc.name, cores=options.cores, reuse_memory=options.reuse_memory)
+    target.apply(context, module)
     watch = options.watch or _nobody
-    counts = {"ops": _count(module, "nn.")}
+    counts, removed = {"ops": _count(module, "nn.")}, Counter[str]()
     for phase, passes in (
         ("nn", nn_passes(options)),
         ("ascend", [load_pass(p)() for p in ASCEND if p not in options.without]),
@@ -387,7 +408,10 @@ def compile_module(
     ):
         for step in passes:
             watch(phase, step.name)
+            before = _count(module, "nn.")
             _run(context, module, [step], options.verify)
+            if phase == "nn" and step.name != "nn-fuse-groups":
+                removed[step.name] += max(0, before - _count(module, "nn."))
             if step.name == "nn-convert-precision":
                 found = range_warnings(module, ranges, options.keep_dtype)
         if phase == "ascend":
@@ -402,7 +426,7 @@ def compile_module(
     om = emit_om(module, store, soc, kernels, name)
     clock.mark("om")
     counts |= {"kernels": len(om.kernels), "tasks": len(om.tasks)}
-    return CompiledModel(om, module, clock.seconds, counts, found)
+    return CompiledModel(om, module, clock.seconds, counts, +removed, warnings=found)
 
 
 def _nobody(phase: str, step: str) -> None:
@@ -443,7 +467,7 @@ def encoded_module(module: ModuleOp, store: WeightStore, name: str) -> ModuleOp:
     """Level om of a module that all passes have run on (stop "code"): what `ascend-opt` does last."""
     from ..dialects.davinci import KernelOp
     from ..dialects.om import model_to_om
-    from .ascend_to_davinci import target_of
+    from ..passes.attach_target import target_of
     from .davinci_to_code import encode_kernel
     from .davinci_to_om import emit_om
 

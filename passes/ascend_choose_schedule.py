@@ -17,6 +17,7 @@ from xdsl.passes import ModulePass
 from ..dialects import ascend
 from ..runtime.errors import AscendError
 from ..runtime.soc import Soc
+from .attach_target import target_of
 
 
 def choose(group: ascend.GroupOp, soc: Soc) -> ascend.ScheduleAttr:
@@ -30,6 +31,10 @@ def choose(group: ascend.GroupOp, soc: Soc) -> ascend.ScheduleAttr:
             from ..lowering import vector_kernel
 
             return ascend.ScheduleAttr.of(vector_kernel.choose_schedule(group, soc))
+        case ascend.Engine.ATTENTION:
+            from ..lowering import attention_kernel
+
+            return ascend.ScheduleAttr.of(attention_kernel.choose_schedule(group, soc))
         case ascend.Engine.MOVE:
             from ..lowering import move_kernel
 
@@ -55,7 +60,7 @@ class AscendChooseSchedulePass(ModulePass):
     """SoC to choose for; default: the module's target."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        from ..lowering.ascend_to_davinci import identity, target_of
+        from ..lowering.ascend_to_davinci import identity
         from ..lowering.refusals import Refusals
 
         soc = target_of(op, self.soc)

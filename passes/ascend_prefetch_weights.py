@@ -29,6 +29,7 @@ from xdsl.passes import ModulePass
 
 from ..dialects import ascend, nn
 from ..runtime.soc import Soc
+from .attach_target import target_of
 from .rewriting import main_block
 
 _LEAST = 16384  # bytes that are worth an instruction per slab
@@ -62,7 +63,6 @@ class AscendPrefetchWeightsPass(ModulePass):
     """SoC to compile for; default: the module's target."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        from ..lowering.ascend_to_davinci import target_of
 
         _plan(op, target_of(op, self.soc))
 

@@ -14,6 +14,7 @@ from ..dialects.blobs import Blob
 from ..dialects.layouts import Layout
 from ..dialects.nn_shapes import Shape
 from ..runtime.soc import Soc
+from .attach_target import target_of
 from .nn_fuse_groups import label_of
 from .provenance import location_of, node_names
 from .reduction_pieces import Pieces, pays, pieces_of
@@ -51,7 +52,6 @@ class AscendSplitReductionsPass(ModulePass):
     """SoC to split for; default: the module's target."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        from ..lowering.ascend_to_davinci import target_of
 
         soc = target_of(op, self.soc)
         for group in list(main_block(op).ops):

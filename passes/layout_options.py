@@ -217,6 +217,10 @@ def _cube(op: ascend.GroupOp) -> Iterator[Option]:
     yield Option(tuple(operands), layout, 0.0)
 
 
+def _attention(op: ascend.GroupOp) -> Iterator[Option]:
+    yield Option(tuple(NZ for _ in op.inputs), NZ, 0.0)
+
+
 def _packs_as_weight(value: SSAValue, root: nn.MatMulOp) -> bool:
     return constant_of(value) is not None and len(ascend.shape_of(value)) == 2 and root.trans_b is None
 
@@ -397,6 +401,7 @@ def _keeps_lanes(op: Operation) -> bool:
 
 _BY_ENGINE: dict[ascend.Engine, Callable[[ascend.GroupOp], Iterator[Option]]] = {
     ascend.Engine.CUBE: _cube,
+    ascend.Engine.ATTENTION: _attention,
     ascend.Engine.VECTOR: _vector,
     ascend.Engine.MOVE: _move,
 }

@@ -18,6 +18,7 @@ from .canonicalization import (
     nn_long_rows,
     nn_positions,
     nn_resampling,
+    nn_short_axes,
     nn_wide_windows,
 )
 from .nn_convert_precision import f32_support
@@ -62,4 +63,4 @@ class NNDecomposePass(ModulePass):
                 *nn_channels.RULES,
             ],
         )
-        apply_rules(op, [fold, *nn_composites.NORMAL_FORM, *nn_channels.FOLD])
+        apply_rules(op, [fold, *nn_short_axes.RULES, *nn_composites.NORMAL_FORM, *nn_channels.FOLD])

@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from math import prod
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from ..dialects import nn
 from ..dialects.blobs import Blob
 from ..dialects.layouts import ceil_div
-from ..runtime.soc import Soc, compile_target
+from ..runtime.soc import Soc
+from .attach_target import TARGET, target_of
 from .rewriting import constant_of, main_block, only_use, remove_dead, simplify_blob, users
 
 C0 = 16
@@ -55,11 +56,10 @@ class NNSplitTermsPass(ModulePass):
     """Convolutions that must read terms before any does: the errors of fewer layers do not add up to much."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        target = op.attributes.get("ascend.target")
-        if not isinstance(target, StringAttr):
+        if TARGET not in op.attributes:
             return
         block = main_block(op)
-        found = _Candidates(block, _Budget(compile_target(target.data), self.latencies))
+        found = _Candidates(block, _Budget(target_of(op), self.latencies))
         found.settle()
         if found.readers() < self.depth:
             return

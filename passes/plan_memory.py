@@ -6,7 +6,7 @@ What is left, the *roots*, live from the task that writes them to the last task 
 aliases; two roots whose lives do not overlap may share bytes.  A model input lives from the start to its last reader:
 the session copies the caller's array there before every run.  A model output lives until the end.  Every root starts at a
 multiple of 512 and has
-32 spare bytes behind it (D8).
+32 spare bytes behind it (D8). In a module with `ascend.tensors_apart` (see attach-target) no bytes are used twice.
 
 before
     %y = davinci.launch @relu_1(%x) workspace [] from ["relu"] : …
@@ -26,6 +26,7 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from ..dialects import ascend, davinci, nn
+from .attach_target import APART
 
 ALIGNMENT = 512
 SPARE = 32
@@ -87,9 +88,12 @@ class MemoryPlan:
         self._roots: dict[SSAValue, _Root] = {}
         self._workspaces: dict[Operation, list[_Root]] = {}
         self._collect()
-        self.memory_size = _assign(
-            [*self._roots.values(), *(w for ws in self._workspaces.values() for w in ws)]
-        )
+        roots = [*self._roots.values(), *(w for ws in self._workspaces.values() for w in ws)]
+        module = function.parent_op()
+        if module is not None and APART in module.attributes:
+            for root in roots:  # all live at all times
+                root.first, root.last = 0, len(list(function.body.block.ops)) + 1
+        self.memory_size = _assign(roots)
 
     def offset(self, value: SSAValue) -> int:
         """Byte offset of a tensor in the feature-map region."""

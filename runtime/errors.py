@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 
 class AscendError(Exception):
@@ -30,6 +31,17 @@ class AscendError(Exception):
         return "\n".join(parts)
 
 
+NO_PARSER: Final = "E13010"
+"""Nothing is known of the operator."""
+NO_TYPE: Final = "E10501"
+"""The same of an operator of the public tool's own library (`--singleop`)."""
+NOT_LOADED: Final = "E10041"
+"""The file is damaged, malformed, or something else than it should be."""
+NO_KERNEL: Final = "EZ3002"
+"""The operator is known, and its kernels do not compute what this node asks for: sizes, types, attributes."""
+_WORST: Final = (NO_PARSER, NO_TYPE, NOT_LOADED)
+
+
 @dataclass(frozen=True)
 class Refusal:
     """One node that cannot be compiled: its name, operator, the requirement it misses and what was found
@@ -40,13 +52,16 @@ class Refusal:
     requirement: str
     actual: str
     inputs: tuple[str, ...] = ()
+    code: str = NO_KERNEL
 
 
 class UnsupportedOpError(AscendError):
-    """The model holds nodes that cannot be compiled; all of them are listed at once."""
+    """The model holds nodes that cannot be compiled; all of them are listed at once. The code is that of the worst."""
 
-    def __init__(self, items: Sequence[Refusal], *, code: str = "E13010") -> None:
+    def __init__(self, items: Sequence[Refusal], *, code: str = "") -> None:
         self.items = tuple(items)
+        found = {item.code for item in self.items}
+        code = code or next((worst for worst in _WORST if worst in found), NO_KERNEL)
         lines = [f"{item.op} node {item.node!r}: {item.actual}; {item.requirement}" for item in self.items]
         count = f"{len(self.items)} node{'s' if len(self.items) != 1 else ''} cannot be compiled"
         super().__init__(code, "\n  ".join([count, *lines]))

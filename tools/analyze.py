@@ -110,10 +110,8 @@ def lines_of(found: Analysis) -> list[str]:
 
 def page_text(found: Analysis) -> str:
     """The page."""
-    boxes = [
-        Box(g.name, g.type, bound_class(g.bound.rpartition(" ")[0] or g.bound), _title(g), g.inputs)
-        for g in found.groups
-    ]
+    boxes = [Box(g.name, g.type, bound_class(_resource(g)), _title(g), g.inputs) for g in found.groups]
+    bounds = {bound_class(_resource(group)): _resource(group) for group in found.groups}
     left_out = len(boxes) - MAX_BOXES
     sections = [
         Section(
@@ -122,6 +120,7 @@ def page_text(found: Analysis) -> str:
             "Operators of the offline model, coloured by what bounds them; the pointer over a box shows its nodes."
             + (f" {left_out} more are not drawn." if left_out > 0 else ""),
             structure_svg(boxes),
+            tuple(sorted(bounds.items())),
         ),
         Section(
             "types",
@@ -178,6 +177,11 @@ def _layer_row(layer: Layer) -> tuple[Cell, ...]:
         layer.task,
     )
     return (*(Cell(str(text)) for text in texts), Cell(str(layer.cycles) if layer.task else ""))
+
+
+def _resource(group: GroupCost) -> str:
+    """What bounds an operator, without how much."""
+    return group.bound.rpartition(" ")[0] or group.bound
 
 
 def _group_row(group: GroupCost) -> tuple[Cell, ...]:

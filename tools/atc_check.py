@@ -16,8 +16,6 @@ from .model_check import ModelCheck, check_file
 
 REPORT: Final = "check_result.json"
 
-NO_KERNEL: Final = "E13010"
-
 
 def check_model(flags: ParsedFlags) -> None:
     """Mode 3. A model that cannot be compiled is an error, after its report is written."""
@@ -36,7 +34,10 @@ def check_model(flags: ParsedFlags) -> None:
     if found.error is not None:
         raise found.error
     if found.failed:
-        items = [Refusal(node.name, node.type, node.requirement, node.reason) for node in found.failed]
+        items = [
+            Refusal(node.name, node.type, node.requirement, node.reason, code=node.code)
+            for node in found.failed
+        ]
         raise UnsupportedOpError(items)
 
 
@@ -58,7 +59,7 @@ def report_json(found: ModelCheck) -> dict[str, Any]:
             "result": "success" if node.is_supported else "failed",
             "cause": []
             if node.is_supported
-            else [{"code": NO_KERNEL, "message": f"{node.reason}; {node.requirement}"}],
+            else [{"code": node.code, "message": f"{node.reason}; {node.requirement}"}],
         }
         for node in found.nodes
     ]

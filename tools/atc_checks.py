@@ -116,8 +116,8 @@ def _check_layout(flags: ParsedFlags, name: str, partner: str) -> None:
 
 def _check_machine(flags: ParsedFlags) -> None:
     for name, valid in (
-        ("host_env_os", ("linux",)),
-        ("host_env_cpu", ("x86_64", "aarch64")),
+        ("host_env_os", ("linux", "minios")),
+        ("host_env_cpu", ("x86_64", "aarch64", "arm64", "arm")),
         ("core_type", ("AiCore", "VectorCore")),
     ):
         if name in flags and flags.get(name) not in valid:
@@ -128,15 +128,17 @@ def _check_machine(flags: ParsedFlags) -> None:
             )
     if flags.get("core_type") == "VectorCore":
         flags.note("--core_type=VectorCore: kernels are made for the AI cores, which compute the same")
-    if "aicore_num" in flags:
-        _check_cores(flags)
+    cores_of(flags)
 
 
-def _check_cores(flags: ParsedFlags) -> None:
+def cores_of(flags: ParsedFlags) -> int:
+    """`--aicore_num`: "n", or "n|" as chips with one kind of core take it; 0 without the flag."""
     from ..runtime.soc import load_soc
 
+    if "aicore_num" not in flags:
+        return 0
     text = flags.get("aicore_num")
-    count = text.partition("|")[0]
+    count = text.removesuffix("|")
     most = load_soc(soc_of(flags)).cores
     if not count.isdecimal() or not 1 <= int(count) <= most:
         raise AscendError(
@@ -144,8 +146,7 @@ def _check_cores(flags: ParsedFlags) -> None:
             f"Value {text} for parameter --aicore_num is invalid",
             expected=f'1 to {most}, or "{most}|"',
         )
-    if int(count) < most:
-        flags.note(f"--aicore_num={text}: kernels are made for all {most} cores of the chip")
+    return int(count)
 
 
 def soc_of(flags: ParsedFlags) -> str:

@@ -31,21 +31,77 @@ NO_MODES: Final = {
     "7": "the format .om2 has no public description",
     "30": "it is for the chips Ascend035, which are not among those that are known here",
 }
+JSON: Final = "--json"
 START: Final = "ATC start working now, please wait for a moment."
 SUCCESS: Final = "ATC run success, welcome to the next use."
 FAILURE: Final = "ATC run failed, Please check the detail log, Try 'atc --help' for more information"
+
+
+CONVERT_HELP: Final = """\
+usage: atc convert MODEL.onnx [--flag=value …] [--json]
+
+Compiles a model. All flags below are taken; chip (Ascend310P3), framework (5) and output (beside the name of the model)
+have defaults. --json, without a value, prints what came of it as JSON instead of text.
+
+example:
+  atc convert resnet18.onnx --input_shape="image:1,3,224,224" --soc_version=Ascend310P3
+"""
 
 
 def convert_command(words: Sequence[str]) -> int:
     """`atc convert MODEL.onnx [flags]`."""
     from .atc_convert import expand_convert
 
+    if any(word in ("--help", "-h", "--h") for word in words):
+        from .atc_flags import flags_text
+
+        print(f"{CONVERT_HELP}\n{flags_text()}")
+        return 0
+    if JSON in words:
+        return _convert_to_json([word for word in words if word != JSON])
     return classic(expand_convert(words))
+
+
+def _convert_to_json(words: Sequence[str]) -> int:
+    """The conversion for scripts: one JSON document on standard output, whatever happens."""
+    from .atc_convert import conversion_json, convert, expand_convert
+    from .atc_flags import parse_flags
+    from .command_line import print_json
+
+    try:
+        flags = parse_flags(expand_convert(words))
+        other = next((f"--{name}" for name in ("mode", "singleop") if flags.get(name, "0") != "0"), "")
+        if other:
+            raise AscendError(
+                "E10014", f"{other} does not go with atc convert --json", hint=f"leave {other} out"
+            )
+        target, compiled = convert(flags, is_silent=True)
+    except Exception as error:
+        failure = as_user_error(error)
+        if os.environ.get(TRACEBACK_VARIABLE):
+            traceback.print_exception(error)
+        told = {
+            "code": failure.code,
+            "message": failure.message,
+            "expected": failure.expected,
+            "hint": failure.hint,
+        }
+        print_json({"result": "failed", "error": told})
+        return 1
+    _note_ignored(flags)
+    print_json({"result": "success", **conversion_json(target, compiled), "notes": flags.notes})
+    return 0
+
+
+def _note_ignored(flags: ParsedFlags) -> None:
+    from .atc_flag_table import BY_NAME, IGNORED
+
+    for name in flags.with_effect(IGNORED):
+        flags.note(f"--{name}: accepted for compatibility, without effect here{_why(BY_NAME[name].note)}")
 
 
 def classic(words: Sequence[str]) -> int:
     """A command line of flags only."""
-    from .atc_flag_table import BY_NAME, IGNORED
     from .atc_flags import UsageError, help_text, parse_flags
 
     try:
@@ -66,8 +122,7 @@ def classic(words: Sequence[str]) -> int:
     except Exception as error:
         return _failed(error, is_debug=flags.get("log") == "debug")
     print(SUCCESS)
-    for name in flags.with_effect(IGNORED):
-        flags.note(f"--{name}: accepted for compatibility, without effect here{_why(BY_NAME[name].note)}")
+    _note_ignored(flags)
     for line in flags.notes:
         print(line)
     return 0

@@ -11,15 +11,19 @@ from ..runtime.errors import AscendError
 from .atc_checks import DEFAULT_SOC, ONNX_FRAMEWORK, check_flags, check_required, output_path
 from .atc_flags import ParsedFlags
 from .atc_options import compile_options
-from .atc_progress import QUIET, summary_text, watching
+from .atc_progress import QUIET, formats_of, summary_text, watching
+from .atc_side_files import check_side_files, write_side_files
 
 if TYPE_CHECKING:
     from ..lowering.pipelines import CompiledModel, CompileOptions
     from ..runtime.om.model import AttrValue
 
 NOT_STORED: Final = frozenset(
-    {"output", "log", "display_model_info", "check_report", "json", "mode", "save_original_model"}
-)
+    {
+        "output", "log", "display_model_info", "check_report", "json", "mode", "save_original_model", "op_debug_level",
+        "debug_dir", "export_compile_stat",
+    }
+)  # fmt: skip
 """Flags that do not change the model are left out of the stored command line: equal models, equal bytes."""
 FILES: Final = frozenset(
     {
@@ -59,11 +63,12 @@ def expand_convert(words: Sequence[str]) -> list[str]:
     return flags
 
 
-def convert(flags: ParsedFlags) -> Path:
-    """Compile as the flags say; returns the path written."""
+def convert(flags: ParsedFlags, *, is_silent: bool = False) -> tuple[Path, CompiledModel]:
+    """Compiles as the flags say; the path written, and what was compiled. `is_silent`: nothing goes to standard output."""
     model = check_required(flags)
     check_flags(flags)
     target = output_path(flags.get("output"))
+    check_side_files(flags)
     options = compile_options(flags)
 
     from ..lowering.pipelines import compile_model
@@ -71,22 +76,49 @@ def convert(flags: ParsedFlags) -> Path:
 
     with watching(flags) as progress:
         compiled = compile_model(model, replace(options, watch=progress))
+        if compiled.strangers:
+            flags.note(
+                f"{', '.join(compiled.strangers)}: no node of the model has that name; nothing is kept in f32 for it"
+            )
         om = replace(compiled.om, attrs={**compiled.om.attrs, **stored_attrs(flags)})
         progress("latency", "timing model")
-        summary = "" if flags.get("log", "info") in QUIET else summary_text(compiled, om, target, progress)
+        is_short = is_silent or flags.get("log", "info") in QUIET
+        summary = "" if is_short else summary_text(compiled, om, target, progress)
         progress("write", target.name)
         write_om(om, target)
+        write_side_files(flags, [compiled])
         progress.done()
     note_ranges(flags, compiled)
     if flags.get("save_original_model").lower() == "true":
         save_original(model, options, target)
-    if flags.get("display_model_info") == "1":
+    if flags.get("display_model_info") == "1" and not is_silent:
         from .atc_info import info_text
 
         print(info_text(om, target))
     if summary:
         print(summary)
-    return target
+    return target, compiled
+
+
+def conversion_json(target: Path, compiled: CompiledModel) -> dict[str, object]:
+    """What the summary says, for scripts."""
+    from ..runtime.profiling import task_cycles
+    from ..runtime.soc import load_soc
+
+    om = compiled.om
+    cycles = sum(task_cycles(om))
+    return {
+        "output": str(target),
+        "soc_version": om.soc,
+        **compiled.counts,
+        "ai_cpu_tasks": sum(task.is_ai_cpu for task in om.tasks),
+        "formats": formats_of(om),
+        "weight_size": om.weight_size,
+        "memory_size": om.memory_size,
+        "cycles": cycles,
+        "latency_us": load_soc(om.soc).microseconds(cycles),
+        "seconds": dict(compiled.seconds),
+    }
 
 
 def note_ranges(flags: ParsedFlags, compiled: CompiledModel) -> None:
@@ -111,7 +143,7 @@ def save_original(model: Path, options: CompileOptions, target: Path) -> None:
     imported = import_onnx(
         model, input_shapes=options.input_shapes, output_names=options.output_names, op_types=options.op_types
     )
-    target.with_name(f"{target.stem}_original.mlir").write_text(f"{imported.module}\n", encoding="utf-8")
+    target.with_name(f"{target.stem}_original.mlir").write_text(str(imported.module) + "\n", encoding="utf-8")
 
 
 def stored_attrs(flags: ParsedFlags) -> dict[str, AttrValue]:

@@ -108,7 +108,7 @@ FLAGS: Final[tuple[Flag, ...]] = (
             "Output",
             "0: weights inside the .om",
             choices=("0", "1", "2"),
-            note="weights stay inside the .om",
+            note="weights stay inside the .om: one file is all that a run needs",
         ),
         Flag("save_original_model", "Output", "also save the graph as imported", truth=True, effect=USED),
     ),
@@ -116,7 +116,7 @@ FLAGS: Final[tuple[Flag, ...]] = (
         "Target",
         ("soc_version", "chip, such as Ascend310P3", USED),
         ("core_type", "AiCore or VectorCore", USED),
-        ("aicore_num", "number of cores to use", USED),
+        ("aicore_num", "number of cores that kernels may use", USED),
         Flag(
             "virtual_type",
             "Target",
@@ -216,7 +216,7 @@ FLAGS: Final[tuple[Flag, ...]] = (
             "buffer_optimize",
             "Performance",
             "on-chip buffer planning",
-            choices=("l2_optimize", "l1_optimize", "off_optimize"),
+            choices=("l2_optimize", "l1_optimize", "l1_and_l2_optimize", "off_optimize"),
             effect=USED,
         ),
         Flag(
@@ -243,9 +243,9 @@ FLAGS: Final[tuple[Flag, ...]] = (
         Flag(
             "disable_reuse_memory",
             "Performance",
-            "1: do not reuse memory",
+            "1: every tensor has memory of its own",
+            USED,
             choices=_BINARY,
-            note="memory is always planned with reuse",
         ),
         Flag(
             "enable_single_stream", "Performance", "one stream only", truth=True, note="models use one stream"
@@ -256,8 +256,20 @@ FLAGS: Final[tuple[Flag, ...]] = (
             "distribution over streams",
             note="models use one stream",
         ),
-        Flag("ac_parallel_enable", "Performance", "AI CPU beside AI Core", choices=_BINARY),
-        Flag("tiling_schedule_optimize", "Performance", "tiling on the device", choices=_BINARY),
+        Flag(
+            "ac_parallel_enable",
+            "Performance",
+            "AI CPU beside AI Core",
+            choices=_BINARY,
+            note="tasks run one after the other",
+        ),
+        Flag(
+            "tiling_schedule_optimize",
+            "Performance",
+            "tiling on the device",
+            choices=_BINARY,
+            note="sizes are fixed, and tiles are chosen here",
+        ),
         Flag(
             "static_model_ops_lower_limit",
             "Performance",
@@ -265,7 +277,12 @@ FLAGS: Final[tuple[Flag, ...]] = (
             whole=True,
             note="shapes are static",
         ),
-        ("h2d_overlapped_with_compute", "overlap copies with computing"),
+        Flag(
+            "h2d_overlapped_with_compute",
+            "Performance",
+            "overlap copies with computing",
+            note="inputs are copied before a run begins",
+        ),
         Flag(
             "topo_sorting_mode",
             "Performance",
@@ -295,8 +312,20 @@ FLAGS: Final[tuple[Flag, ...]] = (
             choices=("0", "1", "2"),
             note="kernels are always made for the model",
         ),
-        Flag("atomic_clean_policy", "Performance", "when to clear memory", choices=_BINARY),
-        Flag("enable_attr_compression", "Performance", "compress attribute names", truth=True),
+        Flag(
+            "atomic_clean_policy",
+            "Performance",
+            "when to clear memory",
+            choices=_BINARY,
+            note="no kernel needs memory that is cleared",
+        ),
+        Flag(
+            "enable_attr_compression",
+            "Performance",
+            "compress attribute names",
+            truth=True,
+            note="attributes keep their names, so that viewers can show them",
+        ),
         Flag("mdl_bank_path", "Performance", "tuned sub-graphs", note="schedules come from cost models"),
         Flag("op_bank_path", "Performance", "tuned operators", note="schedules come from cost models"),
         ("auto_tune_mode", "removed by the public tool", REFUSED),
@@ -310,7 +339,7 @@ FLAGS: Final[tuple[Flag, ...]] = (
         Flag(
             "deterministic_level",
             "Performance",
-            "",
+            "1 to 3: how much is the same from run to run",
             choices=("0", "1", "2", "3"),
             note="every run gives the same bits anyway",
         ),
@@ -319,6 +348,7 @@ FLAGS: Final[tuple[Flag, ...]] = (
             "Performance",
             "deprecated",
             choices=("shape_precise", "shape_generalized"),
+            note="sizes are fixed",
         ),
         Flag(
             "raw_ge_options",
@@ -326,11 +356,18 @@ FLAGS: Final[tuple[Flag, ...]] = (
             "engine options (JSON)",
             note="engine options belong to the public tool",
         ),
-        ("raw_ge_options_ignore_unsupported", "engine options: skip unknown ones"),
-        ("build_config", "build command template"),
-        ("cal_conf", "calibration"),
-        ("target", "old name of the platform"),
-        Flag("device_id", "Performance", "device", whole=True),
+        Flag(
+            "raw_ge_options_ignore_unsupported",
+            "Performance",
+            "engine options: skip unknown ones",
+            note="engine options belong to the public tool",
+        ),
+        Flag("build_config", "Performance", "build command template", note="it is for --mode=7"),
+        Flag("cal_conf", "Performance", "calibration", note="nothing is quantised here"),
+        Flag("target", "Performance", "old name of the platform", note="--soc_version says it"),
+        Flag(
+            "device_id", "Performance", "device", whole=True, note="nothing is run while a model is compiled"
+        ),
     ),
     *_flags(
         "Debug",
@@ -345,9 +382,9 @@ FLAGS: Final[tuple[Flag, ...]] = (
         Flag(
             "op_debug_level",
             "Debug",
-            "kernel files to keep",
+            "kernel files to keep in --debug_dir: 3: image and description, 1, 2, 4: assembly too",
+            USED,
             choices=("0", "1", "2", "3", "4"),
-            note="ascend-translate --disassemble shows the kernels",
         ),
         Flag(
             "op_debug_config",
@@ -355,7 +392,7 @@ FLAGS: Final[tuple[Flag, ...]] = (
             "kernel debug options",
             note="ascend-translate --disassemble shows the kernels",
         ),
-        Flag("debug_dir", "Debug", "folder of the kernel files", note="no kernel files are kept"),
+        ("debug_dir", "folder of the kernel files (default kernel_meta)", USED),
         Flag(
             "status_check",
             "Debug",
@@ -368,9 +405,9 @@ FLAGS: Final[tuple[Flag, ...]] = (
         Flag(
             "export_compile_stat",
             "Debug",
-            "fusion statistics",
+            "1, 2: write what was fused to fusion_result.json",
+            USED,
             choices=("0", "1", "2"),
-            note="no fusion report is written; atc analyze lists the groups",
         ),
         Flag(
             "log",

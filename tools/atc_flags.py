@@ -148,7 +148,14 @@ def help_text() -> str:
         "Commands (each has --help):",
         *help_lines(),
         "",
-        "Flags may be shortened while unambiguous. (-): accepted without effect, (x): not supported yet.",
+    ]
+    return "\n".join(lines) + "\n" + flags_text()
+
+
+def flags_text() -> str:
+    """The flags alone."""
+    lines = [
+        "Flags may be shortened while unambiguous. (-): accepted without effect, (x): not supported yet."
     ]
     marks = {USED: "   ", IGNORED: "(-)", REFUSED: "(x)"}
     group = ""

@@ -1,14 +1,15 @@
 """`atc --mode=1` (offline model or source model → JSON) and `--mode=5` (graph dump as text → JSON).
 
-The JSON is the protobuf message field by field, with the names of its fields; maps become lists of key and value, in
-order of their keys, as the public tool writes them. Weights stay out: an offline model keeps them in a partition of
-its own, and of a source model bytes above a few hundred are left where they are.
+The JSON is the protobuf message field by field, with the names of its fields, as the public tool writes it: maps become
+lists of key and value, in order of their keys; floats are text (%g); what only a loader needs is left out of an offline
+model. Weights stay out: an offline model keeps them in a partition of its own, and of a source model bytes above a few
+hundred are left where they are.
 """
 
 from __future__ import annotations
 
-import base64
 import json
+from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,16 +23,22 @@ if TYPE_CHECKING:
 
 MAX_BYTES: Final = 1024
 """Longer byte strings are named by their size."""
+LEFT_OUT: Final = frozenset(
+    {
+        "output", "data_offset", "data", "workspace", "workspace_bytes", "memory_size", "weight_size", "size", "bt",
+        "quantize_factor",
+    }
+)  # fmt: skip
+"""Fields of an offline model that the public tool does not write (ge-compiler.md §5). Attributes of these names stay."""
 
 
 def write_json(flags: ParsedFlags) -> None:
     """Mode 1."""
     target = _target(flags)
     if "om" in flags:
-        message = _offline_model(Path(flags.get("om")))
+        _write(target, _offline_model(Path(flags.get("om"))), LEFT_OUT)
     else:
-        message = _source_model(flags)
-    _write(target, message)
+        _write(target, _source_model(flags))
 
 
 def write_graph_json(flags: ParsedFlags) -> None:
@@ -52,15 +59,15 @@ def write_graph_json(flags: ParsedFlags) -> None:
         text_format.Parse(path.read_text(encoding="utf-8"), message, allow_unknown_field=True)
     except (text_format.ParseError, UnicodeDecodeError) as error:
         raise AscendError(
-            "E13005", f"{path} is not a graph dump: {error}", expected="text in protobuf's own form"
+            "E10041", f"{path} is not a graph dump: {error}", expected="text in protobuf's own form"
         ) from error
-    _write(target, message)
+    _write(target, message, LEFT_OUT)
 
 
 def _target(flags: ParsedFlags) -> Path:
     if "json" not in flags:
         raise AscendError(
-            "E10054", "The required parameter --json is empty", expected="--json=OUTPUT.json", hint="add it"
+            "E10004", "The required parameter --json is empty", expected="--json=OUTPUT.json", hint="add it"
         )
     target = Path(flags.get("json"))
     check_writable(target, "json")
@@ -70,7 +77,7 @@ def _target(flags: ParsedFlags) -> Path:
 def _existing_om(flags: ParsedFlags, mode: int) -> Path:
     if "om" not in flags:
         raise AscendError(
-            "E10054",
+            "E10004",
             "The required parameter --om is empty",
             expected=f"--om=FILE with --mode={mode}",
             hint="add it",
@@ -99,7 +106,7 @@ def _source_model(flags: ParsedFlags) -> Message:
 
     if "model" not in flags:
         raise AscendError(
-            "E10054",
+            "E10004",
             "The required parameter --om is empty",
             expected="--om=MODEL.om, or --model and --framework=5",
         )
@@ -122,8 +129,8 @@ def _source_model(flags: ParsedFlags) -> Message:
     return model
 
 
-def _write(target: Path, message: Message) -> None:
-    text = json.dumps(as_json(message), indent=2, ensure_ascii=False)
+def _write(target: Path, message: Message, left_out: Container[str] = ()) -> None:
+    text = json.dumps(as_json(message, left_out), indent=2, ensure_ascii=False)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text + "\n", encoding="utf-8")
@@ -131,33 +138,39 @@ def _write(target: Path, message: Message) -> None:
         raise AscendError("E13004", f"cannot write {str(target)!r}: {error.strerror}") from error
 
 
-def as_json(message: Message) -> dict[str, Any]:
+def as_json(message: Message, left_out: Container[str] = ()) -> dict[str, Any]:
     """The fields of a message that are set, by name."""
-    return {field.name: _field(field, value) for field, value in message.ListFields()}
+    return {
+        field.name: _field(field, value, left_out)
+        for field, value in message.ListFields()
+        if field.name not in left_out
+    }
 
 
-def _field(field: FieldDescriptor, value: Any) -> Any:
+def _field(field: FieldDescriptor, value: Any, left_out: Container[str]) -> Any:
     entry = field.message_type
     if entry is not None and entry.GetOptions().map_entry:
         kind = entry.fields_by_name["value"]
-        return [{"key": key, "value": _value(kind, value[key])} for key in sorted(value)]
+        return [{"key": key, "value": _value(kind, value[key], left_out)} for key in sorted(value)]
     if _is_repeated(field):
-        return [_value(field, item) for item in value]
-    return _value(field, value)
+        return [_value(field, item, left_out) for item in value]
+    return _value(field, value, left_out)
 
 
 def _is_repeated(field: FieldDescriptor) -> bool:
     return bool(field.is_repeated)
 
 
-def _value(field: FieldDescriptor, value: Any) -> Any:
+def _value(field: FieldDescriptor, value: Any, left_out: Container[str]) -> Any:
     if field.message_type is not None:
-        return as_json(value)
+        return as_json(value, left_out)
     if field.enum_type is not None:
         known = field.enum_type.values_by_number.get(value)
         return known.name if known is not None else value
     if isinstance(value, bytes):
         return _bytes(value)
+    if isinstance(value, float):
+        return f"{value:g}"  # JSON has no infinities
     return value
 
 
@@ -167,4 +180,6 @@ def _bytes(value: bytes) -> str:
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
-        return base64.b64encode(value).decode()
+        from google.protobuf.text_encoding import CEscape
+
+        return CEscape(value, as_utf8=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..runtime.errors import AscendError
-from .atc_checks import soc_of
+from .atc_checks import cores_of, soc_of
 from .atc_flags import ParsedFlags
 from .atc_precision import kept_nodes, precision_mode, text_of
 from .atc_shapes import parse_input_shape, parse_names, parse_out_nodes, parse_output_type
@@ -33,6 +33,8 @@ def compile_options(flags: ParsedFlags) -> CompileOptions:
         op_types=_op_names(flags),
         aipp=aipp_text(flags),
         without=switched_off(flags),
+        cores=cores_of(flags),
+        reuse_memory=flags.get("disable_reuse_memory", "0") == "0",
     )
 
 

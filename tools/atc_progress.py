@@ -10,6 +10,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -155,6 +156,11 @@ def picture(progress: Progress) -> Any:
 # --------------------------------------------------------------------------------------------- summary
 
 
+def formats_of(om: OmModel) -> dict[str, int]:
+    """How many tensors lie in each format."""
+    return dict(sorted(Counter(desc.format for op in om.graph for desc in op.output_descs).items()))
+
+
 def summary_text(compiled: CompiledModel, om: OmModel, target: Path, progress: Progress) -> str:
     """What became of the model, in a few lines. It is made before the file is written: a mistake here leaves none."""
     from ..runtime.profiling import task_cycles
@@ -163,10 +169,6 @@ def summary_text(compiled: CompiledModel, om: OmModel, target: Path, progress: P
     counts = compiled.counts
     soc = load_soc(om.soc)
     cycles = sum(task_cycles(om))
-    formats: dict[str, int] = {}
-    for op in om.graph:
-        for desc in op.output_descs:
-            formats[desc.format] = formats.get(desc.format, 0) + 1
     chain = " -> ".join(
         f"{counts[key]} {key}" for key in ("nodes", "groups", "kernels", "tasks") if key in counts
     )
@@ -175,7 +177,7 @@ def summary_text(compiled: CompiledModel, om: OmModel, target: Path, progress: P
     name, slowest = progress.slowest
     lines = [
         f"  model    {chain}" + (f", {cpu} on the AI CPU" if cpu else ""),
-        f"  formats  {', '.join(f'{key} {count}' for key, count in sorted(formats.items()))}; "
+        f"  formats  {', '.join(f'{key} {count}' for key, count in formats_of(om).items())}; "
         f"{counts.get('trans_data', 0)} TransData left",
         f"  memory   weights {om.weight_size} B, tensors {om.memory_size} B",
         f"  latency  {soc.microseconds(cycles):.1f} us predicted ({cycles} cycles on {om.soc})",

@@ -11,10 +11,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ..runtime.errors import AscendError
 from .atc_flags import UsageError
+from .om_command_line import OK, OmParser, existing, offline_model, print_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,14 +33,14 @@ SLOWEST: Final = 10
 WIDTH: Final = 150
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message)
-
-
 def _arguments(words: Sequence[str]) -> argparse.Namespace:
-    parser = _Parser(prog="atc run", description="Run an offline model on the simulator.")
-    parser.add_argument("--model", "--om", required=True, help="offline model (.om)")
+    parser = OmParser(
+        "run",
+        "Runs an offline model on the simulator; its outputs, what it took and where the time went.",
+        "atc run resnet18.om --input=image.npy --output=scores.npz --report=run.html",
+    )
+    parser.add_argument("place", nargs="?", metavar="model", help="offline model (.om)")
+    parser.add_argument("--model", "--om", help="the same")
     parser.add_argument(
         "--input", action="append", default=[], help=".npz, or [name=]FILE[,…] (.npy or raw bytes)"
     )
@@ -55,7 +56,11 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
         help="random: run instructions in an order drawn from those that flags and barriers allow",
     )
     parser.add_argument("--seed", type=int, help="of --order=random, 0 if not given")
-    return parser.parse_args(words)
+    arguments = parser.parse_args(words)
+    if (arguments.place is None) == (arguments.model is None):
+        parser.error("one offline model is needed" if arguments.model is None else "two offline models")
+    arguments.model = arguments.model or arguments.place
+    return arguments
 
 
 def run_command(words: Sequence[str]) -> int:
@@ -63,26 +68,47 @@ def run_command(words: Sequence[str]) -> int:
     arguments = _arguments(words)
     if arguments.seed is not None and arguments.order != "random":
         raise UsageError("--seed is for --order=random")
-    model = Path(arguments.model)
-    if not model.is_file():
-        raise AscendError("E13000", f"--model={model} does not exist", expected="an offline model (.om)")
+    model = existing(arguments.model)
     for path in (arguments.output, arguments.trace, arguments.profile, arguments.report):
         _check_writable(path)
 
     from ..runtime.session import InferenceSession
 
     seed = (arguments.seed or 0) if arguments.order == "random" else None
-    session = InferenceSession(model, sanitize=arguments.sanitize, trace=arguments.trace, order_seed=seed)
+    om = offline_model(str(model), arguments.part)
+    session = InferenceSession(om, sanitize=arguments.sanitize, trace=arguments.trace, order_seed=seed)
     feed = read_inputs(session.om.inputs, [part for word in arguments.input for part in word.split(",")])
     outputs = session.run(None, feed)
     if arguments.output:
-        write_outputs(Path(arguments.output), session.om.outputs, outputs)
+        write_outputs(Path(arguments.output), [arg.name for arg in session.get_outputs()], outputs)
     if arguments.profile:
         session.write_profile(arguments.profile)
     if arguments.report:
         session.write_report(arguments.report)
-    _summary(session, outputs, bool(arguments.input))
-    return 0
+    if not arguments.input and session.om.inputs:
+        print("note: no --input, zeros were used", file=sys.stderr)
+    if arguments.json:
+        print_json({"model": arguments.model, **as_json(session, outputs)})
+    else:
+        _summary(session, outputs)
+    return OK
+
+
+def as_json(session: InferenceSession, outputs: Sequence[Array]) -> dict[str, Any]:
+    """What a run gave and took, for scripts; the numbers themselves are in the file of --output."""
+    report = session.report
+    return {
+        "soc": session.om.soc,
+        "outputs": [
+            {"name": arg.name, "dtype": array.dtype.name, "shape": list(array.shape)}
+            for arg, array in zip(session.get_outputs(), outputs, strict=True)
+        ],
+        "cycles": report.cycles,
+        "latency_us": report.latency_us,
+        "basis": report.soc.timing["basis"],
+        "unsourced": list(report.unsourced),
+        "tasks": session.engine_counts,
+    }
 
 
 def _check_writable(text: str | None) -> None:
@@ -157,7 +183,7 @@ def _from_file(tensor: OmTensor, path: Path) -> Array:
     return np.frombuffer(data, NUMPY[tensor.dtype]).reshape(tensor.shape)
 
 
-def write_outputs(path: Path, outputs: Sequence[OmTensor], arrays: Sequence[Array]) -> None:
+def write_outputs(path: Path, names: Sequence[str], arrays: Sequence[Array]) -> None:
     """All outputs as `.npz`, or a single one as `.npy` or raw bytes."""
     import numpy as np
 
@@ -167,9 +193,7 @@ def write_outputs(path: Path, outputs: Sequence[OmTensor], arrays: Sequence[Arra
         )
     try:
         if path.suffix == ".npz":
-            named: dict[str, Any] = {
-                tensor.name: array for tensor, array in zip(outputs, arrays, strict=True)
-            }
+            named: dict[str, Any] = dict(zip(names, arrays, strict=True))
             np.savez(path, allow_pickle=False, **named)
         elif path.suffix == ".npy":
             np.save(path, arrays[0], allow_pickle=False)
@@ -190,11 +214,9 @@ def _table(session: InferenceSession) -> None:
     console.print(table(session.report, SLOWEST, plain=not terminal))
 
 
-def _summary(session: InferenceSession, outputs: Sequence[Array], given: bool) -> None:
-    if not given:
-        print("note: no --input, zeros were used", file=sys.stderr)
-    for tensor, array in zip(session.om.outputs, outputs, strict=True):
-        print(f"output {tensor.name}: {array.dtype.name}{list(array.shape)}")
+def _summary(session: InferenceSession, outputs: Sequence[Array]) -> None:
+    for arg, array in zip(session.get_outputs(), outputs, strict=True):
+        print(f"output {arg.name}: {array.dtype.name}{list(array.shape)}")
     _table(session)
     report = session.report
     counts = session.engine_counts

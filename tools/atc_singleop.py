@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from ..lowering.single_op import FORMATS, PLAIN_FORMATS, TYPES, OpDesc, TensorDesc, wrong_op
-from ..runtime.errors import AscendError, Refusal, UnsupportedOpError
+from ..runtime.errors import NO_TYPE, AscendError, Refusal, UnsupportedOpError
 from .atc_checks import check_flags, check_soc, check_writable
 from .atc_convert import stored_attrs
 from .atc_flags import ParsedFlags
 from .atc_options import compile_options
+from .atc_side_files import check_side_files, write_side_files
 
 EXCLUDED: Final = ("framework", "insert_op_conf", "model", "input_shape", "out_nodes")
 """Flags that are about models."""
@@ -45,6 +46,7 @@ def convert_single_ops(flags: ParsedFlags) -> list[Path]:
     ops = read_single_ops(Path(flags.get("singleop")))
     folder = Path(flags.get("output"))
     check_writable(folder / "x", "output")
+    check_side_files(flags)
     options = compile_options(flags)
 
     from ..lowering.pipelines import compile_model
@@ -56,7 +58,7 @@ def convert_single_ops(flags: ParsedFlags) -> list[Path]:
     twice = next((name for name, count in Counter(names).items() if count > 1), "")
     if twice:
         raise AscendError(
-            "E10001",
+            "E13009",
             f"two operators are called {twice!r}",
             expected="a name for each",
             hint="change one name",
@@ -69,6 +71,7 @@ def convert_single_ops(flags: ParsedFlags) -> list[Path]:
         path = folder / f"{name}.om"
         write_om(replace(item.om, attrs={**item.om.attrs, **stored_attrs(flags)}), path)
         paths.append(path)
+    write_side_files(flags, compiled)
     return paths
 
 
@@ -142,6 +145,7 @@ def _check_known(ops: list[OpDesc]) -> None:
                     op.type,
                     f"Single operators are {len(OPERATORS)} types{hint}",
                     "the type is not known",
+                    code=NO_TYPE,
                 )
             )
     if refusals:

@@ -84,7 +84,7 @@ def _run(work: _Work) -> str:
     outputs = work.session.run(None, feed)
     odd = [
         f"{int(np.count_nonzero(~np.isfinite(array)))} of {array.size} numbers of {tensor.name} are not finite"
-        for tensor, array in zip(om.outputs, outputs, strict=False)
+        for tensor, array in zip(work.session.get_outputs(), outputs, strict=True)
         if array.dtype.kind == "f" and not np.isfinite(array).all()
     ]
     given = "the inputs given" if work.arguments.input else "zeros"

@@ -24,10 +24,14 @@ WORK_PATH: Final = "ASCEND_WORK_PATH"
 
 OTHER_NUMBER: Final = re.compile(r"E(13|19)0([0-2]\d|3[01])$")
 """Errors that the public tool renumbered: E19000 to E19030 became E13000 to E13031."""
+TWO_NUMBERS: Final = {"E10501": "EZ0501", "EZ0501": "E10501"}
+"""Errors with a second number in the family of operator libraries."""
 
 
 def other_number(code: str) -> str:
     """The number that a code had before, or got later; empty for codes with one number."""
+    if code in TWO_NUMBERS:
+        return TWO_NUMBERS[code]
     found = OTHER_NUMBER.match(code)
     return f"E{'19' if found[1] == '13' else '13'}0{found[2]}" if found else ""
 
@@ -45,6 +49,8 @@ def describe(error: AscendError) -> str:
 
 
 def _versions(code: str) -> str:
+    if code in TWO_NUMBERS:
+        return "the family of operator libraries"
     return (
         "versions of the public tool up to 8.1"
         if code.startswith("E13")

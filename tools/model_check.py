@@ -41,6 +41,8 @@ class NodeCheck:
     reason: str = ""
     requirement: str = ""
     remedy: str = ""
+    code: str = ""
+    """The public tool's number for the reason."""
 
     @property
     def is_supported(self) -> bool:
@@ -133,14 +135,16 @@ def _node(proto: NodeProto, name: str, engine: str, refusal: Refusal | None) -> 
     kind = f"{proto.domain}::{proto.op_type}" if proto.domain not in ("", "ai.onnx") else proto.op_type
     if refusal is None:
         return NodeCheck(name, kind, engine)
-    return NodeCheck(name, kind, "", refusal.actual, refusal.requirement, remedy_of(refusal, proto.op_type))
+    return _refused(name, kind, refusal, proto.op_type)
 
 
 def _node_of(refusal: Refusal) -> NodeCheck:
     """What is refused without being a node: an input, an initialiser, an output."""
-    return NodeCheck(
-        refusal.node, refusal.op, "", refusal.actual, refusal.requirement, remedy_of(refusal, refusal.op)
-    )
+    return _refused(refusal.node, refusal.op, refusal, refusal.op)
+
+
+def _refused(name: str, kind: str, item: Refusal, op_type: str) -> NodeCheck:
+    return NodeCheck(name, kind, "", item.actual, item.requirement, remedy_of(item, op_type), item.code)
 
 
 # --------------------------------------------------------------------------------------------- groups

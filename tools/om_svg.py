@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final
 
-from .layered import Layout, layout
+from ..runtime.page.layered import Layout, layout
 from .om_picture import COLOURS, Box, Picture, Step
 
 BOX_WIDTH: Final = 280

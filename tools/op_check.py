@@ -67,7 +67,12 @@ def _node_json(node: NodeCheck) -> dict[str, Any]:
     if node.engine:
         entry["engine"] = node.engine
     if not node.is_supported:
-        entry |= {"reason": node.reason, "requirement": node.requirement, "remedy": node.remedy}
+        entry |= {
+            "code": node.code,
+            "reason": node.reason,
+            "requirement": node.requirement,
+            "remedy": node.remedy,
+        }
     return entry
 
 
@@ -84,7 +89,7 @@ def lines_of(found: ModelCheck) -> list[str]:
         lines += [
             "",
             f"  {node.type} {node.name!r}",
-            f"    why: {node.reason} ({node.requirement})",
+            f"    why: {node.reason} ({node.requirement}) [{node.code}]",
             f"    what would help: {node.remedy}",
         ]
     if len(found.failed) > SHOWN:

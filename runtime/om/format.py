@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from ..errors import AscendError
+from ..errors import NOT_LOADED, AscendError
 
 MAGIC: Final = 0x444F4D49  # "IMOD" on disk
 HEADER_SIZE: Final = 256
@@ -276,7 +276,7 @@ class OmError(AscendError):
         hint: str = DAMAGED,
     ) -> None:
         super().__init__(
-            "E10001",
+            NOT_LOADED,
             f"invalid om file: {message} (partition {partition}, byte {offset or 0})",
             expected=expected,
             hint=hint,

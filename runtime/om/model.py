@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, Literal, TypeAlias
 
-from ..errors import AscendError
+from ..errors import NOT_LOADED, AscendError
 
 Region: TypeAlias = Literal["feature_map", "weights"]
 Bytes: TypeAlias = bytes | bytearray | memoryview
@@ -243,10 +243,10 @@ class OmModel:
     other: tuple[OmPartition, ...] = ()
 
     def require_machine_code(self) -> None:
-        """E10001 if the kernels are not of the encoding that this version reads."""
+        """An error if the kernels are not of the encoding that this version reads."""
         if self.machine_code != MACHINE_CODE:
             raise AscendError(
-                "E10001",
+                NOT_LOADED,
                 f"the kernels of model {self.name!r} are encoded as {self.machine_code!r}",
                 expected=MACHINE_CODE,
                 hint="convert the model with this version; kernels of the vendor's tools cannot be simulated",

@@ -26,12 +26,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page. `picture` is SVG."""
+    """A part of the page. `picture` is SVG; `legend` names the CSS classes of its colours."""
 
     id: str
     title: str
     text: str = ""
     picture: str = ""
+    legend: tuple[tuple[str, str], ...] = ()
     columns: tuple[Column, ...] = ()
     rows: tuple[tuple[Cell, ...], ...] = ()
 

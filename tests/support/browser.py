@@ -113,8 +113,8 @@ class Tab:
 
 
 @contextmanager
-def browser(folder: Path) -> Iterator[Tab]:
-    """A browser with a fresh profile in `folder`; it ends with the block, whatever happens."""
+def browser(folder: Path, seconds: int = SECONDS) -> Iterator[Tab]:
+    """A browser with a fresh profile in `folder`; it ends with the block, or after so many seconds."""
     path = browser_path()
     assert path is not None
     to_browser, commands = os.pipe()
@@ -137,7 +137,7 @@ def browser(folder: Path) -> Iterator[Tab]:
         raise TimeoutError("the browser does not answer")
 
     before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(SECONDS)
+    signal.alarm(seconds)
     try:
         yield Tab(answers, commands)
     finally:

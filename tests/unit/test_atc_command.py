@@ -31,6 +31,8 @@ class Options:
     op_types: Any = field(default_factory=dict)
     aipp: str = ""
     without: frozenset[str] = frozenset()
+    cores: int = 0
+    reuse_memory: bool = True
     watch: Any = field(default=None, compare=False)
 
 
@@ -48,7 +50,9 @@ class FakeCompiler(ModuleType):
         self.options = options
         if self.error is not None:
             raise self.error
-        return type("CompiledModel", (), {"om": conv_model(), "counts": {}, "warnings": ()})()
+        return type(
+            "CompiledModel", (), {"om": conv_model(), "counts": {}, "strangers": (), "warnings": ()}
+        )()
 
 
 @pytest.fixture
@@ -117,9 +121,14 @@ def test_options_reach_the_compiler(compiler: FakeCompiler, model: Path) -> None
     keep = model.parent / "keep.txt"
     keep.write_text("conv1\n\nOpType::Relu\n")
     words = [f"--keep_dtype={keep}", "--out_nodes=a:0;b:1", "--precision_mode_v2=origin"]
+    words += ["--aicore_num=4", "--disable_reuse_memory=1"]
     assert atc(*usual(model, *words)) == 0
     assert compiler.options == Options(
-        output_names=("a:0", "b:1"), precision="must_keep_origin_dtype", keep_dtype=("conv1", "OpType::Relu")
+        output_names=("a:0", "b:1"),
+        precision="must_keep_origin_dtype",
+        keep_dtype=("conv1", "OpType::Relu"),
+        cores=4,
+        reuse_memory=False,
     )
 
 
@@ -145,7 +154,7 @@ def test_convert_fills_in_the_usual_flags(compiler: FakeCompiler, model: Path) -
         (["--precision_mode=force_fp16", "--precision_mode_v2=fp16"], "E10056"),
         (["--dynamic_batch_size=1,2"], "E10040"),
         (["--insert_op_conf=aipp.cfg"], "E13000"),
-        (["--mode=1"], "E10054"),
+        (["--mode=1"], "E10004"),
         (["--mode=7"], "E10055"),
         (["--framework=9"], "E10001"),
     ],

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from ascend_mlir.tools.atc import main
-from ascend_mlir.tools.atc_commands import COMMANDS
+from ascend_mlir.tools.atc_commands import COMMANDS, Command
 from ascend_mlir.tools.layer_compare import LayerDistance, without_parts
 from ascend_mlir.tools.tensor_distance import distance
 from onnx import TensorProto, helper, numpy_helper
@@ -335,3 +335,34 @@ def test_a_named_size_is_assumed_once(model: Path, capsys: pytest.CaptureFixture
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), model)
     assert atc("op-check", model, "--json") == 0
     assert json.loads(capsys.readouterr().out)["guessed_shapes"] == {"rows": [1, 128], "state": [2, 1, 128]}
+
+
+# ------------------------------------------------------------------------------- every command
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_help_has_an_example_and_json(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        main([command.name, "--help"])
+    out = capsys.readouterr().out
+    assert done.value.code == 0 and f"example:\n  atc {command.name} " in out and "--json" in out
+
+
+def test_convert_for_scripts(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def told(*words: str) -> tuple[int, dict[str, Any]]:
+        with pytest.raises(SystemExit) as done:
+            main(["convert", *words, "--json"])
+        assert isinstance(done.value.code, int)
+        return done.value.code, json.loads(capsys.readouterr().out)
+
+    status, found = told(str(model), f"--output={tmp_path / 'out'}", "--virtual_type=1")
+    assert status == 0 and found["result"] == "success" and Path(found["output"]).is_file()
+    assert found["tasks"] > 0 and found["cycles"] > 0 and found["weight_size"] > 0
+    assert [note for note in found["notes"] if "--virtual_type" in note]
+    for words, code in (
+        (["nowhere.onnx"], "E13000"),
+        ([str(model), "--bogus=1"], "E10014"),
+        ([str(model), "--mode=3"], "E10014"),
+    ):
+        status, found = told(*words)
+        assert status == 1 and found["result"] == "failed" and found["error"]["code"] == code

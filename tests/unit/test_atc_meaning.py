@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from ascend_mlir.runtime.isa.disassembler import disassemble
 from ascend_mlir.runtime.om.reader import read_container, read_definition, read_om
 from ascend_mlir.runtime.session import InferenceSession
+from ascend_mlir.tools.ascend_opt import main as ascend_opt
 from ascend_mlir.tools.atc import main
 from google.protobuf import text_format
 from numpy.typing import NDArray
@@ -104,6 +106,8 @@ def tasks() -> int:
         ["--oo_level=O1"],
         ["--buffer_optimize=off_optimize"],
         ["--optimization_switch=ConvBatchnormFusionPass:off"],
+        ["--aicore_num=1"],
+        ["--aicore_num=3|", "--disable_reuse_memory=1"],
         ["--soc_version=Ascend310", "--precision_mode=force_fp32"],
         ["--soc_version=Ascend910A", "--precision_mode=force_fp32"],
     ],
@@ -161,6 +165,21 @@ def test_operators_that_keep_f32(
     assert kept([f"--{flag}=list.txt"]) == {"f32"}
 
 
+@pytest.mark.parametrize("flag", ["keep_dtype", "customize_dtypes", "op_precision_mode"])
+def test_a_name_that_is_not_in_the_model_gets_a_note(
+    flag: str, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = {
+        "keep_dtype": "{}\n",
+        "customize_dtypes": "{}::InputDtype:float32,OutputDtype:float32\n",
+        "op_precision_mode": "[ByNodeName]\n{}=high_precision\n",
+    }
+    for name, is_noted in (("sigmiod", True), ("sigmoid", False)):
+        Path("names.txt").write_text(texts[flag].format(name))
+        ran([f"--{flag}=names.txt"], picture())
+        assert (f"{name}: no node of the model" in capsys.readouterr().out) == is_noted
+
+
 def test_black_list(model: Path) -> None:
     Path("list.json").write_text('{"black-list": {"to-add": ["Sigmoid", "Mul"]}}')
     assert kept(["--precision_mode=allow_mix_precision", "--modify_mixlist=list.json"]) == {"f32"}
@@ -206,10 +225,36 @@ def test_folder_of_a_file_does_not_change_the_model(model: Path) -> None:
     assert Path("m.om").read_bytes() == first
 
 
+@pytest.mark.parametrize("cores", [1, 3, 8])
+def test_kernels_use_as_many_cores_as_allowed(cores: int, model: Path) -> None:
+    ran([f"--aicore_num={cores}"], picture())
+    assert max(task.block_dim for task in read_om("m.om").tasks) == cores
+
+
+def test_memory_that_is_not_used_again(model: Path) -> None:
+    """Bytes of any two tensors are apart; with reuse they are not, and the region is smaller."""
+    ran([], picture())
+    usual = read_om("m.om").memory_size
+    ran(["--disable_reuse_memory=1"], picture())
+    om = read_om("m.om")
+    assert om.memory_size > usual
+    places = sorted(
+        (offset, desc.size)
+        for op in om.graph
+        if op.type not in ("Reshape", "Slice", "ConcatD")
+        for offset, desc in zip(op.output_offsets, op.output_descs, strict=True)
+    )
+    assert len(places) > 2
+    assert all(a + size <= b for (a, size), (b, _) in pairwise(places))
+
+
 def test_original_graph_beside_the_model(model: Path) -> None:
     assert atc("convert", "m.onnx", "--save_original_model=true") == 0
     text = Path("m_original.mlir").read_text()
     assert "nn.batch_norm" in text and "nn.max_pool" in text
+    with pytest.raises(SystemExit) as done:  # it is text that the compiler's own tools read
+        ascend_opt(["m_original.mlir", "-p", "nn-fold-batch-norm", "-o", "folded.mlir"])
+    assert done.value.code in (0, None) and "nn.batch_norm" not in Path("folded.mlir").read_text()
 
 
 # ------------------------------------------------------------------------------- modes
@@ -224,6 +269,7 @@ def test_offline_model_as_json(model: Path) -> None:
         attrs
     )
     ops = data["graph"][0]["op"]
+    assert not [name for op in ops for name in ("workspace", "workspace_bytes") if name in op]
     om = read_om("m.om")
     assert {op.name for op in om.graph} <= {op["name"] for op in ops}
     assert any(entry["key"] == "_datadump_original_op_names" for op in ops for entry in op.get("attr", []))

@@ -108,7 +108,7 @@ def test_verify_says_where_a_file_is_damaged(om: str, capsys: pytest.CaptureFixt
     data[data.index(b"NetOutput") + 2] ^= 1
     Path(om).write_bytes(bytes(data))
     assert run("verify", om) == 1
-    assert "failed    model: E10001: invalid om file" in capsys.readouterr().out
+    assert "failed    model: E10041: invalid om file" in capsys.readouterr().out
 
 
 # ------------------------------------------------------------------------------------------------ validate

@@ -171,8 +171,8 @@ WRONG: list[tuple[Any, str, str]] = [
     ([], "E10025", "list of operators"),
     ([{}], "E10026", "no type"),
     ([{**ADD, "name": "a/b"}], "E10026", "file's name"),
-    ([{**ADD, "op": "Ad"}], "E13010", "did you mean Add"),
-    ([{**ADD, "op": "Frobnicate"}], "E13010", "not known"),
+    ([{**ADD, "op": "Ad"}], "E10501", "did you mean Add"),
+    ([{**ADD, "op": "Frobnicate"}], "E10501", "not known"),
     ([{**ADD, "output_desc": []}], "E10027", "output_desc"),
     ([{**ADD, "output_desc": [desc([16, 31])]}], "E10027", "[16, 32]"),
     ([{**ADD, "input_desc": [desc(M), desc([5, 7])]}], "E10027", "do not fit"),
@@ -185,8 +185,8 @@ WRONG: list[tuple[Any, str, str]] = [
     ([{**ADD, "attr": [{"type": "int", "value": 1}]}], "E10029", "no name"),
     ([{**ADD, "attr": [{"name": "a", "type": "number", "value": 1}]}], "E10029", "number"),
     ([{**ADD, "attr": [{"name": "a", "type": "int", "value": "x"}]}], "E10030", "'x'"),
-    ([{**ADD, "name": "a"}, {**ADD, "name": "a"}], "E10001", "two operators"),
-    ([{**ADD}, {**ADD, "op": "Frobnicate"}], "E13010", "Frobnicate"),
+    ([{**ADD, "name": "a"}, {**ADD, "name": "a"}], "E13009", "two operators"),
+    ([{**ADD}, {**ADD, "op": "Frobnicate"}], "E10501", "Frobnicate"),
 ]
 
 

@@ -158,7 +158,7 @@ def test_damaged_header_or_table(at: int, value: int, text: str) -> None:
     data[at : at + 4] = bytes([value, *data[at + 1 : at + 4]])
     with pytest.raises(f.OmError, match=text) as caught:
         read_om(bytes(data))
-    assert caught.value.code == "E10001"
+    assert caught.value.code == "E10041"
 
 
 def test_every_truncation_is_an_error() -> None:

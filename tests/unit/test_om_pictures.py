@@ -15,8 +15,9 @@ import pytest
 from ascend_mlir.runtime.om.model import OmKernel, OmModel, WeightPayload
 from ascend_mlir.runtime.om.reader import read_om
 from ascend_mlir.runtime.om.writer import om_bytes, write_om
+from ascend_mlir.runtime.page.layered import LONGEST, layout
+from ascend_mlir.runtime.page.structure import Box, structure_svg
 from ascend_mlir.tools.ascend_translate import main
-from ascend_mlir.tools.layered import LONGEST, layout
 from ascend_mlir.tools.om_diff import Change, differences
 from ascend_mlir.tools.om_json import om_json
 from ascend_mlir.tools.om_picture import dot_text, picture_of
@@ -30,6 +31,34 @@ SLOWER = ADD.replace("vadd.f16 ub[0x200]", "pipe_barrier pipe=V\nvadd.f16 ub[0x2
 
 def ready(code: str = ADD) -> OmModel:
     return add_model(code.format(load_done=LOAD_DONE, add_done=ADD_DONE))
+
+
+def test_an_edge_goes_round_the_boxes_between() -> None:
+    """A shortcut past two operators: its line is never inside a box that it does not begin or end at."""
+    names = ("a", "b", "c", "d", "e")
+    reads = {"b": ("a",), "c": ("b",), "d": ("c", "a"), "e": ("d", "a")}
+    svg = structure_svg([Box(name, "Relu", "b-ddr", name, reads.get(name, ())) for name in names])
+    tree = ElementTree.fromstring(svg)
+    boxes = [
+        tuple(int(rect.get(key, "")) for key in ("x", "y", "width", "height")) for rect in tree.iter("rect")
+    ]
+    assert len(boxes) == len(names) and len({y for _, y, _, _ in boxes}) == len(names)
+    edges = [path.get("d", "") for path in tree.iter("path")]
+    assert len(edges) == 6
+    for edge in edges:
+        stops = [(int(x), int(y)) for x, y in re.findall(r"(\d+) (\d+)(?=[CVM]|$)", edge)]
+        inside = [
+            (stop, box)
+            for stop in stops
+            for box in [(x, y, x + width, y + height) for x, y, width, height in boxes]
+            if box[0] < stop[0] < box[2] and box[1] < stop[1] < box[3]
+        ]
+        between = [
+            stop
+            for stop in stops
+            if any(y <= stop[1] <= y + h and x < stop[0] < x + w for x, y, w, h in boxes)
+        ]
+        assert inside == [] and len(between) == 2  # where it begins and where it ends
 
 
 def run(*words: str) -> int:

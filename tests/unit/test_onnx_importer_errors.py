@@ -148,10 +148,35 @@ def test_tensor_computed_twice() -> None:
 
 def test_missing_output_and_operand() -> None:
     assert "'y'" in refused("E10041", model([], {"x": [1]}, ["y"])).message
-    refused("E13010", model([helper.make_node("Relu", ["gone"], ["y"])], {"x": [1]}, ["y"]))
+    refused("E10041", model([helper.make_node("Relu", ["gone"], ["y"])], {"x": [1]}, ["y"]))
     empty = onnx.ModelProto()
     empty.opset_import.append(helper.make_opsetid("", 21))
     refused("E16004", empty)
+
+
+def test_which_code_a_refusal_has() -> None:
+    """An operator that nobody knows, one whose kernels do not do it, a file that is no model: the worst is the code."""
+    unknown = helper.make_node("Frobnicate", ["x"], ["a"], domain="custom")
+    too_much = helper.make_node("Softmax", ["x"], ["b"], axis=7)
+    gone = helper.make_node("Relu", ["nowhere"], ["c"])
+    for nodes, code in (
+        ([too_much], "EZ3002"), ([gone], "E10041"), ([too_much, gone], "E10041"), ([too_much, gone, unknown], "E13010"),
+    ):  # fmt: skip
+        refused(code, model(nodes, {"x": [1, 4]}, [nodes[-1].output[0]]))
+
+
+def test_several_versions_of_the_default_domain() -> None:
+    proto = model([helper.make_node("Relu", ["x"], ["y"])], {"x": [1]}, ["y"])
+    proto.opset_import.append(helper.make_opsetid("ai.onnx", 9))
+    assert "9" in refused("E16005", proto).message
+
+
+def test_a_name_that_is_no_input() -> None:
+    proto = model([helper.make_node("Relu", ["x"], ["y"], "relu")], {"x": [1]}, ["y"])
+    for name, code in (("relu", "E10017"), ("rely", "E10016")):
+        with pytest.raises(AscendError) as caught:
+            import_onnx(proto, input_shapes={name: (1,)})
+        assert caught.value.code == code and caught.value.expected == "one of x"
 
 
 def test_recursive_function() -> None:
@@ -163,4 +188,4 @@ def test_recursive_function() -> None:
         [helper.make_node("Loop", ["x"], ["y"], domain="local")], {"x": [1]}, ["y"], functions=[function]
     )
     proto.opset_import.append(helper.make_opsetid("local", 1))
-    assert "calls itself" in str(refused("E13010", proto))
+    assert "calls itself" in str(refused("E10041", proto))

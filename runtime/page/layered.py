@@ -63,8 +63,8 @@ def layer_of(keys: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str,
     return layers
 
 
-def layout(widths: Mapping[str, float], edges: Sequence[tuple[str, str]]) -> Layout:
-    """Places for boxes of these widths."""
+def layout(widths: Mapping[str, float], edges: Sequence[tuple[str, str]], longest: int = LONGEST) -> Layout:
+    """Places for boxes of these widths. Edges over more than `longest` layers get no route."""
     distinct = [edge for edge in dict.fromkeys(edges) if edge[0] != edge[1]]
     layers = layer_of(list(widths), distinct)
     _pull_down(layers, distinct)
@@ -76,7 +76,7 @@ def layout(widths: Mapping[str, float], edges: Sequence[tuple[str, str]]) -> Lay
     long: list[tuple[str, str]] = []
     for source, target in distinct:
         first, last = boxes[source], boxes[target]
-        if not 0 < last.layer - first.layer <= LONGEST:
+        if not 0 < last.layer - first.layer <= longest:
             long.append((source, target))
             continue
         points = [Place("", layer, POINT) for layer in range(first.layer + 1, last.layer)]
