@@ -233,3 +233,30 @@ def test_lstm_of_one_row(direction: str, hidden: int, more: bool) -> None:
         "LSTM", {"x": floats(6, 1, 20)}, weights, order=order, hidden_size=hidden, direction=direction
     )
     assert is_close(got, want)
+
+
+def test_maxima_of_regions_of_whole_positions() -> None:
+    rois = np.array(
+        [
+            [0, 0, 0, 9, 7],
+            [1, 2, 1, 7, 6],
+            [0, -3, 4, 20, 9],
+            [1, 1, 1, 1, 1],
+            [0, 5.5, 2.5, 6.5, 9],
+            [1, 30, 30, 40, 40],
+        ],
+        np.float32,
+    )
+    for scale in (1.0, 0.7):
+        got, want = both(
+            "MaxRoiPool",
+            {"x": floats(2, 5, 10, 12)},
+            {"r": rois},
+            order=("x", "r"),
+            pooled_shape=[3, 4],
+            spatial_scale=scale,
+        )
+        assert is_close(got, want, 1e-3)
+    x, r = floats(2, 5, 10, 12), rois[:4]
+    got, want = both("MaxRoiPool", {"x": x, "r": r}, {}, order=("x", "r"), pooled_shape=[2, 3])
+    assert is_close(got, want, 1e-3)
