@@ -143,12 +143,21 @@ def test_cropped_resizing(mode: str, roi: tuple[float, ...]) -> None:
 
 
 def test_powers_of_integers_by_floats() -> None:
-    base = np.array([3, -2, 1, -1, 7, 4, 9, -1, 1, 5, 10, 46341, 2, -3, 1000, 6], np.int32)
-    power = np.array([19, 31, 40, 5, -1, 0.5, 1.5, -3, -2, 0, 9, 1, 30, 3, 0.3333333, 1.25], np.float32)
+    base = np.array([3, -2, 1, -1, 7, 4, 9, -1, 1, 5, 10, 46341, 2, -3, 1000, 6, 0, -1, 0], np.int32)
+    power = np.array(
+        [19, 31, 40, 5, -1, 0.5, 1.5, -3, -2, 0, 9, 1, 30, 3, 0.3333333, 1.25, 32, 64, 0], np.float32
+    )
     got, _ = both("Pow", {"x": base, "p": power}, {}, order=("x", "p"), opset=15)
     want = [int(float(b) ** float(p)) for b, p in zip(base, power, strict=True)]
     want[14] = 9  # 1000^0.3333333 = 9.9999977
-    assert got.tolist()[:14] == want[:14] and got[15] == want[15] and got[14] in (9, 10)
+    assert got.tolist()[:14] == want[:14] and got.tolist()[15:] == want[15:] and got[14] in (9, 10)
+
+
+def test_powers_of_integers_by_large_integers() -> None:
+    base = np.array([0, 1, -1, -1, 2, -3, 0, 0], np.int32)
+    power = np.array([32, 64, 33, 1000, 30, 19, 0, 2**31 - 1], np.int32)
+    got, want = both("Pow", {"x": base, "p": power}, {}, order=("x", "p"), opset=15)
+    assert got.tolist() == want.tolist() == [0, 1, -1, 1, 2**30, -(3**19), 1, 0]
 
 
 @pytest.mark.parametrize("mode", ["avg", "max"])
