@@ -26,6 +26,7 @@ class AttentionProblem:
     value_width: int
     scale: float
     mask_strides: tuple[int, ...] | None
+    zero_empty: bool = False
 
     @property
     def items(self) -> int:
@@ -79,7 +80,7 @@ def problem_of(op: nn.AttentionOp) -> AttentionProblem:
             step *= size
         strides = tuple(reversed(found))
     return AttentionProblem(
-        query[:-2], query[-3] // key[-3], query[-2], key[-2], query[-1], value[-1], op.scale.value.data, strides
+        query[:-2], query[-3] // key[-3], query[-2], key[-2], query[-1], value[-1], op.scale.value.data, strides, op.zero_empty is not None
     )  # fmt: skip
 
 

@@ -50,7 +50,7 @@ def ub_bytes(p: AttentionProblem, s: AttentionSchedule) -> int:
 def l1_bytes(p: AttentionProblem, s: AttentionSchedule) -> int:
     """Bytes of L1: keys and values, query rows, probabilities of one product, ones."""
     keys = (p.n1 if s.resident else s.k) * (p.d1 + p.e1) * FRACTAL * s.depth
-    return keys + s.q * (p.d1 + s.step) * FRACTAL * 2 + 2 * FRACTAL
+    return keys + s.q * (p.d1 + s.k) * FRACTAL * 2 + 2 * FRACTAL
 
 
 def fits(p: AttentionProblem, s: AttentionSchedule, soc: Soc) -> bool:
@@ -73,13 +73,12 @@ def fits(p: AttentionProblem, s: AttentionSchedule, soc: Soc) -> bool:
 
 
 def _splits(p: AttentionProblem, cores: int) -> list[tuple[int, int]]:
-    """(items, rows) that need the fewest rounds of query fractals, the fewest parts of rows first."""
+    """(items, rows) that need the fewest rounds of query fractals, among equals the fewest parts of rows."""
     found: dict[int, tuple[int, int]] = {}
     for items in range(1, min(p.items, cores) + 1):
         rows = min(p.m1, cores // items)
         rounds = ceil_div(p.items, items) * ceil_div(p.m1, rows)
-        best = found.get(rounds)
-        if best is None or items > best[0]:
+        if rounds not in found or items > found[rounds][0]:
             found[rounds] = (items, rows)
     return [found[rounds] for rounds in sorted(found)[:2]]
 
@@ -97,16 +96,26 @@ def _candidates(p: AttentionProblem, soc: Soc) -> Iterator[AttentionSchedule]:
 
 
 def _of_block(p: AttentionProblem, s: AttentionSchedule, soc: Soc) -> Iterator[AttentionSchedule]:
-    """The largest pieces of keys that fit with these query rows."""
+    """All keys at once if that fits with these query rows, and the largest pieces that do."""
+    pieces = 0
     for k in dict.fromkeys((p.n1, *(size for size in (32, 24, 16, 12, 8, 4, 2, 1) if size < p.n1))):
-        for step in sorted({ceil_div(k, parts) for parts in range(1, k + 1)}, reverse=True):
-            for resident, depth in ((1, 2), (1, 1), (0, 2)):
-                if not resident and k == p.n1:
-                    continue
-                found = replace(s, k=k, step=step, resident=resident, depth=depth)
-                if fits(p, found, soc):
-                    yield found
-                    return
+        found = _of_keys(p, replace(s, k=k), soc)
+        if found is None:
+            continue
+        yield found
+        pieces += k < p.n1
+        if k == p.n1 or pieces == 2:
+            return
+
+
+def _of_keys(p: AttentionProblem, s: AttentionSchedule, soc: Soc) -> AttentionSchedule | None:
+    """The longest products, and what may stay in L1."""
+    for step in sorted({ceil_div(s.k, parts) for parts in range(1, s.k + 1)}, reverse=True):
+        for resident, depth in ((1, 2), (1, 1), (0, 2)):
+            found = replace(s, step=step, resident=resident, depth=depth)
+            if (resident or s.k < p.n1) and fits(p, found, soc):
+                return found
+    return None
 
 
 def estimate(p: AttentionProblem, s: AttentionSchedule) -> float:
