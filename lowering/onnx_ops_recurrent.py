@@ -1,4 +1,4 @@
-"""LSTM, GRU and RNN, written out step by step.
+"""LSTM, GRU and RNN: one op where a kernel does all steps (`onnx_recurrence`), else written out step by step.
 
 What does not depend on the state is one product for all steps: X·Wᵀ + b. Each step then adds H·Rᵀ and applies its
 gates. Sequences of different lengths keep their state, and give zeros, behind their end.
@@ -6,6 +6,7 @@ gates. Sequences of different lengths keep their state, and give zeros, behind t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,12 +16,14 @@ import numpy as np
 
 from ..dialects import nn
 from . import onnx_constraints as constraints
+from . import onnx_recurrence
 from .onnx_constraints import require
 from .onnx_node import Node, Value
 from .onnx_ops import onnx_op
 from .onnx_ops_control import stacked
 from .onnx_ops_moves import slice_axis
 
+LOG = logging.getLogger(__name__)
 Function: TypeAlias = Callable[[Node, Value], Value]
 
 
@@ -286,9 +289,13 @@ def recurrent(node: Node) -> list[Value]:
     if is_batch_first:
         x = node.emit(nn.TransposeOp, x, (1, 0, 2))
     steps, batch, _ = x.shape
-    require(constraints.steps_are_few, steps)
     functions = _functions(node, kind.functions, count)
     lengths = _lengths(node, steps)
+    reason = onnx_recurrence.refusal_of(node, x, has_lengths=lengths is not None)
+    if reason is None:
+        return onnx_recurrence.recurrence(node, x, is_batch_first=is_batch_first)
+    LOG.debug("%s is written out: %s", node.name, reason)
+    require(constraints.steps_are_few, steps)
     every: list[list[Value]] = []
     last: list[list[Value]] = []
     for number in range(count):
