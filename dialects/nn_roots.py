@@ -27,6 +27,9 @@ from . import nn_shapes
 from .nn_attrs import FLOAT, INT, INTS, NNOp
 from .nn_elementwise import UnaryOp, Value
 
+HIDDEN = -30000.0
+"""Scores of attention below this belong to keys that a mask hides: f16 holds -65504 for what the model calls minus infinity
+or -3.4e38."""
 REDUCE_KINDS = ("sum", "mean", "max", "min", "prod", "sum_square", "l1", "l2", "log_sum", "log_sum_exp")
 
 
@@ -141,7 +144,8 @@ class AttentionOp(NNOp):
 
     query […, heads, m, d], key […, heads / r, n, d], value […, heads / r, n, e]: r neighbouring heads of the query share
     one head of keys and values. The mask is added to the scaled scores and stored keys first, […, n, m], as the kernel
-    holds them (decision 0026); its leading dims broadcast.
+    holds them (decision 0026); its leading dims broadcast. A score below `HIDDEN` is that of a hidden key: with
+    `zero_empty` a query that sees no key at all gets zeros, else the mean of all values.
     """
 
     name = "nn.attention"
@@ -151,13 +155,21 @@ class AttentionOp(NNOp):
     value = operand_def(TensorType)
     mask = opt_operand_def(TensorType)
     scale = prop_def(FLOAT)
+    zero_empty: UnitAttr | None = opt_prop_def(UnitAttr)
     output = result_def(TensorType)
     traits = traits_def(Pure())
 
     def __init__(
-        self, query: Value, key: Value, value: Value, mask: Value | None = None, *, scale: float = 1.0
+        self,
+        query: Value,
+        key: Value,
+        value: Value,
+        mask: Value | None = None,
+        *,
+        scale: float = 1.0,
+        zero_empty: bool = False,
     ) -> None:
-        self._setup([query, key, value, mask], {"scale": float(scale)})
+        self._setup([query, key, value, mask], {"scale": float(scale), "zero_empty": zero_empty})
 
 
 @irdl_op_definition

@@ -23,22 +23,10 @@ from ..dialects import ascend
 from ..dialects.davinci import KernelOp
 from ..runtime.soc import Soc
 from .attention_problem import AttentionProblem, problem_of, root_of
-from .attention_schedule import AttentionSchedule, estimate, fitting
+from .attention_schedule import AttentionSchedule
 from .attention_softmax import WIDE, Softmax
 from .cube_problem import FRACTAL, UNIT
 from .kernel_builder import Index, KernelBuilder, Linear, Ref, mark_disjoint
-
-
-def choose_schedule(group: ascend.GroupOp, soc: Soc) -> dict[str, int | str]:
-    """The schedule attribute of an attention group."""
-    problem = problem_of(root_of(group))
-    return min(fitting(problem, soc), key=lambda s: estimate(problem, s)).as_dict()
-
-
-def generate(group: ascend.GroupOp, soc: Soc, name: str) -> KernelOp:
-    """The kernel of an attention group; without a schedule it gets the one that `choose_schedule` takes."""
-    values = group.schedule.values or choose_schedule(group, soc)
-    return AttentionKernel(group, AttentionSchedule(**values), soc, name).build()  # pyright: ignore[reportArgumentType]
 
 
 @dataclass(frozen=True)
@@ -72,6 +60,14 @@ class _Piece:
     last: Index  # 0 or 1
     key: Ref
     value: Ref
+
+
+def generate(group: ascend.GroupOp, soc: Soc, name: str) -> KernelOp:
+    """The kernel of an attention group; without a schedule it gets the one that `attention_tuning` chooses."""
+    from .attention_tuning import choose_schedule
+
+    values = group.schedule.values or choose_schedule(group, soc)
+    return AttentionKernel(group, AttentionSchedule(**values), soc, name).build()  # pyright: ignore[reportArgumentType]
 
 
 class AttentionKernel:
@@ -184,7 +180,9 @@ class AttentionKernel:
             scores = self._scores(block, piece)
             softmax.take_maximum(largest, scores, q, p.n1, 1)
             spread = softmax.end_maximum(largest, q)
-            self._accumulate(block, piece, softmax.probabilities(scores, spread, q, p.n1), result, sums)
+            tile = kb.alloc("l1", s.q * s.k * FRACTAL, s.depth)
+            self._keep_powers(block, piece, softmax.probabilities(scores, spread, q, p.n1), tile)
+            self._accumulate(block, piece, tile, result, sums)
         else:
             self._in_pieces(block, largest, result, sums)
         self._finish(block, result, sums)
@@ -202,7 +200,11 @@ class AttentionKernel:
         return rows
 
     def _in_pieces(self, block: _Block, largest: Ref, result: Ref, sums: Ref) -> None:
-        """Keys pass twice: for the maximum, and for the rest."""
+        """Keys pass twice: for the maximum, and for the rest.
+
+        The product with the values stays one piece behind the scores: the cube, which runs in order, then never waits for
+        probabilities before it computes the scores that the vector unit needs next.
+        """
         kb, p, s, softmax = self.kb, self.p, self.s, self.softmax
         count = -(-p.n1 // s.k)
         with kb.loop(count) as number:
@@ -210,11 +212,26 @@ class AttentionKernel:
             scores = self._scores(block, piece)
             softmax.take_maximum(largest, scores, block.q, piece.count, piece.last)
         spread = softmax.end_maximum(largest, block.q)
-        with kb.loop(count) as number:
-            piece = self._piece(block.item, kb.mul(number, s.k), self._tail(s.k, p.n1, number))
+        if not s.resident:
+            with kb.loop(count) as number:
+                piece = self._piece(block.item, kb.mul(number, s.k), self._tail(s.k, p.n1, number))
+                powers = softmax.probabilities(self._scores(block, piece), spread, block.q, piece.count)
+                tile = kb.alloc("l1", s.q * s.k * FRACTAL, s.depth)
+                self._keep_powers(block, piece, powers, tile)
+                self._accumulate(block, piece, tile, result, sums)
+            return
+        clock = kb.clock(2)
+        ring = kb.ring(clock, "l1", s.q * s.k * FRACTAL)
+        with kb.loop(count + 1) as number:
+            own = kb.max(0, kb.min(s.k, kb.sub(p.n1, kb.mul(number, s.k))))
+            piece = self._piece(block.item, kb.mul(number, s.k), own)
             scores = self._scores(block, piece)
+            there = kb.min(kb.mul(number, s.k), kb.min(s.k, kb.sub(p.n1 + s.k, kb.mul(number, s.k))))
+            before = self._piece(block.item, kb.mul(kb.sub(number, 1), s.k), there)
+            self._accumulate(block, before, ring.now, result, sums)
             powers = softmax.probabilities(scores, spread, block.q, piece.count)
-            self._accumulate(block, piece, powers, result, sums)
+            self._keep_powers(block, piece, powers, ring.ahead)
+            kb.tick(clock)
 
     def _piece(self, item: _Item, first: Index, count: Index, *, values: bool = True) -> _Piece:
         kb, p, s = self.kb, self.p, self.s
@@ -238,7 +255,7 @@ class AttentionKernel:
 
     # ------------------------------------------------------------------ scores of one piece
     def _scores(self, block: _Block, piece: _Piece) -> Ref:
-        """K · Qᵀ in UB, scaled and masked: [query fractal][key fractal] in f32."""
+        """K · Qᵀ in UB, with a mask scaled and masked: [query fractal][key fractal] in f32."""
         kb, p, s, q = self.kb, self.p, self.s, block.q
         mask = self._load_mask(block, piece)
         scores = kb.alloc("ub", s.q * s.k * WIDE)
@@ -260,7 +277,8 @@ class AttentionKernel:
                 limits={"bursts": s.q, "length": s.step, "dst_gap": s.k * 32},
                 extents=(((s.q - 1) * s.k + s.step) * WIDE, s.q * s.step * WIDE),
             )  # fmt: skip
-        self.softmax.scale_and_mask(scores, mask, q, piece.count)
+        if mask is not None:
+            self.softmax.mask(scores, mask, q, piece.count)
         return scores
 
     def _load_mask(self, block: _Block, piece: _Piece) -> Ref | None:
@@ -278,12 +296,36 @@ class AttentionKernel:
         return mask
 
     # ------------------------------------------------------------------ probabilities · values
-    def _accumulate(self, block: _Block, piece: _Piece, powers: Ref, result: Ref, sums: Ref) -> None:
+    def _keep_powers(self, block: _Block, piece: _Piece, powers: Ref, tile: Ref) -> None:
+        """Probabilities UB → L1, one product behind the other."""
+        kb, s, q = self.kb, self.s, block.q
+        with kb.loop(kb.ceil_div(piece.count, s.step)) as number:
+            inside, count = kb.mul(number, s.step), self._tail(s.step, piece.count, number)
+            kb.op(
+                "copy_ubuf_to_cbuf", "", tile + self._product_offset(inside, q), powers + kb.linear(0, (inside, FRACTAL)),
+                bursts=q, length=kb.mul(count, 16), src_gap=kb.mul(kb.sub(piece.count, count), 16),
+                limits={"bursts": s.q, "length": s.step * 16, "src_gap": s.k * 16},
+                extents=(s.q * s.step * FRACTAL, ((s.q - 1) * s.k + s.step) * FRACTAL),
+            )  # fmt: skip
+
+    def _product_offset(self, inside: Index, q: Index) -> Linear:
+        """Where probabilities of keys from `inside` on begin."""
+        return self.kb.linear(0, (self._count(inside, q), FRACTAL))
+
+    def _accumulate(self, block: _Block, piece: _Piece, tile: Ref, result: Ref, sums: Ref) -> None:
+        """result += probabilities · values, sums += probabilities · ones.
+
+        Probabilities stand keys first, so each fractal is turned on its way into L0A.
+        """
         kb, p, s, q = self.kb, self.p, self.s, block.q
         with kb.loop(kb.ceil_div(piece.count, s.step)) as number:
             inside, count = kb.mul(number, s.step), self._tail(s.step, piece.count, number)
             fresh = self._flag(kb.add(piece.first, inside), 0)
-            a0 = self._load_powers(powers, piece, inside, count, q)
+            a0 = kb.alloc("l0a", s.q * s.step * FRACTAL, 2)
+            kb.op(
+                "load2d", "f16", a0, tile + self._product_offset(inside, q), repeat=self._count(q, count), transpose=1,
+                limits={"repeat": s.q * s.step},
+            )  # fmt: skip
             b0 = kb.alloc("l0b", s.step * p.e1 * FRACTAL, 2)
             kb.op(
                 "load2d", "f16", b0, piece.value + kb.linear(0, (inside, p.e1 * FRACTAL)), repeat=kb.mul(count, p.e1),
@@ -294,21 +336,6 @@ class AttentionKernel:
             kb.op("mad", "f32f16f16", result, a0, b0, n=p.e1 * 16, limits=limits, extents=None, **sizes)
             kb.op("mad", "f32f16f16", sums, a0, self.ones + self._ones_offset(piece, inside, count), n=16,
                   limits=limits, extents=None, **sizes)  # fmt: skip
-
-    def _load_powers(self, powers: Ref, piece: _Piece, inside: Index, count: Index, q: Index) -> Ref:
-        """Probabilities of some keys as the left operand: they stand keys first, so each fractal is turned."""
-        kb, s = self.kb, self.s
-        tile, a0 = (kb.alloc(space, s.q * s.step * FRACTAL, 2) for space in ("l1", "l0a"))
-        kb.op(
-            "copy_ubuf_to_cbuf", "", tile, powers + kb.linear(0, (inside, FRACTAL)), bursts=q, length=kb.mul(count, 16),
-            src_gap=kb.mul(kb.sub(piece.count, count), 16),
-            limits={"bursts": s.q, "length": s.step * 16, "src_gap": s.k * 16},
-            extents=(s.q * s.step * FRACTAL, ((s.q - 1) * s.k + s.step) * FRACTAL),
-        )  # fmt: skip
-        kb.op(
-            "load2d", "f16", a0, tile, repeat=self._count(q, count), transpose=1, limits={"repeat": s.q * s.step},
-        )  # fmt: skip
-        return a0
 
     def _count(self, a: Index, b: Index) -> Index:
         """a · b, where both may be values."""

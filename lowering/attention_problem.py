@@ -26,6 +26,7 @@ class AttentionProblem:
     value_width: int
     scale: float
     mask_strides: tuple[int, ...] | None
+    zero_empty: bool = False
 
     @property
     def items(self) -> int:
@@ -79,7 +80,7 @@ def problem_of(op: nn.AttentionOp) -> AttentionProblem:
             step *= size
         strides = tuple(reversed(found))
     return AttentionProblem(
-        query[:-2], query[-3] // key[-3], query[-2], key[-2], query[-1], value[-1], op.scale.value.data, strides
+        query[:-2], query[-3] // key[-3], query[-2], key[-2], query[-1], value[-1], op.scale.value.data, strides, op.zero_empty is not None
     )  # fmt: skip
 
 
@@ -110,9 +111,15 @@ def refusal(op: nn.AttentionOp, soc: Soc | None) -> str | None:
     missing = [name for name, dtype in _NEEDED.items() if not soc.core.supports(name, dtype)]
     if missing:
         return f"the chip has no {missing[0]} {_NEEDED[missing[0]]}"
-    from .attention_schedule import fitting
+    from .attention_schedule import estimate, fitting, parts_estimate
 
-    return None if fitting(problem_of(op), soc) else "no tiles of it fit the memories of a core"
+    problem = problem_of(op)
+    cycles = [estimate(problem, schedule, soc) for schedule in fitting(problem, soc)]
+    if not cycles:
+        return "no tiles of it fit the memories of a core"
+    if min(cycles) > parts_estimate(problem, soc):
+        return "products and a softmax use more cores for it"
+    return None
 
 
 __all__ = ["C0", "FRACTAL", "UNIT", "AttentionProblem", "ceil_div", "problem_of", "refusal", "root_of"]

@@ -50,7 +50,7 @@ def ub_bytes(p: AttentionProblem, s: AttentionSchedule) -> int:
 def l1_bytes(p: AttentionProblem, s: AttentionSchedule) -> int:
     """Bytes of L1: keys and values, query rows, probabilities of one product, ones."""
     keys = (p.n1 if s.resident else s.k) * (p.d1 + p.e1) * FRACTAL * s.depth
-    return keys + s.q * (p.d1 + s.step) * FRACTAL * 2 + 2 * FRACTAL
+    return keys + s.q * (p.d1 + s.k) * FRACTAL * 2 + 2 * FRACTAL
 
 
 def fits(p: AttentionProblem, s: AttentionSchedule, soc: Soc) -> bool:
@@ -73,13 +73,12 @@ def fits(p: AttentionProblem, s: AttentionSchedule, soc: Soc) -> bool:
 
 
 def _splits(p: AttentionProblem, cores: int) -> list[tuple[int, int]]:
-    """(items, rows) that need the fewest rounds of query fractals, the fewest parts of rows first."""
+    """(items, rows) that need the fewest rounds of query fractals, among equals the fewest parts of rows."""
     found: dict[int, tuple[int, int]] = {}
     for items in range(1, min(p.items, cores) + 1):
         rows = min(p.m1, cores // items)
         rounds = ceil_div(p.items, items) * ceil_div(p.m1, rows)
-        best = found.get(rounds)
-        if best is None or items > best[0]:
+        if rounds not in found or items > found[rounds][0]:
             found[rounds] = (items, rows)
     return [found[rounds] for rounds in sorted(found)[:2]]
 
@@ -97,24 +96,57 @@ def _candidates(p: AttentionProblem, soc: Soc) -> Iterator[AttentionSchedule]:
 
 
 def _of_block(p: AttentionProblem, s: AttentionSchedule, soc: Soc) -> Iterator[AttentionSchedule]:
-    """The largest pieces of keys that fit with these query rows."""
+    """All keys at once if that fits with these query rows, and the largest pieces that do."""
+    pieces = 0
     for k in dict.fromkeys((p.n1, *(size for size in (32, 24, 16, 12, 8, 4, 2, 1) if size < p.n1))):
-        for step in sorted({ceil_div(k, parts) for parts in range(1, k + 1)}, reverse=True):
-            for resident, depth in ((1, 2), (1, 1), (0, 2)):
-                if not resident and k == p.n1:
-                    continue
-                found = replace(s, k=k, step=step, resident=resident, depth=depth)
-                if fits(p, found, soc):
-                    yield found
-                    return
+        found = _of_keys(p, replace(s, k=k), soc)
+        if found is None:
+            continue
+        yield found
+        pieces += k < p.n1
+        if k == p.n1 or pieces == 2:
+            return
 
 
-def estimate(p: AttentionProblem, s: AttentionSchedule) -> float:
-    """Cycles of one core, roughly: what the vector unit does per block, and the latency of a chain of instructions."""
-    blocks = ceil_div(p.items, s.split_items) * ceil_div(ceil_div(p.m1, s.split_rows), s.q)
+def _of_keys(p: AttentionProblem, s: AttentionSchedule, soc: Soc) -> AttentionSchedule | None:
+    """The longest products, and what may stay in L1."""
+    for step in sorted({ceil_div(s.k, parts) for parts in range(1, s.k + 1)}, reverse=True):
+        for resident, depth in ((1, 2), (1, 1), (0, 2)):
+            found = replace(s, step=step, resident=resident, depth=depth)
+            if (resident or s.k < p.n1) and fits(p, found, soc):
+                return found
+    return None
+
+
+def estimate(p: AttentionProblem, s: AttentionSchedule, soc: Soc) -> float:
+    """Cycles of one core, roughly: keys and values on their way in, what the vector unit does, latencies of chains."""
+    items = ceil_div(p.items, s.split_items)
+    blocks = items * ceil_div(ceil_div(p.m1, s.split_rows), s.q)
     pieces = ceil_div(p.n1, s.k)
+    masked = p.mask_strides is not None
     repeats = s.q * 4  # of one fractal of keys
-    passes = 6.5 + 2 * (p.mask_strides is not None) + (pieces > 1) * (2 + 3 * (p.mask_strides is not None))
-    elements = p.n1 * repeats * passes + p.e1 * repeats * 3
-    chain = 900 + (pieces - 1) * 700 + ceil_div(s.k, s.step) * 150 * pieces
-    return blocks * (elements + chain)
+    passes = 5.5 + (p.scale != 1.0) + 3 * masked + (pieces > 1) * (0.5 + (3 + (p.scale != 1.0)) * masked)
+    vector = p.n1 * repeats * passes + p.e1 * repeats * 3
+    chain = 900 + (pieces - 1) * 300 + ceil_div(s.k, s.step) * 60 * pieces
+    loads = p.n1 * (p.d1 + p.e1) * FRACTAL / float(soc.timing["gm"]["l2_read_rate"])
+    return blocks * (vector + chain) + (items if s.resident else 2 * blocks) * loads
+
+
+_PART_TASKS, _PART_CYCLES = 5, 1500
+"""Two products, a softmax and the two changes of format between them; what such a task costs at least."""
+_PART_BYTES, _PART_WASTE = 14, 1.7
+"""Bytes of the scores that they move per score, and how far they are from the rates (BERT-base: 20 k cycles for 12 heads)."""
+
+
+def parts_estimate(p: AttentionProblem, soc: Soc) -> float:
+    """Cycles of the same as products and a softmax, on all cores."""
+    memory = soc.timing["gm"]
+    scores = p.items * p.queries * p.keys
+    inputs = p.items // p.shared * p.n1 * (p.d1 + p.e1) * FRACTAL
+    moved = _PART_BYTES * scores
+    rate = float(memory["l2_read_rate"] if moved < soc.l2_bytes else memory["ddr_read_rate"])
+    return (
+        _PART_TASKS * _PART_CYCLES
+        + inputs / (soc.cores * float(memory["l2_read_rate"]))
+        + _PART_WASTE * (moved / (soc.cores * rate) + scores / 8 / soc.cores)
+    )

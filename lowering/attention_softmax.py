@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..dialects.nn_roots import HIDDEN
 from ..runtime.soc import Soc
 from .attention_problem import AttentionProblem
 from .attention_schedule import AttentionSchedule
@@ -23,6 +24,7 @@ from .kernel_builder import Index, KernelBuilder, Linear, Ref
 WIDE = 2 * FRACTAL  # bytes of a fractal of f32
 REPEAT = 256  # bytes of an operand that one repeat reads
 _LEAST = -3.4e38  # below every score
+_TINY = 1e-30  # a sum of probabilities is 1 at least, or 0 where no key is seen
 _MOST = 255
 _ONE = 0x3C00  # 1.0 in f16
 
@@ -71,20 +73,39 @@ class Softmax:
         return kb.linear(0, (self._product(first, keys), size))
 
     # ------------------------------------------------------------------ scores
-    def scale_and_mask(self, scores: Ref, mask: Ref | None, q: Index, keys: Index) -> None:
+    def mask(self, scores: Ref, mask: Ref, q: Index, keys: Index) -> None:
         """scores · scale + mask, f32."""
-        if self.p.scale != 1.0:
-            self._whole("vmuls", "f32", q, keys, (scores, WIDE), (scores, WIDE), scalar=single(self.p.scale))
-        if mask is not None:
+        self._scale(scores, q, keys)
+        self._whole("vaxpy", "f32f16f16", q, keys, (scores, WIDE), (mask, FRACTAL), scalar=_ONE, src_rep=4)
+        if not self.p.zero_empty:  # hidden keys alike: a query that sees none gets equal shares of all
+            bound = self._number(2 * HIDDEN)
             self._whole(
-                "vaxpy", "f32f16f16", q, keys, (scores, WIDE), (mask, FRACTAL), scalar=_ONE, src_rep=4,
+                "vmax", "f32", q, keys, (scores, WIDE), (scores, WIDE), (bound, 0), src1_blk=0, src1_rep=0,
             )  # fmt: skip
 
+    def _scale(self, scores: Ref, q: Index, keys: Index) -> None:
+        if self.p.scale != 1.0:
+            self._whole("vmuls", "f32", q, keys, (scores, WIDE), (scores, WIDE), scalar=single(self.p.scale))
+
+    def _number(self, value: float) -> Ref:
+        """A block of one number."""
+        block = self.kb.alloc("ub", UNIT)
+        self.kb.op("vector_dup", "f32", block, value=single(value), repeat=1, mask_lo=0xFF, mask_hi=0)
+        return block
+
     def begin_maximum(self, q: Index) -> Ref:
-        """Four rows of lanes per query fractal, below every score."""
+        """Four rows of lanes per query fractal, below every score; with `zero_empty` above those of hidden keys, which
+        then are 0 behind the exponential."""
         kb, s = self.kb, self.s
         largest = kb.alloc("ub", s.q * REPEAT)
-        kb.op("vector_dup", "f32", largest, value=single(_LEAST), repeat=q, limits={"repeat": s.q})
+        kb.op(
+            "vector_dup",
+            "f32",
+            largest,
+            value=single(HIDDEN if self.p.zero_empty else _LEAST),
+            repeat=q,
+            limits={"repeat": s.q},
+        )
         return largest
 
     def take_maximum(self, largest: Ref, scores: Ref, q: Index, keys: Index, last: Index) -> None:
@@ -109,8 +130,9 @@ class Softmax:
             )  # fmt: skip
 
     def end_maximum(self, largest: Ref, q: Index) -> Ref:
-        """The maximum of the four rows, in all four of them."""
+        """The maximum of the four rows, in all four of them; of scores without a mask, which are scaled later, scaled."""
         kb, s = self.kb, self.s
+        factor = self.p.scale if self.p.mask_strides is None else 1.0
         for rows in (2, 1):
             kb.op(
                 "vmax", "f32", largest, largest, largest + rows * 2 * UNIT, repeat=q, mask_lo=(1 << 16 * rows) - 1, mask_hi=0,
@@ -119,7 +141,7 @@ class Softmax:
         spread = kb.alloc("ub", s.q * REPEAT)
         for half in range(2):  # a row is two blocks: one of them into four rows at a time
             kb.op(
-                "vmuls", "f32", spread + half * UNIT, largest + half * UNIT, scalar=single(1.0), repeat=q, dst_blk=2,
+                "vmuls", "f32", spread + half * UNIT, largest + half * UNIT, scalar=single(factor), repeat=q, dst_blk=2,
                 src_blk=0, mask_lo=(1 << 32) - 1, mask_hi=0, limits={"repeat": s.q},
             )  # fmt: skip
         return spread
@@ -127,6 +149,8 @@ class Softmax:
     def probabilities(self, scores: Ref, largest: Ref, q: Index, keys: Index) -> Ref:
         """e^(score - largest) in f16, at most 1: divided by their sum at the end."""
         kb, s = self.kb, self.s
+        if self.p.mask_strides is None:
+            self._scale(scores, q, keys)
         for i in kb.few(q):
             column = scores + self._fractals(i, keys, WIDE)
             kb.op(
@@ -154,10 +178,20 @@ class Softmax:
         kb, s = self.kb, self.s
         limits = {"repeat": s.q * 4}
         repeat = kb.mul(q, 4)
+        if self.p.zero_empty:
+            kb.op("vadds", "f32", sums, sums, scalar=single(_TINY), repeat=repeat, limits=limits)
         if self.soc.core.supports("vdiv", "f32"):
-            one = kb.alloc("ub", UNIT)
-            kb.op("vector_dup", "f32", one, value=single(1.0), repeat=1, mask_lo=0xFF, mask_hi=0)
-            kb.op("vdiv", "f32", sums, one, sums, repeat=repeat, src0_blk=0, src0_rep=0, limits=limits)
+            kb.op(
+                "vdiv",
+                "f32",
+                sums,
+                self._number(1.0),
+                sums,
+                repeat=repeat,
+                src0_blk=0,
+                src0_rep=0,
+                limits=limits,
+            )
             inverse = sums
         else:
             inverse = self._reciprocal(sums, repeat, limits)

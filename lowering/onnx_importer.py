@@ -26,7 +26,7 @@ from ..dialects import dtypes, nn
 from ..dialects.blobs import Blob
 from ..dialects.dtypes import Array
 from ..dialects.nn_attrs import SIZED, name_list
-from ..dialects.nn_shapes import ShapeError
+from ..dialects.nn_shapes import Shape, ShapeError
 from ..passes.integer_ranges import VALUE_RANGE
 from ..passes.provenance import location_of
 from ..runtime.errors import NO_KERNEL, NO_PARSER, NOT_LOADED, AscendError, Refusal, UnsupportedOpError
@@ -72,6 +72,8 @@ class ImportedModel:
     output_names: tuple[str, ...]
     nodes: Mapping[str, str] = field(default_factory=dict[str, str])
     """Operator type by node name, for the nodes of the main graph."""
+    shapes: Mapping[str, Shape] = field(default_factory=dict[str, Shape])
+    """Sizes of the tensors of the main graph; the largest possible where they depend on data."""
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -275,7 +277,8 @@ class _Importer:
         if sizes:
             main.attributes[SIZED] = name_list([wanted[i] for i in sizes])
         nodes = {node_name(node, i): node.op_type for i, node in enumerate(self.graph.node)}
-        return ImportedModel(ModuleOp([main]), self.store, self.inputs, tuple(wanted), nodes)
+        shapes = {name: value.shape for name, value in self.scope.values.items() if value.items is None}
+        return ImportedModel(ModuleOp([main]), self.store, self.inputs, tuple(wanted), nodes, shapes)
 
     # ------------------------------------------------------------------------------------------ graphs
 

@@ -169,6 +169,8 @@ class CompiledModel:
     """What the model became: nodes, ops, groups, conversions, kernels, tasks."""
     removed: Mapping[str, int] = field(default_factory=dict[str, int])
     """How many operators each pass of level nn took away."""
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]], repr=False)
+    """Sizes of the source model's tensors by name."""
     strangers: tuple[str, ...] = ()
     """Names in `CompileOptions.keep_dtype` that no node of the model has."""
     warnings: tuple[RangeWarning, ...] = ()
@@ -289,7 +291,8 @@ def compile_model(
         options = border_options(imported, options)
         clock.mark("import")
         compiled = compile_module(imported.module, imported.weights, soc, options, name=name, clock=clock)
-    return replace(compiled, counts={"nodes": len(imported.nodes), **compiled.counts}, strangers=strangers)
+    counts = {"nodes": len(imported.nodes), **compiled.counts}
+    return replace(compiled, counts=counts, shapes=imported.shapes, strangers=strangers)
 
 
 def _strangers(imported: ImportedModel, names: Sequence[str]) -> tuple[str, ...]:

@@ -32,9 +32,9 @@ def choose(group: ascend.GroupOp, soc: Soc) -> ascend.ScheduleAttr:
 
             return ascend.ScheduleAttr.of(vector_kernel.choose_schedule(group, soc))
         case ascend.Engine.ATTENTION:
-            from ..lowering import attention_kernel
+            from ..lowering import attention_tuning
 
-            return ascend.ScheduleAttr.of(attention_kernel.choose_schedule(group, soc))
+            return ascend.ScheduleAttr.of(attention_tuning.choose_schedule(group, soc))
         case ascend.Engine.RECURRENCE:
             from ..lowering import recurrence_kernel
 

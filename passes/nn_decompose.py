@@ -53,7 +53,7 @@ class NNDecomposePass(ModulePass):
                 *nn_infinities.RULES,
                 nn_composites.exact_extremes(f32_support(op, None)),
                 *nn_integers.RULES,
-                *nn_positions.RULES,
+                nn_positions.extreme_position(f32_support(op, None)),
                 *nn_composites.RULES,
                 *nn_deconvolution.RULES,
                 *nn_convolution.RULES,

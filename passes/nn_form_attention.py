@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, StringAttr
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Block, BlockArgument, Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from ..dialects import nn
@@ -16,7 +17,8 @@ from ..dialects.nn_shapes import Shape
 from ..lowering.attention_problem import refusal
 from ..runtime.soc import Soc, compile_target
 from .nn_fold_constants import fold
-from .rewriting import Builder, apply_rules, only_use, scalar_of
+from .nn_keep_infinities import PASSING, is_infinite
+from .rewriting import Builder, apply_rules, constant_of, is_float, only_use, scalar_of
 
 LOG = logging.getLogger(__name__)
 
@@ -65,31 +67,32 @@ class Former:
         """The product of probabilities and values is where an attention ends."""
         if not isinstance(op, nn.MatMulOp) or op.trans_a is not None or op.bias is not None:
             return None
-        found = _softmax_before(op.lhs)
-        if found is None:
+        shares = _shares(op.lhs)
+        if shares is None:
             return None
-        softmax, empty = found
-        scores = _scores(softmax.input)
+        scores = _scores(shares.softmax.input)
         if scores is None:
-            LOG.debug("no attention: no product before %s", softmax.name)
+            LOG.debug("no attention: no product before a softmax")
             return None
-        chain = [*scores.passed, softmax, scores.product]
+        chain = [*scores.passed, *shares.passed, scores.product]
         if any(EXACT in inner.attributes for inner in chain):
             return None
         build.absorb(*chain)
-        formed = self._attention(op, scores, build)
+        formed = self._attention(op, scores, build, guarded=shares.guarded)
         if formed is None:
             return None
         reason = refusal(formed, self.soc)
         if reason is not None:
             LOG.debug("no attention: %s", reason)
             return None
-        if empty is None:
+        if shares.empty is None:
             return formed.output
         zero = build.scalar(0.0, nn.dtype_of(formed.output), (1,) * len(nn.shape_of(formed.output)))
-        return build(nn.WhereOp(empty, zero, formed.output))
+        return build(nn.WhereOp(shares.empty, zero, formed.output))
 
-    def _attention(self, op: nn.MatMulOp, scores: _Scores, build: Builder) -> nn.AttentionOp | None:
+    def _attention(
+        self, op: nn.MatMulOp, scores: _Scores, build: Builder, *, guarded: bool
+    ) -> nn.AttentionOp | None:
         product = scores.product
         query, key, value = product.lhs, product.rhs, op.rhs
         ranks = {len(nn.shape_of(v)) for v in (query, key, value)}
@@ -98,14 +101,18 @@ class Former:
         if nn.shape_of(key)[:-2] != nn.shape_of(value)[:-2]:
             return None
         if product.trans_b is None:
-            key = build(_turned(key))
+            key = _as_rows(key, build)
         if op.trans_b is not None:
-            value = build(_turned(value))
+            value = _as_rows(value, build)
         keys, values = _unrepeated(key), _unrepeated(value)
         if keys is not None and values is not None and nn.shape_of(keys)[:-1] == nn.shape_of(values)[:-1]:
             key, value = keys, values
         mask = self._mask(scores, nn.shape_of(product.output), build)
-        formed = nn.AttentionOp(query, key, value, mask, scale=scores.scale)
+        empty = guarded and any(_may_be_infinite(value) for value, _ in scores.masks)
+        scale = scores.scale
+        if scale != 1.0 and _reaches_weights(query):  # nn-simplify takes the factor there
+            query, scale = build(nn.MulOp(query, build.scalar(scale, nn.dtype_of(query)))), 1.0
+        formed = nn.AttentionOp(query, key, value, mask, scale=scale, zero_empty=empty)
         build(formed)
         return formed
 
@@ -135,19 +142,78 @@ def _turned(value: SSAValue) -> nn.TransposeOp:
     return nn.TransposeOp(value, [*range(rank - 2), rank - 1, rank - 2])
 
 
-def _softmax_before(value: SSAValue) -> tuple[nn.SoftmaxOp, SSAValue | None] | None:
-    """The softmax over the last axis whose only use this is, and which rows are set to zero behind it."""
-    owner, empty = value.owner, None
-    if isinstance(owner, nn.WhereOp) and only_use(value):
-        rows, zero, other = owner.operands
-        if scalar_of(zero) != 0.0 or nn.shape_of(rows)[-1:] != (1,) or not only_use(other):
-            return None
-        owner, empty = other.owner, rows
-    elif not only_use(value):
+def _reaches_weights(value: SSAValue) -> bool:
+    """Whether a factor of this value can be one of constant weights: only moves and a bias lie between."""
+    while only_use(value):
+        owner = value.owner
+        if isinstance(owner, nn.TransposeOp | nn.ReshapeOp):
+            value = owner.input
+        elif isinstance(owner, nn.AddOp) and constant_of(owner.rhs) is not None:
+            value = owner.lhs
+        else:
+            return isinstance(owner, nn.MatMulOp) and constant_of(owner.rhs) is not None
+    return False
+
+
+def _as_rows(value: SSAValue, build: Builder) -> SSAValue:
+    """A matrix that is stored [d, n] as [n, d]: what it was made of, where that is there."""
+    outer = value.owner
+    if isinstance(outer, nn.ReshapeOp) and isinstance(outer.input.owner, nn.TransposeOp):
+        turn = outer.input.owner
+        rank = len(nn.shape_of(turn.output))
+        source = turn.input.owner
+        if nn.ints(turn.perm) == (*range(rank - 2), rank - 1, rank - 2) and isinstance(source, nn.ReshapeOp):
+            rows = (*nn.shape_of(value)[:-2], *reversed(nn.shape_of(value)[-2:]))
+            if nn.shape_of(source.input) == rows and nn.shape_of(turn.input)[-2:] == rows[-2:]:
+                return source.input
+    return build(_turned(value))
+
+
+@dataclass
+class _Shares:
+    """What stands between the softmax and the product with the values."""
+
+    softmax: nn.SoftmaxOp
+    passed: list[Operation]
+    empty: SSAValue | None = None  # rows that are set to zero
+    guarded: bool = False  # what is no number is set to zero: rows in which every score is minus infinity
+
+
+def _shares(value: SSAValue) -> _Shares | None:
+    """The softmax over the last axis that only this product reads, and what is set to zero behind it."""
+    owner = value.owner
+    if not only_use(value):
         return None
-    if not isinstance(owner, nn.SoftmaxOp) or owner.axis.value.data != len(nn.shape_of(owner.input)) - 1:
+    if not isinstance(owner, nn.WhereOp):
+        return _Shares(owner, [owner]) if _is_over_keys(owner) else None
+    condition, zero, shares = owner.operands
+    softmax, test = shares.owner, condition.owner
+    if scalar_of(zero) != 0.0 or not _is_over_keys(softmax):
         return None
-    return owner, empty
+    if isinstance(test, nn.IsNanOp) and test.operands[0] is shares and shares.uses.get_length() == 2:
+        return _Shares(softmax, [softmax, test, owner], guarded=True) if only_use(condition) else None
+    if nn.shape_of(condition)[-1:] == (1,) and only_use(shares):
+        return _Shares(softmax, [softmax, owner], empty=condition)
+    return None
+
+
+def _is_over_keys(op: Operation | Block) -> TypeGuard[nn.SoftmaxOp]:
+    return isinstance(op, nn.SoftmaxOp) and op.axis.value.data == len(nn.shape_of(op.input)) - 1
+
+
+def _may_be_infinite(mask: SSAValue) -> bool:
+    """Whether an infinite constant, or a number from outside, reaches the mask."""
+    stack, seen = [mask], set[SSAValue]()
+    while stack:
+        value = stack.pop()
+        if value in seen or not is_float(value):
+            continue
+        seen.add(value)
+        if isinstance(value, BlockArgument) or is_infinite(value):
+            return True
+        if isinstance(value.owner, PASSING):
+            stack += value.owner.operands
+    return False
 
 
 def _scores(value: SSAValue) -> _Scores | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto
+    from onnx import NodeProto
 
     from ..lowering.pipelines import CompiledModel, CompileOptions
     from ..runtime.sim.report import Report
@@ -88,9 +88,10 @@ def analyze(path: Path, options: CompileOptions) -> Analysis:
     groups = _groups(compiled, session.report)
     by_node = {node: group for group in groups for node in group.nodes}
     model = read_model(path).model
-    shapes = tensor_shapes(model, {t.name: t.shape for t in compiled.om.inputs}, options.input_shapes)
     layers = tuple(
-        _layer(node, node_name(node, index), shapes, by_node, {t.name for t in model.graph.initializer})
+        _layer(
+            node, node_name(node, index), compiled.shapes, by_node, {t.name for t in model.graph.initializer}
+        )
         for index, node in enumerate(model.graph.node)
     )
     return Analysis(
@@ -182,31 +183,3 @@ def macs_of(node: NodeProto, shapes: Shapes) -> int:
             return prod(result) * first[0 if turned else -1]
         case _:
             return 0
-
-
-def tensor_shapes(
-    model: ModelProto, inputs: Shapes, given: Mapping[str, tuple[int, ...]] | None = None
-) -> dict[str, tuple[int, ...]]:
-    """Sizes of all tensors of a model whose inputs have these sizes, as far as ONNX's own inference finds them."""
-    import onnx
-
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    sizes = {**inputs, **(given or {})}
-    for value in copy.graph.input:
-        shape = sizes.get(value.name)
-        dims = value.type.tensor_type.shape.dim
-        if shape is not None and len(dims) == len(shape):
-            for dim, size in zip(dims, shape, strict=True):
-                dim.dim_value = size
-    try:
-        graph = onnx.shape_inference.infer_shapes(copy, data_prop=True).graph
-    except (onnx.shape_inference.InferenceError, ValueError):
-        graph = copy.graph
-    found = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        if value.type.tensor_type.HasField("shape"):
-            dims = value.type.tensor_type.shape.dim
-            if all(dim.HasField("dim_value") for dim in dims):
-                found[value.name] = tuple(dim.dim_value for dim in dims)
-    return found

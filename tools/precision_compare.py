@@ -119,7 +119,8 @@ class Comparison:
                     "nodes": list(layer.nodes),
                     "tensor": layer.tensor,
                     "shape": list(layer.shape),
-                    **(_figures(layer.distance) if layer.distance else {"note": layer.note}),
+                    **(_figures(layer.distance) if layer.distance else {}),
+                    **({"note": layer.note} if layer.note else {}),
                 }
                 for layer in self.layers
             ],

@@ -366,3 +366,69 @@ def test_convert_for_scripts(model: Path, tmp_path: Path, capsys: pytest.Capture
     ):
         status, found = told(*words)
         assert status == 1 and found["result"] == "failed" and found["error"]["code"] == code
+
+
+def _chain(depth: int) -> onnx.ModelProto:
+    """Small convolutions behind each other: the compiler keeps their numbers in two terms (decision 0010)."""
+    rng = np.random.default_rng(3)
+    nodes: list[onnx.NodeProto] = []
+    weights: list[onnx.TensorProto] = []
+    for i in range(depth):
+        array = rng.normal(size=(8, 3 if i == 0 else 8, 3, 3)).astype(np.float32) * 0.2
+        weights.append(numpy_helper.from_array(array, f"w{i}"))
+        source = "x" if i == 0 else f"r{i - 1}"
+        nodes.append(helper.make_node("Conv", [source, f"w{i}"], [f"c{i}"], f"conv_{i}", pads=[1, 1, 1, 1]))
+        nodes.append(helper.make_node("Relu", [f"c{i}"], [f"r{i}"], f"relu_{i}"))
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 16, 16])],
+        [helper.make_tensor_value_info(f"r{depth - 1}", TensorProto.FLOAT, None)],
+        weights,
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_tensors_in_two_terms_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, om = tmp_path / "chain.onnx", tmp_path / "chain.om"
+    onnx.save(_chain(6), path)
+    assert atc("convert", path, f"--output={om}", "--log=error") == 0
+    capsys.readouterr()
+    assert atc("precision-compare", path, om, "--layer_level", "--json") == 0
+    layers = json.loads(capsys.readouterr().out)["layers"]
+    terms = [layer for layer in layers if layer.get("note") == "the sum of its two terms"]
+    assert len(terms) >= 4
+    for layer in terms:  # f32 but for the last bits: one term alone would be a thousand times as far
+        assert layer["relative"] < 1e-5, layer
+
+
+def test_products_of_open_sizes_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Sizes come from the import, which knows them where ONNX's own inference gives up."""
+    shape = helper.make_node("Shape", ["x"], ["s"], "shape_1")
+    nodes = [
+        shape,
+        helper.make_node("Gather", ["s", "zero"], ["n"], "gather_1"),
+        helper.make_node("Unsqueeze", ["n", "zero_1"], ["n1"], "unsqueeze_1"),
+        helper.make_node("Concat", ["n1", "rest"], ["to"], "concat_1", axis=0),
+        helper.make_node("Reshape", ["x", "to"], ["r"], "reshape_1"),
+        helper.make_node("MatMul", ["r", "w"], ["y"], "mm_1"),
+    ]
+    constants = {
+        "zero": np.array(0),
+        "zero_1": np.array([0]),
+        "rest": np.array([4, 8]),
+        "w": np.ones((8, 16), np.float32),
+    }
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", "p", "q"])
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 32])],
+        [output],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+        value_info=[helper.make_tensor_value_info("r", TensorProto.FLOAT, ["n", "a", "b"])],
+    )
+    path = tmp_path / "open.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    assert atc("analyze", path, "--input_shape=x:2,32", "--json", "--report=-") == 0
+    assert json.loads(capsys.readouterr().out)["macs"] == 2 * 4 * 8 * 16

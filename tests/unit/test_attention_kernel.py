@@ -26,12 +26,12 @@ MATRIX = Layout(Format.FRACTAL_NZ, 16)
 SOCS = ["Ascend310P3", "Ascend310", "Ascend910A"]
 
 
-def group_of(shapes, scale):
+def group_of(shapes, scale, zero_empty=False):
     operands = [
         TestOp(result_types=[ascend.with_layout(tensor_type(s, "f16"), MATRIX)]).results[0] for s in shapes
     ]
     block = Block(arg_types=[ascend.logical(v.type) for v in operands])
-    root = nn.AttentionOp(*block.args, scale=scale)
+    root = nn.AttentionOp(*block.args, scale=scale, zero_empty=zero_empty)
     block.add_ops([root, nn.YieldOp(root.output)])
     typ = ascend.with_layout(root.output.type, MATRIX)
     return ascend.GroupOp("Attention", operands, [typ], "attention", Region(block))
@@ -69,7 +69,7 @@ def check(shapes, soc_name="Ascend310P3", schedule=None, scale=None, seed=0, ord
     arrays = arrays_for(shapes, seed)
     kernel = attention_kernel.generate(group, soc, "test")
     kernel.verify()
-    assert sum(1 for _ in kernel.walk()) <= 260
+    assert sum(1 for _ in kernel.walk()) <= 280
     blocks, image = kernel.blocks.value.data, lower_kernel(kernel, soc)
     memory, args = memory_of(group, arrays)
     assert not check_task(soc, load_program(image), args, blocks)
@@ -158,18 +158,40 @@ def test_all_fitting_schedules_are_right():
         check(shapes, schedule=schedule)
 
 
-def test_far_scores():
-    """Largest scores far below zero: padded keys, whose scores are 0, must not count."""
-    shapes, soc = heads(20, 21, 16), load_soc("Ascend310P3")
-    group = group_of(shapes, 1.0)
-    arrays = [np.full(shapes[0], 5, np.float16), np.full(shapes[1], -6, np.float16), arrays_for(shapes)[2]]
-    image = lower_kernel(kernel := attention_kernel.generate(group, soc, "far"), soc)
+def result_of(group, arrays, soc):
+    """What the kernel gives, in f32."""
+    image = lower_kernel(kernel := attention_kernel.generate(group, soc, "test"), soc)
     memory, args = memory_of(group, arrays)
     run_kernel(soc, image, memory, args, kernel.blocks.value.data)
     raw = memory[args[-1] : args[-1] + ascend.bytes_of(group.outputs[0])].view(np.float16)
-    got = MATRIX.unpack(raw, shapes[0]).astype(np.float32)
+    return MATRIX.unpack(raw, ascend.shape_of(group.outputs[0])).astype(np.float32)
+
+
+def test_far_scores():
+    """Largest scores far below zero: padded keys, whose scores are 0, must not count."""
+    shapes = heads(20, 21, 16)
+    arrays = [np.full(shapes[0], 5, np.float16), np.full(shapes[1], -6, np.float16), arrays_for(shapes)[2]]
+    got = result_of(group_of(shapes, 1.0), arrays, load_soc("Ascend310P3"))
     want = np.broadcast_to(arrays[2].astype(np.float32).mean(axis=-2, keepdims=True), shapes[0])
     assert np.abs(got - want).max() < 2e-3
+
+
+@pytest.mark.parametrize("soc", SOCS)
+@pytest.mark.parametrize("zero_empty", [False, True])
+def test_queries_that_see_no_key(zero_empty, soc):
+    """Equal shares of all values, as f32 gives with a mask of -3.4e38, or zeros; others as always, also at -10000."""
+    shapes = [*heads(24, 21, 16), (1, 1, 21, 24)]
+    arrays = arrays_for(shapes)
+    arrays[3][..., 5] = -65504
+    arrays[3][..., 6] = -10000
+    got = result_of(group_of(shapes, 0.25, zero_empty), arrays, load_soc(soc))
+    wide = [a.astype(np.float32) for a in arrays]
+    want = attention(*wide, scale=0.25, zero_empty=zero_empty)
+    mean = wide[2].mean(axis=-2)
+    assert np.abs(want[..., 5, :] - (0 if zero_empty else mean)).max() < 1e-5
+    assert np.abs(got - want).max() < 3e-3
+    assert not zero_empty or not got[..., 5, :].any()
+    assert np.abs(got[..., 6, :] - mean).max() > 0.05
 
 
 def test_what_is_refused():
@@ -177,5 +199,7 @@ def test_what_is_refused():
     fine = root_of(group_of(heads(20, 20, 16), 1.0))
     assert refusal(fine, soc) is None
     assert refusal(root_of(group_of(heads(20, 20, 16), -1.0)), soc) == "the scale is not positive"
+    one = root_of(group_of(heads(1, 4096, 128, 1), 1.0))  # all keys on one core
+    assert refusal(one, soc) == "products and a softmax use more cores for it"
     wide = root_of(group_of(heads(20, 20, 5000), 1.0))
     assert refusal(wide, soc) == "no tiles of it fit the memories of a core"

@@ -63,6 +63,41 @@ builtin.module attributes {ascend.target = "Ascend310P3"} {
 
 // -----
 
+// Probabilities that are no numbers are set to zero: queries without a key, if the mask can be infinite at all.
+// PyTorch writes the keys as [heads, d, n].
+
+builtin.module attributes {ascend.target = "Ascend310P3"} {
+  func.func @main(%q: tensor<2x4x7x64xf32>, %k: tensor<2x4x9x64xf32>, %v: tensor<2x4x9x64xf32>, %seen: tensor<2x1x7x9xi1>) -> (tensor<2x4x7x64xf32>, tensor<2x4x7x64xf32>) {
+    %zero = nn.constant #nn.blob<splat 0.0 : tensor<f32>> : tensor<f32>
+    %inf = nn.constant #nn.blob<splat neg_inf : tensor<f32>> : tensor<f32>
+    %low = nn.constant #nn.blob<splat -3.4028235e+38 : tensor<f32>> : tensor<f32>
+    %flat = nn.reshape %k : (tensor<2x4x9x64xf32>) -> tensor<8x9x64xf32>
+    %turned = nn.transpose %flat perm [0, 2, 1] : (tensor<8x9x64xf32>) -> tensor<8x64x9xf32>
+    %kt = nn.reshape %turned : (tensor<8x64x9xf32>) -> tensor<2x4x64x9xf32>
+    %m0 = nn.where %seen, %zero, %inf : (tensor<2x1x7x9xi1>, tensor<f32>, tensor<f32>) -> tensor<2x1x7x9xf32>
+    %s0 = nn.matmul %q, %kt : (tensor<2x4x7x64xf32>, tensor<2x4x64x9xf32>) -> tensor<2x4x7x9xf32>
+    %b0 = nn.add %s0, %m0 : (tensor<2x4x7x9xf32>, tensor<2x1x7x9xf32>) -> tensor<2x4x7x9xf32>
+    %p0 = nn.softmax %b0 axis 3 : tensor<2x4x7x9xf32>
+    %n0 = nn.is_nan %p0 : (tensor<2x4x7x9xf32>) -> tensor<2x4x7x9xi1>
+    %w0 = nn.where %n0, %zero, %p0 : (tensor<2x4x7x9xi1>, tensor<f32>, tensor<2x4x7x9xf32>) -> tensor<2x4x7x9xf32>
+    %y0 = nn.matmul %w0, %v : (tensor<2x4x7x9xf32>, tensor<2x4x9x64xf32>) -> tensor<2x4x7x64xf32>
+    %m1 = nn.where %seen, %zero, %low : (tensor<2x1x7x9xi1>, tensor<f32>, tensor<f32>) -> tensor<2x1x7x9xf32>
+    %s2 = nn.matmul %q, %k trans_b : (tensor<2x4x7x64xf32>, tensor<2x4x9x64xf32>) -> tensor<2x4x7x9xf32>
+    %b1 = nn.add %m1, %s2 : (tensor<2x1x7x9xf32>, tensor<2x4x7x9xf32>) -> tensor<2x4x7x9xf32>
+    %p1 = nn.softmax %b1 axis 3 : tensor<2x4x7x9xf32>
+    %n1 = nn.is_nan %p1 : (tensor<2x4x7x9xf32>) -> tensor<2x4x7x9xi1>
+    %w1 = nn.where %n1, %zero, %p1 : (tensor<2x4x7x9xi1>, tensor<f32>, tensor<2x4x7x9xf32>) -> tensor<2x4x7x9xf32>
+    %y1 = nn.matmul %w1, %v : (tensor<2x4x7x9xf32>, tensor<2x4x9x64xf32>) -> tensor<2x4x7x64xf32>
+    func.return %y0, %y1 : tensor<2x4x7x64xf32>, tensor<2x4x7x64xf32>
+  }
+}
+
+// CHECK-NOT: nn.matmul
+// CHECK: nn.attention %q, %k, %v, %{{.*}} scale 1.0 zero_empty
+// CHECK: nn.attention %q, %k, %v, %{{[0-9a-zA-Z_]+}} scale 1.0 :
+
+// -----
+
 // Somebody else reads the probabilities, or the tiles are too wide: as it was.
 
 builtin.module attributes {ascend.target = "Ascend310P3"} {
