@@ -54,8 +54,7 @@ def refusal_of(node: Node, x: Value, *, has_lengths: bool) -> str | None:
         kind, direction == "reverse", count, steps, batch, _padded(node.input(2).shape[2]), node.get(5) is not None,
         kind == "lstm" and node.uses_output(2),
     )  # fmt: skip
-    reasons = [refusal(problem, soc) for soc in _targets()]
-    return None if None in reasons else reasons[0]
+    return refusal(problem, _targets())
 
 
 def _kind(node: Node) -> str:
