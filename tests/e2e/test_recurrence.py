@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,8 @@ import onnxruntime
 import pytest
 from ascend_mlir.lowering import onnx_recurrence
 from ascend_mlir.runtime.onnx_backend import AscendBackend
+from ascend_mlir.runtime.session import InferenceSession
+from ascend_mlir.tools import atc
 from onnx import TensorProto, helper, numpy_helper
 
 CHIPS = ("Ascend310P3", "Ascend310", "Ascend910A")
@@ -168,3 +172,23 @@ def test_batch_first(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_what_is_written_out(op: str, attributes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     check(monkeypatch, "Ascend310P3", op, 4, 3, 16, **attributes)
+
+
+def test_large_inputs_of_a_node_that_keeps_its_type(tmp_path: Path) -> None:
+    """--keep_dtype: the product with the input leaves fp16; gates saturate long before."""
+    model, (x,) = build("LSTM", 5, 2, 16)
+    x = x * np.float32(1e6)
+    onnx.save(model, tmp_path / "m.onnx")
+    (tmp_path / "keep.txt").write_text("cell\n")
+    with contextlib.suppress(SystemExit):
+        atc.main(
+            [
+                "--framework=5",
+                f"--model={tmp_path}/m.onnx",
+                f"--output={tmp_path}/m",
+                "--soc_version=Ascend310P3",
+            ]
+            + [f"--keep_dtype={tmp_path}/keep.txt"]
+        )
+    got = InferenceSession(str(tmp_path / "m.om")).run(None, {"X": x})[0]
+    np.testing.assert_allclose(got, reference(model, [x])[0], atol=4e-3)
