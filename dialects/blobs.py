@@ -254,9 +254,10 @@ def _cast(arrays: Sequence[Array], args: Args) -> Array:
 
 
 def _two_terms(arrays: Sequence[Array], args: Args) -> Array:
-    """[C] → [1, C, 1, 2]: h = f16(x), l = f16(x - h); what is beyond the largest f16 is left to the second term."""
+    """[C] → [1, C, 1, 2]: h = f16(x), l = f16(x - h); what is beyond the largest f16 is left to the second term,
+    and ends at twice that: an infinite term would make the sum no number."""
     high = np.clip(arrays[0], -65504, 65504).astype(np.float16)
-    low = (arrays[0] - high.astype(arrays[0].dtype)).astype(np.float16)
+    low = np.clip(arrays[0] - high.astype(arrays[0].dtype), -65504, 65504).astype(np.float16)
     return np.stack([high, low], axis=-1).reshape(1, -1, 1, 2)
 
 

@@ -27,6 +27,9 @@ from . import nn_shapes
 from .nn_attrs import FLOAT, INT, INTS, NNOp
 from .nn_elementwise import UnaryOp, Value
 
+HIDDEN = -30000.0
+"""Scores of attention below this belong to keys that a mask hides: f16 holds -65504 for what the model calls minus infinity
+or -3.4e38."""
 REDUCE_KINDS = ("sum", "mean", "max", "min", "prod", "sum_square", "l1", "l2", "log_sum", "log_sum_exp")
 
 
@@ -133,6 +136,40 @@ class MatMulOp(NNOp):
         trans_b: bool = False,
     ) -> None:
         self._setup([lhs, rhs, bias], {"trans_a": trans_a, "trans_b": trans_b})
+
+
+@irdl_op_definition
+class AttentionOp(NNOp):
+    """softmax(scale · query · keyᵀ + maskᵀ) · value over the last two dims; the softmax runs over the keys.
+
+    query […, heads, m, d], key […, heads / r, n, d], value […, heads / r, n, e]: r neighbouring heads of the query share
+    one head of keys and values. The mask is added to the scaled scores and stored keys first, […, n, m], as the kernel
+    holds them (decision 0026); its leading dims broadcast. A score below `HIDDEN` is that of a hidden key: with
+    `zero_empty` a query that sees no key at all gets zeros, else the mean of all values.
+    """
+
+    name = "nn.attention"
+    SHAPE = staticmethod(nn_shapes.attention)
+    query = operand_def(TensorType)
+    key = operand_def(TensorType)
+    value = operand_def(TensorType)
+    mask = opt_operand_def(TensorType)
+    scale = prop_def(FLOAT)
+    zero_empty: UnitAttr | None = opt_prop_def(UnitAttr)
+    output = result_def(TensorType)
+    traits = traits_def(Pure())
+
+    def __init__(
+        self,
+        query: Value,
+        key: Value,
+        value: Value,
+        mask: Value | None = None,
+        *,
+        scale: float = 1.0,
+        zero_empty: bool = False,
+    ) -> None:
+        self._setup([query, key, value, mask], {"scale": float(scale), "zero_empty": zero_empty})
 
 
 @irdl_op_definition
@@ -344,7 +381,7 @@ class LRNOp(UnaryOp):
 
 
 ROOT_OPS: tuple[type[NNOp], ...] = (
-    ConvOp, ConvTransposeOp, MatMulOp, MaxPoolOp, AvgPoolOp, ReduceOp, ArgReduceOp, SoftmaxOp, LogSoftmaxOp,
+    ConvOp, ConvTransposeOp, MatMulOp, AttentionOp, MaxPoolOp, AvgPoolOp, ReduceOp, ArgReduceOp, SoftmaxOp, LogSoftmaxOp,
     LayerNormOp, InstanceNormOp, BatchNormOp, LRNOp,
 )  # fmt: skip
 """All ops of this file."""

@@ -250,6 +250,38 @@ def _transposed(matrix: Shape, flip: bool) -> tuple[int, int]:
     return (columns, rows) if flip else (rows, columns)
 
 
+def attention(query: Shape, key: Shape, value: Shape, mask: Shape | None = None, **_: object) -> Shape:
+    """[…, heads, m, d] × […, heads / r, n, d] × […, heads / r, n, e] → […, heads, m, e]; mask […, n, m] broadcasts."""
+    ranks = {len(query), len(key), len(value)}
+    _expect(
+        len(ranks) == 1 and len(query) >= 3,
+        f"expected query, key and value of one rank from 3 on, got {list(query)}, {list(key)} and {list(value)}",
+    )
+    heads, rows, width = _heads(query)
+    groups, keys, key_width = _heads(key)
+    _same_dim("widths of query and key", width, key_width)
+    _expect(
+        value[:-1] == key[:-1],
+        f"expected values for the same heads and keys as {list(key[:-1])}, got {list(value[:-1])}",
+    )
+    _expect(
+        query[:-3] == key[:-3] and groups != 0 and heads % groups == 0,
+        f"expected heads of keys that divide those of the query, got {list(query[:-2])} and {list(key[:-2])}",
+    )
+    scores = (*query[:-2], keys, rows)
+    if mask is not None:
+        _expect(
+            len(mask) == len(query) and mask[-2:] == scores[-2:] and broadcast(scores, mask) == scores,
+            f"expected mask that broadcasts to {list(scores)} in its leading dims, got {list(mask)}",
+        )
+    return (*query[:-1], *value[-1:])
+
+
+def _heads(matrices: Shape) -> tuple[int, int, int]:
+    heads, rows, width = matrices[-3:]
+    return heads, rows, width
+
+
 def reduce(x: Shape, *, axes: Sequence[int], keepdims: bool = False, **_: object) -> Shape:
     """Axes count from the front, ascending and distinct."""
     _expect(

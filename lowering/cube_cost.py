@@ -93,10 +93,10 @@ class CubeCost:
         self.units = _ceil(np.array(row_units(p)), s["split_rows"])
         self.columns = _ceil(np.array(p.n1), s["split_columns"])
         self.slabs = _ceil(self.units, s["rows"])
-        width = 16 if p.window.is_point else np.where(s["pitch"] > 0, s["pitch"], p.out_width)
-        self.most = p.positions if p.window.is_point else p.out_height * width
+        width = 16 if p.by_positions else np.where(s["pitch"] > 0, s["pitch"], p.out_width)
+        self.most = p.positions if p.by_positions else p.out_height * width
         self.positions = np.minimum(s["rows"] * width, self.most)
-        own = 16 if p.window.is_point else p.out_width
+        own = 16 if p.by_positions else p.out_width
         self.real = np.minimum(s["rows"] * own, p.positions)
         rows = np.minimum(s["rows"], np.maximum(1, s["m"] * 16 // np.maximum(1, s["pitch"])))  # of a tile
         self.strips = np.where(s["strip"] > 0, _ceil(rows, np.maximum(1, s["strip"])), 1)
@@ -218,6 +218,9 @@ class CubeCost:
         p = self.p
         if p.window.is_point:
             positions = np.minimum(s["rows"] * 16, ceil_div(p.width, 16) * 16)
+        elif p.is_line:
+            positions = np.minimum(s["rows"] * 16, ceil_div(p.out_width, 16) * 16) - 1
+            positions = np.minimum(positions * p.window.stride_w + p.window.reach_w, p.width)
         else:
             positions = np.minimum((s["rows"] - 1) * p.window.stride_h + p.window.reach_h, p.height) * p.width
         if p.image_channels:
@@ -242,7 +245,7 @@ class CubeCost:
         stride = self.p.window.stride_w
         rows = (
             np.ones_like(self.m)
-            if self.p.window.is_point
+            if self.p.by_positions
             else np.where(
                 s["strip"] > 0, s["strip"], np.maximum(1, _ceil(self.m * 16, max(1, self.p.out_width)))
             )

@@ -78,9 +78,9 @@ class CubeKernel:
         self._columns_of_core = columns
         units = row_units(p)
         self.first_unit, self.unit_count = kb.share(units, self.part_rows, s.split_rows)
-        # positions of this core when flat: the last core's end with the plane
+        # positions of this core if they are shared: the last core's end with the plane
         self.positions: Index = kb.mul(self.unit_count, 16)
-        if p.window.is_point and p.out_width % 16:
+        if p.by_positions and p.out_width % 16:
             self.positions = kb.min(self.positions, kb.sub(p.out_width, kb.mul(self.first_unit, 16)))
         first_item, items = kb.share(p.items * p.groups, part_items, s.split_items)
         kb.note_granules(p.items * p.groups * units * p.n1)
@@ -262,7 +262,7 @@ class CubeKernel:
             self._load_slab(item.a, item.k_steps, slab, 0, p.k1, buffer)
             slab = replace(slab, buffer=buffer)
         tiles_n = kb.ceil_div(item.columns, s.n)
-        most_positions = min(s.rows * 16, p.out_width) if p.window.is_point else s.rows * self.width
+        most_positions = min(s.rows * 16, p.out_width) if p.by_positions else s.rows * self.width
         tiles_m: Index = 1 if most_positions <= s.m * 16 else kb.ceil_div(slab.positions, s.m * 16)
         start = kb.add(number, item_number) if self.shared_weights else number
         with kb.loop(tiles_n) as j:
@@ -280,7 +280,9 @@ class CubeKernel:
         if window.is_point:
             first = kb.mul(unit0, 16)
             positions = self._tail(s.rows * 16, self.positions, number)
-            return Slab(None, first, 1, 0, 0, positions, positions, first, count)
+            return Slab(None, first, 1, 0, 0, 0, 0, positions, positions, first, count)
+        if p.is_line:
+            return self._line(kb.mul(unit0, 16), self._tail(s.rows * 16, self.positions, number), count)
         top = kb.sub(kb.mul(unit0, window.stride_h), window.top)
         end = kb.add(top, kb.add(kb.mul(kb.sub(count, 1), window.stride_h), window.reach_h))
         first, last = kb.max(top, 0), kb.min(end, p.height)
@@ -289,8 +291,18 @@ class CubeKernel:
             first = kb.min(first, p.height - 1)
             last = kb.max(last, kb.add(first, 1))
         return Slab(
-            None, first, kb.sub(last, first), kb.max(kb.sub(first, top), 0), kb.max(kb.sub(end, last), 0), p.width,
-            kb.mul(count, self.width), kb.mul(unit0, p.out_width), count,
+            None, first, kb.sub(last, first), kb.max(kb.sub(first, top), 0), kb.max(kb.sub(end, last), 0),
+            window.left, None, p.width, kb.mul(count, self.width), kb.mul(unit0, p.out_width), count,
+        )  # fmt: skip
+
+    def _line(self, position0: Index, positions: Index, units: Index) -> Slab:
+        """The columns of the one row of A under some positions of the output."""
+        kb, p, window = self.kb, self.p, self.p.window
+        start = kb.sub(kb.mul(position0, window.stride_w), window.left)
+        end = kb.add(start, kb.add(kb.mul(kb.sub(positions, 1), window.stride_w), window.reach_w))
+        first, last = kb.max(start, 0), kb.min(end, p.width)
+        return Slab(
+            None, first, 1, 0, 0, kb.sub(first, start), kb.sub(end, last), kb.sub(last, first), positions, position0, units,
         )  # fmt: skip
 
     def _tail(self, step: int, total: Index, number: Index) -> Index:
@@ -302,8 +314,8 @@ class CubeKernel:
     def _slab_limits(self) -> tuple[int, int]:
         """Most units of 32 bytes in one plane of a slab, and the smallest gap behind it."""
         p, s = self.p, self.s
-        if p.window.is_point:
-            return min(s.rows * 16, p.width), p.a_plane
+        if p.by_positions:
+            return min(p.columns_under(s.rows * 16), p.width), p.a_plane
         rows = min((s.rows - 1) * p.window.stride_h + p.window.reach_h, p.height)
         return rows * p.width, p.a_plane
 
@@ -335,9 +347,9 @@ class CubeKernel:
         if p.a_transposed:
             self._load_transposed(a, slab, plane0, planes, buffer, most_planes, exists)
             return
-        row = UNIT if p.window.is_point else p.width * UNIT
+        row = UNIT if p.by_positions else p.width * UNIT
         source = self.a + a + kb.linear(0, (slab.first_row, row), (plane0, p.a_plane * UNIT))
-        length = slab.positions if p.window.is_point else kb.mul(slab.in_rows, p.width)
+        length = slab.width if p.by_positions else kb.mul(slab.in_rows, p.width)
         if self.partial and isinstance(planes, int):
             planes = kb.min(planes, kb.div(k_steps, p.window.taps))
         if exists is not None:
@@ -390,7 +402,7 @@ class CubeKernel:
     ) -> None:
         kb, s = self.kb, self.s
         inside, columns = n_range
-        width = 16 if self.p.window.is_point else self.width
+        width = 16 if self.p.by_positions else self.width
         m0 = kb.mul(i, s.m * 16)
         m = slab.positions if s.rows * width <= s.m * 16 else self._tail(s.m * 16, slab.positions, i)
         m16 = kb.mul(kb.ceil_div(m, 16), 16)

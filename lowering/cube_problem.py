@@ -61,6 +61,11 @@ class Window:
         """Input rows under one output row."""
         return (self.kh - 1) * self.dilation_h + 1
 
+    @property
+    def reach_w(self) -> int:
+        """Input columns under one output column."""
+        return (self.kw - 1) * self.dilation_w + 1
+
 
 @dataclass(frozen=True)
 class CubeProblem:
@@ -104,8 +109,24 @@ class CubeProblem:
         return self.k1 * self.window.taps
 
     @property
-    def flat(self) -> bool:
-        return self.out_height == 1
+    def is_line(self) -> bool:
+        """A filter along one row of positions, no 16 of whose windows lie in the padding."""
+        window = self.window
+        alone = self.height == self.out_height == window.kh == 1 and not (window.top or window.bottom)
+        inside = max(window.left, window.right) < window.reach_w
+        return alone and inside and not (window.is_point or self.image_channels)
+
+    @property
+    def by_positions(self) -> bool:
+        """Whether any 16 positions of the output are work of their own: fractals are shared, not output rows."""
+        return self.window.is_point or self.is_line
+
+    def columns_under(self, positions: int) -> int:
+        """Positions of A under so many of the output, of a problem by positions."""
+        positions = min(positions, ceil_div(self.out_width, 16) * 16)
+        if self.window.is_point:
+            return min(positions, ceil_div(self.width, 16) * 16)
+        return min((positions - 1) * self.window.stride_w + self.window.reach_w, self.width)
 
     @property
     def positions(self) -> int:

@@ -33,13 +33,13 @@ Candidate = tuple[int, int, int, int, int, int, int, int, int, str, int, int, in
 class CubeSchedule:
     """Sizes in fractals unless named otherwise.
 
-    items × rows × columns blocks share the work: batch·group items, output rows (positions when flat), N planes.
+    items × rows × columns blocks share the work: batch·group items, output rows (or positions, 16 at a time), N planes.
     """
 
     split_items: int
     split_rows: int
     split_columns: int
-    rows: int  # output rows (flat: fractals of positions) of a slab
+    rows: int  # output rows (by positions: fractals of them) of a slab
     m: int
     n: int
     k: int  # k of one L0 step
@@ -98,17 +98,17 @@ def free_l1(p: CubeProblem, s: CubeSchedule, soc: Soc, bias: bool) -> int:
 
 
 def slab_positions(problem: CubeProblem, rows: int) -> int:
-    """Positions of A in L1 for `rows` output rows (flat: rows are fractals of 16 positions)."""
-    if problem.flat and problem.window.is_point:
-        return min(rows * 16, ceil_div(problem.width, 16) * 16)
+    """Positions of A in L1 for `rows` output rows (by positions: fractals of 16)."""
+    if problem.by_positions:
+        return problem.columns_under(rows * 16)
     window = problem.window
     needed = min((rows - 1) * window.stride_h + window.reach_h, problem.height)
     return needed * problem.width
 
 
 def row_units(problem: CubeProblem) -> int:
-    """How many row units the output has: rows, or fractals of positions when flat."""
-    return ceil_div(problem.out_width, 16) if problem.window.is_point else problem.out_height
+    """How many row units the output has: rows, or fractals of positions."""
+    return ceil_div(problem.out_width, 16) if problem.by_positions else problem.out_height
 
 
 def _splits(problem: CubeProblem, cores: int) -> list[tuple[int, int, int]]:
@@ -237,7 +237,7 @@ def row_pitches(p: CubeProblem) -> list[tuple[int, int]]:
 def _row_tiles(p: CubeProblem, units: int, n: int) -> Iterator[tuple[int, int, int, int]]:
     """(rows of a slab, m, pitch, strip): whole rows per tile where they fit, else pieces of one row."""
     most = min(64, _TILE_LIMIT // n)
-    if p.window.is_point:
+    if p.by_positions:
         for m in sorted({min(units, most, t) for t in (2, 4, 7, 8, 12, 16, 24, 32)} | {min(units, most)}):
             if m >= 1:
                 yield m, m, 0, 0

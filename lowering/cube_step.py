@@ -38,7 +38,8 @@ class StepLoads:
         common: dict[str, Index] = {
             "stride_w": window.stride_w, "stride_h": window.stride_h, "filter_w": window.kw, "filter_h": window.kh,
             "dilation_w": window.dilation_w, "dilation_h": window.dilation_h, "fm_width": slab.width, "fm_height": slab.in_rows,
-            "pad_left": window.left, "pad_right": self._pad_right(), "pad_top": slab.pad_top, "pad_bottom": slab.pad_bottom,
+            "pad_left": slab.pad_left, "pad_right": self._pad_right() if slab.pad_right is None else slab.pad_right,
+            "pad_top": slab.pad_top, "pad_bottom": slab.pad_bottom,
         }  # fmt: skip
         reach = self.most_units * most_planes * UNIT
         if self.soc.core.supports("load3d", "f16"):
@@ -103,6 +104,8 @@ class StepLoads:
             position = kb.add(tile.m0, kb.mul(row, 16))
             if window.is_point:
                 left, up = position, 0
+            elif self.p.is_line:
+                left, up = kb.sub(kb.mul(position, window.stride_w), common["pad_left"]), 0
             else:
                 left = kb.sub(kb.mul(kb.rem(position, self.width), window.stride_w), window.left)
                 up = kb.sub(kb.mul(kb.div(position, self.width), window.stride_h), common["pad_top"])

@@ -12,14 +12,16 @@ class Slab:
     """A piece of A in L1 for some output rows; sizes may be run-time values."""
 
     buffer: Ref | None  # None: streamed with the k loop
-    first_row: Index  # first input row (flat: first position)
+    first_row: Index  # first input row (by positions: first position of A)
     in_rows: Index
     pad_top: Index
     pad_bottom: Index
+    pad_left: Index
+    pad_right: Index | None  # None: by the schedule's pitch
     width: Index  # fm_width
     positions: Index  # output positions of the slab
     position0: Index  # first output position in the plane
-    rows: Index  # output rows (flat: fractals of positions)
+    rows: Index  # output rows (by positions: fractals of them)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@
 * *columns*: rows too long for UB, out of column blocks (`move_columns`);
 * *aligned*: boxes of whole 32-byte blocks, plain DMA (`move_runs`);
 * *long*: a few long runs at any byte (`move_runs`);
+* *placed*: runs at any byte, too short to share each of them (`move_placed`);
 * *gathered*: rows whose numbers stand in memory (`move_gather`).
 """
 
@@ -28,6 +29,7 @@ from .move_columns import LongRows, emit_long_rows, long_rows_of
 from .move_formats import Columns, format_work
 from .move_gather import Gathered, emit_gathered, gathered_of
 from .move_maps import Move, move_of
+from .move_placed import Placed, emit_placed, placed_of
 from .move_problem import Axis, Box
 from .move_rowwise import Input, Piece, RowPlan, Rowwise, RowwiseEmitter, choose_rows, tiles_of
 from .move_runs import (
@@ -84,7 +86,7 @@ class Boxes:
     partial: tuple[Box, ...] = field(default=())
 
 
-Work = Turn | Rows | Boxes | LongRows | Gathered
+Work = Turn | Rows | Boxes | LongRows | Gathered | Placed
 
 
 # ------------------------------------------------------------------------------------------------ decisions
@@ -289,13 +291,16 @@ def work_of_move(move: Move, soc: Soc) -> Work:
             return work_of_box(boxes[0], size, soc)
         straight = all(is_straight(b) for b in boxes)
         shortest = min(run_bytes(b, size) for b in boxes)
-        if straight and all(is_aligned(b, size) for b in boxes) and shortest >= 8 * BLOCK:
+        is_few = sum(prod(a.extent for a in b.axes[:-1]) for b in boxes) <= FEW_RUNS
+        if straight and all(is_aligned(b, size) for b in boxes) and (shortest >= 8 * BLOCK or is_few):
             pieces = tuple(split_long(boxes, size, soc.cores))
             return Boxes(pieces, size, True, _aligned_blocks(pieces, size, soc), s.fill)
-        few = sum(prod(a.extent for a in b.axes[:-1]) for b in boxes) <= FEW_RUNS
-        few = few and long_run_blocks(boxes, size, soc) >= soc.cores and all(b.source >= 0 for b in boxes)
-        if straight and (shortest >= LONG_RUN or few):
+        is_few = is_few and long_run_blocks(boxes, size, soc) >= soc.cores and _alternate(boxes)
+        if straight and (shortest >= LONG_RUN or is_few):
             return _long(boxes, size, s.fill, soc)
+        placed = placed_of(boxes, size, s.fill, soc.cores) if straight else None
+        if placed is not None:
+            return placed
     last = max((i for i in range(len(s.out)) if not s.keeps(i)), default=0)
     best: tuple[int, Rows] | None = None
     for axis in range(last, len(s.out)):
@@ -323,11 +328,17 @@ def _remaining(boxes: list[Box] | None, size: int, fill: int, soc: Soc) -> Work:
 
 
 def _long(boxes: list[Box], size: int, fill: int, soc: Soc) -> Boxes:
-    """Runs that alternate in the output are shared by all blocks; pads nest their runs, so one block does
-    them.
-    """
-    alternate = all(box.source >= 0 for box in boxes)
-    return Boxes(tuple(boxes), size, False, long_run_blocks(boxes, size, soc) if alternate else 1, fill)
+    """Runs that alternate in the output are shared by all blocks; otherwise one block does them."""
+    blocks = long_run_blocks(boxes, size, soc) if _alternate(boxes) else 1
+    return Boxes(tuple(sorted(boxes, key=lambda box: box.out_base)), size, False, blocks, fill)
+
+
+def _alternate(boxes: Sequence[Box]) -> bool:
+    """Whether the boxes take turns in the output: sources put together do, and boxes of one run.  The runs of pads along
+    several axes nest."""
+    return all(box.source >= 0 for box in boxes) or all(
+        prod(a.extent for a in box.axes[:-1]) == 1 for box in boxes
+    )
 
 
 # ------------------------------------------------------------------------------------------------- emission
@@ -344,6 +355,8 @@ def choose_schedule(op: MoveOp, soc: Soc) -> dict[str, int | str]:
             return {"kind": "columns"}
         case Gathered() as work:
             return {"kind": "gathered", "pieces": work.pieces}
+        case Placed() as work:
+            return {"kind": "placed", "blocks": len(work.parts)}
 
 
 def generate(op: MoveOp, soc: Soc, name: str) -> davinci.KernelOp:
@@ -365,6 +378,8 @@ def emit(work: Work, soc: Soc, name: str, inputs: int) -> davinci.KernelOp:
             blocks = work.grid.blocks(soc.cores)
         case Gathered():
             blocks = min(soc.cores, work.units)
+        case Placed():
+            blocks = len(work.parts)
     kb = KernelBuilder(name, soc, inputs + 1, blocks)
     *srcs, dst = kb.args
     match work:
@@ -378,6 +393,8 @@ def emit(work: Work, soc: Soc, name: str, inputs: int) -> davinci.KernelOp:
             emit_long_rows(kb, work, srcs[0], dst)
         case Gathered():
             emit_gathered(kb, work, srcs[0], srcs[1], dst)
+        case Placed():
+            emit_placed(kb, work, srcs, dst)
     return kb.kernel
 
 

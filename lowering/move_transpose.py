@@ -127,7 +127,7 @@ class TransposeEmitter:
                 kb, dst, rows, stored, most, row_bytes=count * t.gm_out, gm_pitch=pitch, lanes=t.lanes
             )
             return
-        length, longest = kb.div(kb.mul(count, t.gm_out), BLOCK), plan.split * t.gm_out // BLOCK
+        length, longest = kb.ceil_div(kb.mul(count, t.gm_out), BLOCK), plan.split * t.gm_out // BLOCK
         if pitch // BLOCK - 1 <= MAX_GAP:
             step = pitch // BLOCK
             dma(

@@ -213,8 +213,16 @@ def _candidates(t: Transposition) -> list[Plan]:
     return plans + sorted(pairs, key=lambda p: -p.columns * p.split / (1 + abs(p.columns - p.split) / 256))
 
 
+def is_single_row(t: Transposition) -> bool:
+    """The output is one row: what a store writes behind its end are spare bytes (D8)."""
+    columns = t.columns_total or t.column.extent
+    return columns * prod(a.extent for a in (*t.outer, *t.middle)) == 1 and t.gm_out > 1
+
+
 def rows_aligned(t: Transposition) -> bool:
-    """All output rows start at whole blocks."""
+    """All output rows start at whole blocks, and nothing else begins in the block in which one ends."""
+    if is_single_row(t):
+        return t.out_base * t.gm_out % BLOCK == 0
     strides = [a.out for a in (*t.outer, t.column, *t.middle)]
     return all(s * t.gm_out % BLOCK == 0 for s in (*strides, t.out_base, t.row_count))
 

@@ -42,7 +42,8 @@ class ConvertNNToAscendPass(ModulePass):
     after   %y = ascend.group "ConvRelu" (%x, %w) engine cube schedule #ascend.schedule<> from ["conv1",
     "relu1"] { … } : …
 
-    Engines: cube for a convolution or matmul, vector for elementwise ops, reductions and pools, move for what
+    Engines: cube for a convolution or matmul, attention for products
+    with the softmax between them, vector for elementwise ops, reductions and pools, move for what
     only rearranges, sort for positions of extremes, AI CPU for what `passes/ai_cpu.py` lists with its reason.
     Constants, reshape, slice and concat stay nn ops: `ascend-assign-layouts` turns them into packed constants,
     views or kernels.
@@ -109,6 +110,8 @@ def engine_of(ops: list[nn.NNOp]) -> Engine:
         return Engine.AICPU
     if any(isinstance(o, nn.ConvOp | nn.MatMulOp) for o in ops):
         return Engine.CUBE
+    if isinstance(ops[0], nn.AttentionOp):
+        return Engine.ATTENTION
     if any(isinstance(o, nn.ArgReduceOp) for o in ops):
         return Engine.SORT
     if isinstance(ops[0], nn.ResizeOp):

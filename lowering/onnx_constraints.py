@@ -234,5 +234,8 @@ def operand_is_left_out(name: str, is_absent: bool) -> Verdict:
 
 
 def mask_of_positions(shape: Sequence[int], wanted: Sequence[int]) -> Verdict:
-    """A mask has one number for each position of each image."""
-    return tuple(shape) == tuple(wanted), f"a mask of shape {list(shape)}"
+    """A mask has a number for each position [batch, (rows,) positions], or its end, or end and beginning, for each of
+    the batch."""
+    batch, rows, total = wanted
+    forms = ((batch, total), (batch, rows, total), (batch,), (2 * batch,))
+    return tuple(shape) in forms, f"a mask of shape {list(shape)} for {list(wanted)}"

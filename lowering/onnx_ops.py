@@ -45,6 +45,7 @@ FAMILIES = (
     "constants",
     "composed",
     "microsoft",
+    "microsoft_attention",
     "legacy",
 )
 

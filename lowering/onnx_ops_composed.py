@@ -13,6 +13,7 @@ from .onnx_constraints import require
 from .onnx_node import Node, Value
 from .onnx_ops import onnx_op
 from .onnx_ops_windows import as_image, back, pool_window
+from .onnx_volumes import VOLUME_RANK, sums_volume
 
 
 @onnx_op("IsInf")
@@ -73,8 +74,12 @@ def hardmax(node: Node) -> Value:
 def lp_pool(node: Node) -> Value:
     """(sum of |x|^p over the window)^(1/p): an average over all positions, times their number."""
     rank = node.input(0).rank
-    x = as_image(node, node.input(0))
     power = node.int("p", 2)
+    if rank == VOLUME_RANK:
+        x = node.input(0)
+        raised = node.emit(nn.PowOp, node.emit(nn.AbsOp, x), node.scalar(float(power), x))
+        return node.emit(nn.PowOp, sums_volume(node, raised), node.scalar(1 / power, x))
+    x = as_image(node, node.input(0))
     window, pads = pool_window(node, x, rank)
     raised = node.emit(nn.PowOp, node.emit(nn.AbsOp, x), node.scalar(float(power), x))
     mean = node.emit(

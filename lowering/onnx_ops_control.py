@@ -9,7 +9,7 @@ import numpy as np
 
 from ..dialects import nn
 from . import onnx_constraints as constraints
-from .onnx_constraints import require
+from .onnx_constraints import RefusedError, require, requirement_of
 from .onnx_node import Node, Value
 from .onnx_ops import onnx_op
 from .onnx_ops_moves import slice_axis
@@ -27,7 +27,9 @@ def if_(node: Node) -> Sequence[Value]:
     for value in (*yes, *no):
         if value.items is not None:
             require(constraints.no_sequence, value.name)
-    require(constraints.branches_match, [v.shape for v in yes], [v.shape for v in no])
+    matches, actual = constraints.branches_match([v.shape for v in yes], [v.shape for v in no])
+    if not matches:  # with a known condition only one of them would be there
+        raise RefusedError(requirement_of(constraints.branches_match), actual, condition)
     flag = node.reshape(condition, ())
     return [node.emit(nn.WhereOp, flag, a, b) for a, b in zip(yes, no, strict=True)]
 

@@ -94,6 +94,8 @@ HANDLERS.update({("", name, 1): _with_floats(*row) for name, row in _WITH_FLOATS
 
 EXPONENT_BITS = 5
 """Bits of a computed integer exponent: from 32 on every base but -1, 0 and 1 is beyond 32 bits."""
+NEARLY_WHOLE = 2.0**-20
+"""Relative distance from a whole number that the f32 power of integers may have by rounding alone."""
 
 
 @onnx_op("Pow", since=7)
@@ -102,15 +104,41 @@ def power(node: Node) -> Value:
     x, y = node.input(0), node.input(1)
     if x.is_float and not y.is_float:
         y = node.cast(y, x.dtype)
-    if x.is_float or y.is_float or x.dtype not in ("i32", "i64") or y.array is not None:
+    if not x.is_float and y.is_float:
+        return _power_of_float(node, x, y)
+    if x.is_float or x.dtype not in ("i32", "i64") or y.array is not None:
         return node.emit(nn.PowOp, x, y)
-    exponent = node.cast(y, "i32")
+    return _power_by_squaring(node, x, node.cast(y, "i32"))
+
+
+def _power_by_squaring(node: Node, x: Value, exponent: Value) -> Value:
+    """x to an integer power from 0 on, exactly."""
     total, square = node.scalar(1, x), x
     for bit in range(EXPONENT_BITS):
         is_set = node.cast(node.emit(nn.BitAndOp, exponent, node.scalar(1 << bit, exponent)), "bool")
         total = node.emit(nn.MulOp, total, node.emit(nn.WhereOp, is_set, square, node.scalar(1, x)))
         square = node.emit(nn.MulOp, square, square)
     return total
+
+
+def _power_of_float(node: Node, x: Value, y: Value) -> Value:
+    """Integers to powers that are given as floats: exactly if those are whole, else cut off towards zero. Of a root
+    that is whole f32 gives a little less, so what is as near as f32 can tell counts as whole."""
+    base, wide = node.cast(x, "f32"), node.cast(y, "f32")
+    size = node.precise(nn.AbsOp, wide)
+    exact = _power_by_squaring(node, x, node.cast(size, "i32"))
+    rising = node.precise(nn.GreaterEqualOp, wide, node.scalar(0.0, wide))
+    is_unit = node.emit(
+        nn.LessEqualOp, node.emit(nn.AbsOp, x), node.scalar(1, x)
+    )  # 1 and -1 are their own inverses
+    exact = node.emit(nn.WhereOp, node.emit(nn.OrOp, rising, is_unit), exact, node.scalar(0, x))
+    near = node.precise(nn.PowOp, base, wide)
+    nearest = node.precise(nn.RoundOp, near)
+    away = node.precise(nn.AbsOp, node.precise(nn.SubOp, near, nearest))
+    room = node.precise(nn.MulOp, node.precise(nn.AbsOp, near), node.scalar(NEARLY_WHOLE, near))
+    near = node.precise(nn.WhereOp, node.precise(nn.LessEqualOp, away, room), nearest, near)
+    is_whole = node.precise(nn.EqualOp, wide, node.precise(nn.FloorOp, wide))
+    return node.emit(nn.WhereOp, is_whole, exact, node.cast(near, x.dtype))
 
 
 @onnx_op("Mean")

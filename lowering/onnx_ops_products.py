@@ -34,7 +34,11 @@ def gemm(node: Node) -> Value:
 
 @onnx_op("MatMul")
 def matmul(node: Node) -> Value:
-    lhs, rhs = node.input(0), node.input(1)
+    return product_of(node, node.input(0), node.input(1))
+
+
+def product_of(node: Node, lhs: Value, rhs: Value) -> Value:
+    """A matrix product, of which either side may be a vector."""
     left = node.reshape(lhs, (1, *lhs.shape)) if lhs.rank == 1 else lhs
     right = node.reshape(rhs, (*rhs.shape, 1)) if rhs.rank == 1 else rhs
     product = node.emit(nn.MatMulOp, left, right)

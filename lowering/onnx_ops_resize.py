@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import floor
 
-from ..dialects import nn
+import numpy as np
+
+from ..dialects import dtypes, nn
+from ..dialects.dtypes import Array
 from ..dialects.nn_move import COORDINATE_MODES, NEAREST_MODES, RESIZE_MODES
+from ..runtime.interp.nn_move import interpolation_matrix, nearest_index, source_positions
 from . import onnx_constraints as constraints
 from .onnx_constraints import require
 from .onnx_node import Node, Value
 from .onnx_ops import onnx_op
+from .onnx_selection import moved_back, moved_last
 
 
 def upsample_by(node: Node, scales: Sequence[float]) -> Value:
@@ -76,6 +81,45 @@ def _region(node: Node, rank: int, axes: Sequence[int]) -> tuple[float, ...]:
     return tuple(region)
 
 
+def _cropped(
+    node: Node, x: Value, mode: str, target: tuple[Sequence[int], Sequence[float], Sequence[float]]
+) -> Value:
+    """tf_crop_and_resize: a product with a matrix of weights along each axis; what lies outside of the image is
+    the extrapolation value."""
+    rank = x.rank
+    outside = np.zeros((1,) * rank, np.bool_)
+    for axis, (size, scale) in enumerate(zip(target[0], target[1], strict=True)):
+        bounds = target[2][axis], target[2][axis + rank]
+        length = x.shape[axis]
+        if size == length and scale == 1.0 and bounds == (0.0, 1.0):
+            continue
+        places = source_positions(length, size, scale, "tf_crop_and_resize", bounds)
+        places = places.astype(np.float32).astype(
+            np.float64
+        )  # the region is f32, whose last bit decides no tie
+        beyond = (places < 0) | (places > length - 1)
+        outside = outside | beyond.reshape([-1 if i == axis else 1 for i in range(rank)])
+        matrix = _weights(node, np.clip(places, 0, length - 1), length, scale, mode)
+        turned = moved_last(node, x, axis)
+        weights = node.constant(np.ascontiguousarray(matrix.T).astype(dtypes.numpy_dtype(x.dtype)))
+        x = moved_back(node, node.emit(nn.MatMulOp, turned, weights), axis)
+    if not outside.any():
+        return x
+    given = node.scalar(node.float("extrapolation_value", 0.0), x)
+    return node.emit(nn.WhereOp, node.constant(np.broadcast_to(outside, x.shape).copy()), given, x)
+
+
+def _weights(node: Node, places: Array, size: int, scale: float, mode: str) -> Array:
+    """[result, size] for positions within an axis."""
+    if mode == "nearest":
+        picked = nearest_index(places, node.word("nearest_mode", "round_prefer_floor", NEAREST_MODES))
+        return np.eye(size)[np.clip(picked, 0, size - 1).astype(np.int64)]
+    return interpolation_matrix(
+        places, size, scale=scale, mode=mode, a=node.float("cubic_coeff_a", -0.75),
+        exclude_outside=bool(node.int("exclude_outside", 0)), antialias=bool(node.int("antialias", 0)),
+    )  # fmt: skip
+
+
 @onnx_op("Resize", since=11)
 def resize(node: Node) -> Value:
     x = node.input(0)
@@ -86,6 +130,8 @@ def resize(node: Node) -> Value:
     crops = coordinate == "tf_crop_and_resize"
     if tuple(shape) == x.shape and not crops and all(s == 1.0 for s in scales):
         return x
+    if crops and x.is_float:
+        return _cropped(node, x, mode, (tuple(shape), scales, _region(node, x.rank, axes)))
     return node.emit(
         nn.ResizeOp,
         x,

@@ -98,26 +98,30 @@ class Sampler:
 
     def weights(self, place: Value) -> Value:
         """[..., count] → [..., count, size]"""
-        node, rank = self.node, place.rank
         place = self._inside(place) if self.mode != "nearest" else self._inside(self._new(nn.RoundOp, place))
-        row = positions(node, self.size, rank + 1, rank, "f32")
-
-        def at(index: Value) -> Value:
-            column = node.reshape(self._neighbour(index), (*index.shape, 1))
-            return node.precise(nn.EqualOp, column, row)
-
         if self.mode == "nearest":
-            return node.cast(at(self._new(nn.FloorOp, place)), "f32")
+            return self.node.cast(self._at(self._new(nn.FloorOp, place)), "f32")
+        total, *others = self.neighbours(place)
+        for part in others:
+            total = self._new(nn.AddOp, total, part)
+        return total
+
+    def neighbours(self, place: Value) -> list[Value]:
+        """Weights of each neighbour alone, [..., count, size]; they add up to `weights`."""
+        node = self.node
         base = self._new(nn.FloorOp, place)
-        total: Value | None = None
+        found: list[Value] = []
         for shift, weight in self._taps(self._new(nn.SubOp, place, base)):
             column = node.reshape(weight, (*weight.shape, 1))
-            part = self._new(
-                nn.WhereOp, at(self._new(nn.AddOp, base, shift)), column, node.scalar(0.0, column)
-            )
-            total = part if total is None else self._new(nn.AddOp, total, part)
-        assert total is not None
-        return total
+            at = self._at(self._new(nn.AddOp, base, shift))
+            found.append(self._new(nn.WhereOp, at, column, node.scalar(0.0, column)))
+        return found
+
+    def _at(self, index: Value) -> Value:
+        """Where the row's position is the index."""
+        column = self.node.reshape(self._neighbour(index), (*index.shape, 1))
+        row = positions(self.node, self.size, index.rank + 1, index.rank, "f32")
+        return self.node.precise(nn.EqualOp, column, row)
 
 
 def _joined(node: Node, rows: Sequence[Value]) -> Value:
@@ -162,42 +166,54 @@ def grid_sample(node: Node) -> Value:
 
 @onnx_op("RoiAlign")
 def roi_align(node: Node) -> Value:
-    """Means of a grid of samples in each bin; the samples' rows of weights are averaged per axis first."""
+    """Means of a grid of samples in each bin; the samples' rows of weights are averaged per axis first. The maximum is
+    that of the four weighted neighbours of all samples, as ONNX defines it."""
     x, rois, batches = node.input(0), node.input(1), node.input(2)
     ratio = node.int("sampling_ratio", 0)
     require(constraints.fixed_sampling, ratio)
-    require(constraints.word_is_known, "mode", node.string("mode", "avg"), ("avg",))
+    mode = node.word("mode", "avg", ("avg", "max"))
     default = "half_pixel" if node.opset >= 16 else "output_half_pixel"
     word = node.word("coordinate_transformation_mode", default, ("half_pixel", "output_half_pixel"))
     half, scale = word == "half_pixel", node.float("spatial_scale", 1.0)
     count = rois.shape[0]
     corners = node.precise(nn.MulOp, rois, node.scalar(scale, rois))
     corners = node.precise(nn.AddOp, corners, node.scalar(-0.5 if half else 0.0, rois))
-    rows: list[Value] = []
-    for first, (size, bins) in enumerate(
-        zip(x.shape[2:], (node.int("output_height", 1), node.int("output_width", 1)), strict=True)
-    ):
+    rows: list[list[Value]] = []
+    sizes = node.int("output_height", 1), node.int("output_width", 1)
+    for first, (size, bins) in enumerate(zip(x.shape[2:], sizes, strict=True)):
         start, end = (slice_axis(node, corners, 1, 1 - first + shift, 1) for shift in (0, 2))
         extent = node.precise(nn.SubOp, end, start)
         if not half:
             extent = node.precise(nn.MaxOp, extent, node.scalar(1.0, extent))
         steps = ((np.arange(bins * ratio) + 0.5) / (bins * ratio)).astype(np.float32)
         place = node.precise(nn.AddOp, start, node.precise(nn.MulOp, extent, node.constant(steps[None, :])))
-        rows.append(_bins(node, place, size, count, bins, ratio))
+        parts = _samples(node, place, size)
+        if mode == "avg":
+            total = node.precise(nn.AddOp, *parts)
+            shape = (count, bins, ratio, size)
+            parts = [node.emit(nn.ReduceOp, node.reshape(total, shape), "mean", (2,))]
+        rows.append([_as(node, part, x, count) for part in parts])
     images = picked(node, x, batches, 0)
-    tall = node.emit(nn.MatMulOp, _as(node, rows[0], x, count), images)
-    return node.emit(nn.MatMulOp, tall, _as(node, rows[1], x, count), trans_b=True)
+    talls = [node.emit(nn.MatMulOp, part, images) for part in rows[0]]
+    found = [node.emit(nn.MatMulOp, tall, part, trans_b=True) for tall in talls for part in rows[1]]
+    if mode == "avg":
+        return found[0]
+    best, *others = found
+    for other in others:
+        best = node.emit(nn.MaxOp, best, other)
+    grid = node.reshape(best, (count * x.shape[1], sizes[0], ratio, sizes[1], ratio))
+    best = node.emit(nn.ReduceOp, node.emit(nn.ReduceOp, grid, "max", (4,)), "max", (2,))
+    return node.reshape(best, (count, x.shape[1], *sizes))
 
 
-def _bins(node: Node, place: Value, size: int, count: int, bins: int, ratio: int) -> Value:
-    """Mean weights of the samples of each bin, [rois, bins, size]; what lies a whole element outside counts 0."""
+def _samples(node: Node, place: Value, size: int) -> list[Value]:
+    """Weights of the two neighbours of each sample, [rois, samples, size]; what lies a whole element outside counts 0."""
     low = node.precise(nn.LessOp, place, node.scalar(-1.0, place))
     high = node.precise(nn.GreaterOp, place, node.scalar(float(size), place))
     inside = node.precise(nn.ClipOp, place, min=0.0, max=float(size - 1))
-    weights = Sampler(node, size, padding="border", low=0.0, high=size - 1.0).weights(inside)
-    outside = node.reshape(node.emit(nn.OrOp, low, high), (count, bins * ratio, 1))
-    weights = node.precise(nn.WhereOp, outside, node.scalar(0.0, weights), weights)
-    return node.emit(nn.ReduceOp, node.reshape(weights, (count, bins, ratio, size)), "mean", (2,))
+    outside = node.reshape(node.emit(nn.OrOp, low, high), (*place.shape, 1))
+    parts = Sampler(node, size, padding="border", low=0.0, high=size - 1.0).neighbours(inside)
+    return [node.precise(nn.WhereOp, outside, node.scalar(0.0, part), part) for part in parts]
 
 
 def _as(node: Node, rows: Value, like: Value, count: int) -> Value:

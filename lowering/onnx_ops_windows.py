@@ -13,7 +13,7 @@ from . import onnx_constraints as constraints
 from .onnx_constraints import require
 from .onnx_node import Node, Value
 from .onnx_ops import onnx_op
-from .onnx_volumes import VOLUME_RANK, conv_volume, pool_volume
+from .onnx_volumes import VOLUME_RANK, conv_transpose_volume, conv_volume, pool_volume
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,9 @@ def conv(node: Node) -> Value:
 @onnx_op("ConvTranspose")
 def conv_transpose(node: Node) -> Value:
     rank = node.input(0).rank
+    if rank == VOLUME_RANK:
+        _check_kernel(node, node.input(1))
+        return conv_transpose_volume(node)
     x, w = as_image(node, node.input(0)), as_image(node, node.input(1))
     _check_kernel(node, node.input(1))
     strides = _spatial(node, "strides", rank, 1)

@@ -8,6 +8,7 @@ product of those along each axis, with padding left out or counted alike.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Final
 
 from ..dialects import nn
@@ -76,19 +77,33 @@ def _extra(size: int, before: int, after: int, extent: int, stride: int) -> int:
     return max((count - 1) * stride + extent - padded, 0)
 
 
+def sums_volume(node: Node, x: Value) -> Value:
+    """The sum over each window of a pool of rank 5, padding and what ceil mode adds as zeros."""
+    axes = _axes(node, x.shape[2:])
+    after = (a.after + a.extra for a in axes)
+    x = node.emit(nn.PadOp, x, (0, 0, *(a.before for a in axes), 0, 0, *after))
+    plain = [Axis(a.kernel, a.stride, 0, 0, a.dilation, 0) for a in axes]
+    mean = _boxes(node, x, plain, average=True, counts=False)
+    return node.emit(nn.MulOp, mean, node.scalar(float(prod(a.kernel for a in axes)), x))
+
+
 def pool_volume(node: Node, *, average: bool) -> Value:
     """MaxPool or AveragePool of rank 5."""
     x = node.input(0)
-    n, c, depth, height, width = x.shape
-    axes = _axes(node, (depth, height, width))
+    axes = _axes(node, x.shape[2:])
     real = any(a.before or a.after for a in axes)
     counts = average and bool(node.int("count_include_pad", 0)) and real
     if counts and any(a.extra for a in axes):
         # the model's own padding counts, what ceil mode adds does not
         x = node.emit(nn.PadOp, x, (0, 0, *(a.before for a in axes), 0, 0, *(a.after for a in axes)))
         axes = [Axis(a.kernel, a.stride, 0, 0, a.dilation, a.extra) for a in axes]
-        n, c, depth, height, width = x.shape
         counts = False
+    return _boxes(node, x, axes, average=average, counts=counts)
+
+
+def _boxes(node: Node, x: Value, axes: list[Axis], *, average: bool, counts: bool) -> Value:
+    """Over rows and columns, then over the depth."""
+    n, c, depth, height, width = x.shape
     none = Axis(1, 1, 0, 0, 1, 0)
     planes = node.reshape(x, (n, c * depth, height, width))
     planes = _pool(node, planes, (axes[1], axes[2]), average=average, counts=counts)
@@ -145,3 +160,83 @@ def conv_volume(node: Node) -> Value:
     assert total is not None
     result = node.reshape(total, (n, count, *total.shape[1:]))
     return node.emit(nn.TransposeOp, result, (0, 2, 1, 3, 4))
+
+
+def conv_transpose_volume(node: Node) -> Value:
+    """ConvTranspose of rank 5: along the depth the planes stand `stride` apart with zeros between them, and each tap is a
+    planar transposed convolution of the planes that it sees."""
+    x, weight = node.input(0), node.input(1)
+    n, channels, depth, height, width = x.shape
+    inner, out, taps, *kernel = weight.shape
+    deep, *flat = _transposed_axes(node, (depth, height, width), weight.shape[2:])
+    spread = _spread(node, node.emit(nn.TransposeOp, x, (0, 2, 1, 3, 4)), deep)
+    count = spread.shape[1] - deep.dilation * (taps - 1)
+    total: Value | None = None
+    for tap in range(taps):
+        start = (0, (taps - 1 - tap) * deep.dilation, 0, 0, 0)
+        seen = node.emit(nn.SliceOp, spread, start, (n, count, channels, height, width))
+        part = node.emit(nn.SliceOp, weight, (0, 0, tap, 0, 0), (inner, out, 1, *kernel))
+        product = node.emit(
+            nn.ConvTransposeOp,
+            node.reshape(seen, (n * count, channels, height, width)),
+            node.reshape(part, (inner, out, *kernel)),
+            node.get(2) if tap == 0 else None,
+            strides=tuple(a.stride for a in flat),
+            pads=(*(a.before for a in flat), *(a.after for a in flat)),
+            dilations=tuple(a.dilation for a in flat),
+            output_padding=tuple(a.extra for a in flat),
+            group=node.int("group", 1),
+        )
+        total = product if total is None else node.emit(nn.AddOp, total, product)
+    assert total is not None
+    result = node.reshape(total, (n, count, *total.shape[1:]))
+    return node.emit(nn.TransposeOp, result, (0, 2, 1, 3, 4))
+
+
+def _spread(node: Node, planes: Value, axis: Axis) -> Value:
+    """[n, depth, …] with `stride` - 1 planes of zeros behind each plane, and as many around as the taps reach."""
+    n, depth, *rest = planes.shape
+    none = (0,) * len(rest)
+    if axis.stride > 1:
+        apart = node.reshape(planes, (n, depth, 1, *rest))
+        apart = node.emit(nn.PadOp, apart, (0, 0, 0, *none, 0, 0, axis.stride - 1, *none))
+        planes = node.reshape(apart, (n, depth * axis.stride, *rest))
+    reach = axis.dilation * (axis.kernel - 1)
+    before, after = reach - axis.before, reach - axis.after + axis.extra - (axis.stride - 1)
+    pads = (0, max(before, 0), *none, 0, max(after, 0), *none)
+    if any(pads):
+        planes = node.emit(nn.PadOp, planes, pads)
+    first, size = max(-before, 0), planes.shape[1] - max(-before, 0) - max(-after, 0)
+    if size == planes.shape[1]:
+        return planes
+    return node.emit(nn.SliceOp, planes, (0, first, *none), (n, size, *rest))
+
+
+def _transposed_axes(node: Node, size: Shape, kernel: tuple[int, ...]) -> list[Axis]:
+    """Geometry of a transposed convolution; `extra` is the output padding."""
+    count = len(size)
+    mode = node.string("auto_pad", "NOTSET")
+    require(constraints.padding_mode, mode)
+    strides, dilations = node.ints("strides", (1,) * count), node.ints("dilations", (1,) * count)
+    extra, pads = node.ints("output_padding", (0,) * count), node.ints("pads", (0,) * (2 * count))
+    wanted = node.ints("output_shape", ())[-count:] if node.has("output_shape") else ()
+    for name, values, number in (
+        ("strides", strides, count), ("dilations", dilations, count), ("output_padding", extra, count),
+        ("pads", pads, 2 * count), ("output_shape", wanted or kernel, count),
+    ):  # fmt: skip
+        require(constraints.spatial_list, name, values, number)
+    axes: list[Axis] = []
+    for i in range(count):
+        before, after, more = pads[i], pads[i + count], extra[i]
+        if mode == "VALID" or wanted or mode.startswith("SAME"):
+            before = after = 0
+        if wanted or mode.startswith("SAME"):
+            full = (size[i] - 1) * strides[i] + more + dilations[i] * (kernel[i] - 1) + 1
+            surplus = full - (wanted[i] if wanted else size[i] * strides[i])
+            small = max(surplus, 0) // 2
+            before, after = (small, max(surplus, 0) - small)
+            if mode != "SAME_UPPER":
+                before, after = after, before
+            more += max(-surplus, 0)
+        axes.append(Axis(kernel[i], strides[i], before, after, dilations[i], more))
+    return axes

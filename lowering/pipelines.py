@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..dialects.nn import BlobAttr
     from ..runtime.om.model import OmModel
     from ..runtime.weights import WeightStore
+    from .fp16_ranges import RangeWarning
     from .onnx_importer import ImportedModel
 
 NN: Final = (
@@ -41,6 +42,7 @@ NN: Final = (
     "nn-simplify",
     "nn-keep-infinities",
     "nn-narrow-types",
+    "nn-form-attention",
     "nn-decompose",
     "nn-simplify",
     "nn-convert-precision",
@@ -171,6 +173,8 @@ class CompiledModel:
     """Sizes of the source model's tensors by name."""
     strangers: tuple[str, ...] = ()
     """Names in `CompileOptions.keep_dtype` that no node of the model has."""
+    warnings: tuple[RangeWarning, ...] = ()
+    """Nodes that are likely to leave the range of the type they are computed in."""
 
     def write(self, path: str | PathLike[str]) -> None:
         """Writes the `.om` file."""
@@ -241,6 +245,7 @@ NO_PRECISION: Final[Mapping[str, str]] = {
 }
 SWITCHES: Final[Mapping[str, str]] = {
     "nn-fold-batch-norm": "BatchNorm into the weights before it",
+    "nn-form-attention": "attention in one kernel",
     "nn-split-terms": "first layers of few channels in two f16 terms",
     "ascend-split-reductions": "long reductions in several tasks",
     "ascend-prefetch-weights": "weights of later layers into L2",
@@ -388,8 +393,12 @@ def compile_module(
     """Compiles a module at level nn."""
     from ..passes.attach_target import AttachTargetPass
     from .davinci_to_om import emit_om
+    from .fp16_ranges import likely_ranges, range_warnings
 
     clock = clock or _Clock()
+    ranges = likely_ranges(module, store)
+    found: tuple[RangeWarning, ...] = ()
+    clock.mark("ranges")
     context = Context()
     target = AttachTargetPass(soc=soc.name, cores=options.cores, reuse_memory=options.reuse_memory)
     target.apply(context, module)
@@ -406,6 +415,8 @@ def compile_module(
             _run(context, module, [step], options.verify)
             if phase == "nn" and step.name != "nn-fuse-groups":
                 removed[step.name] += max(0, before - _count(module, "nn."))
+            if step.name == "nn-convert-precision":
+                found = range_warnings(module, ranges, options.keep_dtype)
         if phase == "ascend":
             counts |= {
                 "groups": _count(module, "ascend.group"),
@@ -418,7 +429,7 @@ def compile_module(
     om = emit_om(module, store, soc, kernels, name)
     clock.mark("om")
     counts |= {"kernels": len(om.kernels), "tasks": len(om.tasks)}
-    return CompiledModel(om, module, clock.seconds, counts, +removed)
+    return CompiledModel(om, module, clock.seconds, counts, +removed, warnings=found)
 
 
 def _nobody(phase: str, step: str) -> None:

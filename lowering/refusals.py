@@ -77,6 +77,9 @@ def _check(group: ascend.GroupOp) -> Iterator[Refusal]:
                 yield refusal(group, EXACT, text)
             elif types - VECTOR_TYPES:
                 yield refusal(group, ELEMENT_TYPE, text)
+        case Engine.ATTENTION:
+            if types != {"f16"}:
+                yield refusal(group, CUBE_TYPE, text)
         case Engine.MOVE:
             if any(isinstance(op, nn.GatherOp) for op in inner):
                 return  # `move_gather` says what it does not take

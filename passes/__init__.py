@@ -15,6 +15,7 @@ PASSES: Final[dict[str, tuple[str, str]]] = {
     "nn-fold-constants": ("nn_fold_constants", "NNFoldConstantsPass"),
     "nn-fold-batch-norm": ("nn_fold_batch_norm", "NNFoldBatchNormPass"),
     "nn-simplify": ("nn_simplify", "NNSimplifyPass"),
+    "nn-form-attention": ("nn_form_attention", "NNFormAttentionPass"),
     "nn-decompose": ("nn_decompose", "NNDecomposePass"),
     "nn-convert-precision": ("nn_convert_precision", "NNConvertPrecisionPass"),
     "nn-split-terms": ("nn_split_terms", "NNSplitTermsPass"),

@@ -31,6 +31,10 @@ def choose(group: ascend.GroupOp, soc: Soc) -> ascend.ScheduleAttr:
             from ..lowering import vector_kernel
 
             return ascend.ScheduleAttr.of(vector_kernel.choose_schedule(group, soc))
+        case ascend.Engine.ATTENTION:
+            from ..lowering import attention_tuning
+
+            return ascend.ScheduleAttr.of(attention_tuning.choose_schedule(group, soc))
         case ascend.Engine.MOVE:
             from ..lowering import move_kernel
 

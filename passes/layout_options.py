@@ -217,6 +217,10 @@ def _cube(op: ascend.GroupOp) -> Iterator[Option]:
     yield Option(tuple(operands), layout, 0.0)
 
 
+def _attention(op: ascend.GroupOp) -> Iterator[Option]:
+    yield Option(tuple(NZ for _ in op.inputs), NZ, 0.0)
+
+
 def _packs_as_weight(value: SSAValue, root: nn.MatMulOp) -> bool:
     return constant_of(value) is not None and len(ascend.shape_of(value)) == 2 and root.trans_b is None
 
@@ -384,7 +388,8 @@ def _keeps_lanes(op: Operation) -> bool:
     """Whole 32-byte units move: no lane changes its place."""
     if isinstance(op, nn.PadOp):
         pads = nn.ints(op.pads)
-        return not (pads[1] or pads[5])
+        fills = op.value is not None and op.value.value.data != 0  # the lanes behind the last channel stay 0
+        return not (pads[1] or pads[5]) and not (fills and nn.shape_of(op.input)[1] % C0)
     if isinstance(op, nn.ResizeOp):
         return op.mode.data == "nearest" and nn.shape_of(op.input)[1] == nn.shape_of(op.output)[1]
     if isinstance(op, nn.DepthToSpaceOp):
@@ -396,6 +401,7 @@ def _keeps_lanes(op: Operation) -> bool:
 
 _BY_ENGINE: dict[ascend.Engine, Callable[[ascend.GroupOp], Iterator[Option]]] = {
     ascend.Engine.CUBE: _cube,
+    ascend.Engine.ATTENTION: _attention,
     ascend.Engine.VECTOR: _vector,
     ascend.Engine.MOVE: _move,
 }

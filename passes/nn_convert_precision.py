@@ -23,6 +23,9 @@ from .rewriting import constant_of, main_block, remove_dead, simplify_blob, user
 F16_MAX = 65504.0
 F16_TINY = 2.0**-14
 """Smallest normal f16: what an epsilon becomes that would vanish."""
+CUBE_SCALE = 64.0
+"""By how much a product that is kept in f32 may exceed f16. A power of two: only what becomes subnormal is rounded by it,
+numbers below 1/256 of an operand whose products leave f16."""
 _INTEGER = frozenset({"i64", "i32", "i16", "i8", "u8", "u16", "u32", "u64", "bool"})
 
 
@@ -51,7 +54,8 @@ class NNConvertPrecisionPass(ModulePass):
     """Statistics in f32; by default each op where the target has the instructions for it (310 has no f32
     exponential)."""
     keep: tuple[str, ...] = ()
-    """Source node names that stay in f32; what has f16 kernels only does not."""
+    """Source node names that stay in f32. What the cube multiplies is f16 still, scaled down by `CUBE_SCALE`; its
+    result is scaled back in f32. Window pools do not stay."""
     keep_vector: bool = False
     """Everything but matrix ops and window pools stays in f32 where the target has the instructions."""
 
@@ -127,14 +131,51 @@ class Converter:
             return "f32"
         if isinstance(op, _F16_ONLY):
             return self.compute
-        if (self.keep and self.keep & set(node_names(op))) or (self.keep_vector and self.f32_ops(op)):
+        if self._is_kept(op) or (self.keep_vector and self.f32_ops(op)):
             return "f32"
         summed = isinstance(op, nn.ReduceOp) and op.kind.data in ("sum", "mean", "prod")
         if (PRECISE in op.attributes or EXACT in op.attributes or summed) and self.f32_ops(op):
             return "f32"
         return self.compute
 
+    def _is_kept(self, op: Operation) -> bool:
+        return bool(self.keep) and not self.keep.isdisjoint(node_names(op))
+
+    def _scales(self, op: nn.NNOp) -> bool:
+        return self.compute == "f16" and nn.dtype_of(op.results[0]) == "f32" and self._is_kept(op)
+
+    def _scaled(self, op: nn.ConvOp | nn.ConvTransposeOp | nn.MatMulOp) -> None:
+        """A product that was asked to stay in f32: of an operand scaled down, so that f16 holds the result; the
+        result is scaled back, and the bias added, in f32."""
+        data = 0 if constant_of(op.operands[0]) is None else 1
+        down, up = (nn.ConstantOp(Blob.splat(v, (), "f32")) for v in (1 / CUBE_SCALE, CUBE_SCALE))
+        small = nn.MulOp(self.get(op.operands[data], "f32", op), down.output)
+        half = nn.CastOp(small.output, self.compute)
+        other = self.get(op.operands[1 - data], self.compute, op)
+        result = op.results[0]
+        product = type(op).create(
+            operands=[half.output, other] if data == 0 else [other, half.output],
+            properties=dict(op.properties),
+            result_types=[nn.tensor_type(nn.shape_of(result), self.compute)],
+        )
+        wide = nn.CastOp(product.results[0], "f32")
+        whole = nn.MulOp(wide.output, up.output)
+        added: list[Operation] = [down, small, half, product, wide, up, whole]
+        if len(op.operands) == 3:
+            bias = self.get(op.operands[2], "f32", op)
+            if not isinstance(op, nn.MatMulOp):
+                added.append(nn.ReshapeOp(bias, (*nn.shape_of(bias), 1, 1)))
+                bias = added[-1].results[0]
+            added.append(nn.AddOp(whole.output, bias))
+        for new in added:
+            new.location = op.location
+            self.block.insert_op_before(new, op)
+        result.replace_all_uses_with(added[-1].results[0])
+
     def _convert(self, op: nn.NNOp) -> None:
+        if isinstance(op, nn.ConvOp | nn.ConvTransposeOp | nn.MatMulOp) and self._scales(op):
+            self._scaled(op)
+            return
         dtype = self.target(op)
         moves = isinstance(op, _MOVES) and not self.exact.isdisjoint(op.operands)
         if moves:  # what must not be rounded is moved as it is
@@ -274,7 +315,7 @@ class Converter:
         op.operands[1] = new.results[0]
 
 
-_F16_ONLY = (nn.ConvOp, nn.ConvTransposeOp, nn.MatMulOp, nn.MaxPoolOp, nn.AvgPoolOp)
+_F16_ONLY = (nn.ConvOp, nn.ConvTransposeOp, nn.MatMulOp, nn.AttentionOp, nn.MaxPoolOp, nn.AvgPoolOp)
 """The cube multiplies f16; the kernels of window pools compute in f16."""
 _MOVES = (
     nn.ReshapeOp,

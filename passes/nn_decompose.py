@@ -18,6 +18,8 @@ from .canonicalization import (
     nn_long_rows,
     nn_positions,
     nn_resampling,
+    nn_short_axes,
+    nn_wide_windows,
 )
 from .nn_convert_precision import f32_support
 from .nn_fold_constants import fold
@@ -51,13 +53,14 @@ class NNDecomposePass(ModulePass):
                 *nn_infinities.RULES,
                 nn_composites.exact_extremes(f32_support(op, None)),
                 *nn_integers.RULES,
-                *nn_positions.RULES,
+                nn_positions.extreme_position(f32_support(op, None)),
                 *nn_composites.RULES,
                 *nn_deconvolution.RULES,
                 *nn_convolution.RULES,
                 *nn_long_rows.RULES,
+                *nn_wide_windows.RULES,
                 *nn_resampling.RULES,
                 *nn_channels.RULES,
             ],
         )
-        apply_rules(op, [fold, *nn_composites.NORMAL_FORM, *nn_channels.FOLD])
+        apply_rules(op, [fold, *nn_short_axes.RULES, *nn_composites.NORMAL_FORM, *nn_channels.FOLD])

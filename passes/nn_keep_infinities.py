@@ -16,7 +16,7 @@ from ..dialects import nn
 from ..dialects.nn_attrs import EXACT
 from .rewriting import constant_of, is_float, main_block, scalar_of
 
-_PASSING: tuple[type[Operation], ...] = (
+PASSING: tuple[type[Operation], ...] = (
     nn.AddOp,
     nn.SubOp,
     nn.MulOp,
@@ -34,7 +34,7 @@ _PASSING: tuple[type[Operation], ...] = (
 it."""
 
 
-_SPREADING: tuple[type[Operation], ...] = (*_PASSING, nn.SqrtOp, nn.PowOp, nn.LogOp)
+_SPREADING: tuple[type[Operation], ...] = (*PASSING, nn.SqrtOp, nn.PowOp, nn.LogOp)
 """A logarithm and what makes its operand of sums and products: powers of a spectrum, of which the small ones count."""
 
 
@@ -58,16 +58,16 @@ class NNKeepInfinitiesPass(ModulePass):
         infinite = _reached(block)
         wanted: list[SSAValue] = []
         for inner in block.ops:
-            if isinstance(inner, nn.CompareOp) and any(_is_infinite(v) for v in inner.operands):
+            if isinstance(inner, nn.CompareOp) and any(is_infinite(v) for v in inner.operands):
                 wanted += inner.operands
             elif isinstance(inner, ReturnOp):
                 wanted += [value for value in inner.operands if value in infinite]
-        _mark(wanted, _PASSING)
+        _mark(wanted, PASSING)
         logarithms = [inner.output for inner in block.ops if isinstance(inner, nn.LogOp)]
         _mark(logarithms, _SPREADING)
 
 
-def _is_infinite(value: SSAValue) -> bool:
+def is_infinite(value: SSAValue) -> bool:
     """A constant that holds an infinity, as far as it is written out."""
     blob = constant_of(value)
     if blob is None:
@@ -82,9 +82,9 @@ def _reached(block: Block) -> set[SSAValue]:
     found: set[SSAValue] = set()
     for op in block.ops:
         if isinstance(op, nn.ConstantOp):
-            if _is_infinite(op.output):
+            if is_infinite(op.output):
                 found.add(op.output)
-        elif isinstance(op, _PASSING) and found.intersection(op.operands) and is_float(op.results[0]):
+        elif isinstance(op, PASSING) and found.intersection(op.operands) and is_float(op.results[0]):
             found.add(op.results[0])
     return found
 

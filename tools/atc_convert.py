@@ -33,6 +33,9 @@ FILES: Final = frozenset(
 )  # fmt: skip
 """Flags that name files: the folder they were in does not change the model either."""
 
+MOST_WARNINGS: Final = 8
+"""Nodes that are told of one by one."""
+
 
 def expand_convert(words: Sequence[str]) -> list[str]:
     """`atc convert MODEL.onnx [flags]` as an ordinary command line: framework, output, SoC have defaults."""
@@ -85,6 +88,7 @@ def convert(flags: ParsedFlags, *, is_silent: bool = False) -> tuple[Path, Compi
         write_om(om, target)
         write_side_files(flags, [compiled])
         progress.done()
+    note_ranges(flags, compiled)
     if flags.get("save_original_model").lower() == "true":
         save_original(model, options, target)
     if flags.get("display_model_info") == "1" and not is_silent:
@@ -115,6 +119,21 @@ def conversion_json(target: Path, compiled: CompiledModel) -> dict[str, object]:
         "latency_us": load_soc(om.soc).microseconds(cycles),
         "seconds": dict(compiled.seconds),
     }
+
+
+def note_ranges(flags: ParsedFlags, compiled: CompiledModel) -> None:
+    """A line for each node that is likely to leave fp16, the first of many."""
+    found = compiled.warnings
+    for warning in found[:MOST_WARNINGS]:
+        flags.note(str(warning))
+    if len(found) > MOST_WARNINGS:
+        names = ", ".join(repr(warning.node) for warning in found[MOST_WARNINGS:])
+        flags.note(f"{len(found) - MOST_WARNINGS} more nodes are likely to leave fp16: {names}")
+    if found:
+        flags.note(
+            "these ranges are estimated from the weights for inputs of mean 0 and deviation 1; "
+            "atc precision-compare --layer_level measures them with your inputs"
+        )
 
 
 def save_original(model: Path, options: CompileOptions, target: Path) -> None:

@@ -2,7 +2,8 @@
 `--customize_dtypes`, `--op_precision_mode`, `--op_select_implmode` with `--optypelist_for_implmode`.
 
 All of them end in one thing here: names of nodes, or `OpType::` entries, that the compiler keeps in f32
-(`CompileOptions.keep_dtype`), and the precision mode. What the cube or a window pool computes stays f16: a note says so.
+(`CompileOptions.keep_dtype`), and the precision mode. Types that the cube or a window pool
+computes stay f16, and a note says so; a product that is named keeps the range of f32 (`nn-convert-precision`).
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def kept_nodes(flags: ParsedFlags) -> tuple[str, ...]:
     f16_only = [entry for entry in found if entry in _F16_ONLY]
     if f16_only:
         flags.note(
-            f"{', '.join(f16_only)}: computed in f16, which is all that their unit does; the rest is kept in f32"
+            f"{', '.join(f16_only)}: computed in f16, which is all that their unit does; the rest is kept in f32. "
+            "A product whose range leaves f16 is kept by its node's name"
         )
     return tuple(dict.fromkeys(entry for entry in found if entry not in _F16_ONLY))
 

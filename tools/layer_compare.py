@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
 Array: TypeAlias = NDArray[Any]
+F16_MAX: Final = 65504.0
+_ENDLESS: Final = 1e30
 
 
 CONVERSION, CAST, VIEW = "TransData", "Cast", "Reshape"
@@ -47,6 +49,16 @@ class LayerDistance:
     shape: tuple[int, ...] = ()
     distance: Distance | None = None
     note: str = ""
+
+
+@dataclass(frozen=True)
+class NodeRange:
+    """A node of the source whose values leave fp16; `readers` are the nodes that read them."""
+
+    node: str
+    low: float
+    high: float
+    readers: tuple[str, ...] = ()
 
 
 class Source:
@@ -86,6 +98,37 @@ class Source:
         """The operator of a node."""
         node = self._nodes.get(node_name)
         return node.op_type if node is not None else ""
+
+    def readers_of(self, tensor: str) -> list[str]:
+        """The nodes that read a tensor."""
+        from ..lowering.onnx_importer import node_name as name_of
+
+        nodes = enumerate(self.model.graph.node)
+        return [name_of(node, index) for index, node in nodes if tensor in node.input]
+
+
+def leaving_fp16(
+    source: Source, expected: Mapping[str, Array], layers: Sequence[LayerDistance]
+) -> list[NodeRange]:
+    """Nodes of operators that are wrong, or that nothing could be compared with, whose values fp16 does not hold.
+
+    What a kernel computes between its operators is never in memory, so it is the source's values that are looked at.
+    Infinities, and the -3.4e38 of masks, are meant to saturate.
+    """
+    found: dict[str, NodeRange] = {}
+    for layer in layers:
+        if layer.distance is not None and layer.distance.is_good():
+            continue
+        for node in layer.nodes:
+            for tensor in source.tensors_of(node):
+                values = expected.get(tensor)
+                if values is None or values.dtype.kind != "f":
+                    continue
+                numbers = values[np.abs(values) < _ENDLESS]
+                if numbers.size and np.abs(numbers).max() > F16_MAX:
+                    low, high = float(numbers.min()), float(numbers.max())
+                    found[node] = NodeRange(node, low, high, tuple(source.readers_of(tensor)))
+    return list(found.values())
 
 
 def _onnxruntime(model: ModelProto) -> Any:

@@ -13,7 +13,7 @@ from .tensor_distance import COSINE_LIMIT, RELATIVE_LIMIT, Distance
 
 if TYPE_CHECKING:
     from ..runtime.om.model import OmTensor
-    from .layer_compare import Array, LayerDistance
+    from .layer_compare import Array, LayerDistance, NodeRange
 
 HEADS: Final = "cosine#, relative#, max error#, mean error#, psnr#, ssim#, top1#, top5#"
 
@@ -77,8 +77,10 @@ class Comparison:
         outputs: Mapping[str, Distance],
         layers: Sequence[LayerDistance],
         limits: tuple[float, float],
+        leaving: Sequence[NodeRange] = (),
     ) -> None:
         self.name, self.soc = name, soc
+        self.leaving = list(leaving)
         self.outputs = dict(outputs)
         self.layers = list(layers)
         self.limits = limits
@@ -106,6 +108,10 @@ class Comparison:
             "limits": {"cosine": self.limits[0], "relative": self.limits[1]},
             "outputs": [{"name": name, **_figures(found)} for name, found in self.outputs.items()],
             "first_bad": bad.name if bad is not None else None,
+            "leaving_fp16": [
+                {"node": found.node, "low": found.low, "high": found.high, "readers": list(found.readers)}
+                for found in self.leaving
+            ],
             "layers": [
                 {
                     "name": layer.name,
@@ -141,7 +147,18 @@ class Comparison:
                 lines.append(
                     f"  to keep it in f32: a line with each of these names in the file of --keep_dtype: {', '.join(bad.nodes)}"
                 )
+            lines += self._leaving_lines()
         return [*lines, "", "within the limits" if self.is_good else "NOT within the limits"]
+
+    def _leaving_lines(self) -> list[str]:
+        if not self.leaving:
+            return []
+        lines = ["", "values that fp16, which ends at 65504, does not hold:"]
+        lines += [
+            f"  node {found.node!r}: from {found.low:.4g} to {found.high:.4g}" for found in self.leaving
+        ]
+        names = dict.fromkeys(name for found in self.leaving for name in (found.node, *found.readers))
+        return [*lines, f"  to keep them in f32: these names in the file of --keep_dtype: {', '.join(names)}"]
 
     def page(self) -> str:
         """The report as a page."""
@@ -187,6 +204,10 @@ class Comparison:
             (
                 "first operator outside",
                 bad.name if bad is not None else "none" if self.layers else "not asked (--layer_level)",
+            ),
+            *(
+                (f"beyond fp16: {found.node}", f"values from {found.low:.4g} to {found.high:.4g}")
+                for found in self.leaving
             ),
         ]
         return table_page(self.name, f"on {self.soc}, against its source", facts, [], sections)
@@ -235,7 +256,7 @@ def compare(
     """Runs both and compares."""
     from ..runtime.session import InferenceSession
     from .atc_run import read_inputs
-    from .layer_compare import Source, compare_layers, matching_feed, random_feed, without_parts
+    from .layer_compare import Source, compare_layers, leaving_fp16, matching_feed, random_feed, without_parts
     from .tensor_distance import distance
 
     if not om_path.is_file():
@@ -259,7 +280,8 @@ def compare(
             )  # fmt: skip
         outputs[name] = distance(array, reference.reshape(array.shape))
     layers = without_parts(list(compare_layers(om, source, feed, expected))) if is_layered else []
-    return Comparison(om_path.name, om.soc, outputs, layers, limits)
+    leaving = leaving_fp16(source, expected, layers)
+    return Comparison(om_path.name, om.soc, outputs, layers, limits, leaving)
 
 
 def _parts(words: Sequence[str]) -> list[str]:

@@ -36,7 +36,7 @@ def _one(parts: Sequence[SSAValue], axis: int, build: Builder) -> SSAValue:
     return parts[0] if len(parts) == 1 else build(nn.ConcatOp(parts, axis))
 
 
-def _in_pieces(
+def in_pieces(
     op: nn.ConvOp | nn.MaxPoolOp | nn.AvgPoolOp,
     kernel: Sequence[int],
     most: int,
@@ -91,7 +91,7 @@ def convolution(op: Operation, build: Builder) -> SSAValue | None:
             group=op.group.value.data,
         )  # fmt: skip
 
-    return _in_pieces(op, nn.shape_of(op.weight)[2:], LONG_WINDOW, 0.0, make, build)
+    return in_pieces(op, nn.shape_of(op.weight)[2:], LONG_WINDOW, 0.0, make, build)
 
 
 def pad(op: Operation, build: Builder) -> SSAValue | None:

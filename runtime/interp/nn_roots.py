@@ -10,6 +10,7 @@ from xdsl.ir import Operation
 
 from ...dialects import nn
 from ...dialects.dtypes import Array
+from ...dialects.nn_roots import HIDDEN
 
 IM2COL_ELEMENTS = 1 << 25
 """Above this the patches of a convolution are not laid out at once but one kernel position after the
@@ -253,6 +254,29 @@ def softmax(x: Array, *, axis: int) -> Array:
     return e / np.sum(e, axis=axis, keepdims=True)
 
 
+def attention(
+    query: Array,
+    key: Array,
+    value: Array,
+    mask: Array | None = None,
+    *,
+    scale: float,
+    zero_empty: bool = False,
+) -> Array:
+    """As its definition, in f32 at least, rounded once at the end."""
+    kind = np.promote_types(query.dtype, np.float32)
+    shared = query.shape[-3] // key.shape[-3]
+    q, k, v = (x.astype(kind) for x in (query, key, value))
+    k, v = (np.repeat(x, shared, axis=-3) for x in (k, v))
+    scores = np.matmul(q, np.swapaxes(k, -1, -2)) * kind.type(scale)
+    if mask is not None:
+        scores = np.maximum(scores + np.swapaxes(mask, -1, -2).astype(kind), kind.type(2 * HIDDEN))
+    shares = softmax(scores, axis=scores.ndim - 1)
+    if zero_empty:
+        shares = np.where(np.max(scores, axis=-1, keepdims=True) > HIDDEN, shares, 0)
+    return np.matmul(shares, v).astype(query.dtype)
+
+
 def log_softmax(x: Array, *, axis: int) -> Array:
     shifted = x - np.max(x, axis=axis, keepdims=True)
     return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
@@ -302,6 +326,7 @@ SEMANTICS: dict[type[Operation], Callable[..., Array]] = {
     nn.AvgPoolOp: avg_pool,
     nn.ReduceOp: reduce,
     nn.ArgReduceOp: arg_reduce,
+    nn.AttentionOp: attention,
     nn.SoftmaxOp: softmax,
     nn.LogSoftmaxOp: log_softmax,
     nn.LayerNormOp: layer_norm,

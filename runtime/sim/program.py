@@ -109,9 +109,9 @@ class Program:
         """Whether a launch is more than independent blocks of one program."""
         return self.partner is not None or self.syncs_cores
 
-    @property
+    @cached_property
     def reads_data(self) -> bool:
-        """Whether scalars come from memory or the vector unit: control flow may depend on data, so timing needs function."""
+        """Whether scalars come from memory or the vector unit: what they steer depends on data (`assumed_loads.py`)."""
         return any(record.row.loads for part in self.parts for record in part.records)
 
 

@@ -31,6 +31,7 @@ Prepared: TypeAlias = tuple[Array, list[Array], tuple[Array, ...] | None]
 _MOST_PREPARED = 20_000
 _TOKENS = count()
 _ACCUMULATES = frozenset(("vadd", "vsub", "vmul", "vmax", "vmin"))
+_ORDER_FREE = frozenset(("vmax", "vmin"))  # accumulations that give the same in any order: nothing is rounded
 
 
 def element_view(data: Array, address: int, dtype: np.dtype[Any]) -> Array:
@@ -115,6 +116,37 @@ class VectorUnit:
         still = plan.reps[0][0] == 0 and plan.reps[source][0] == 0  # in blocks
         return self.record.mnemonic in _ACCUMULATES and still and addresses[0] == addresses[source]
 
+    def folded(self, ub: Array, plan: Plan, addresses: Ints) -> list[Prepared]:
+        """Repeats that accumulate on one place, as steps of one source: all of its repeats, to be folded onto the target."""
+        grids = all(piece.shape[0] == plan.repeats and len(piece.shape) > 1 for piece in plan.pieces)
+        other = next((3 - n for n in (1, 2) if self.accumulates(plan, addresses, n)), 0)
+        if plan.repeats < 2 or not plan.pieces or not grids or not other:
+            return []
+        views = [
+            [piece_view(ub, addresses[n], self.types[n], piece, n) for n in (0, other)]
+            for piece in plan.pieces
+        ]
+        return [(target[0], [source], None) for target, source in views]
+
+
+def folding(compute: Lanes) -> Lanes:
+    """`compute` for two sources; for one, its rows are folded onto the destination, halves at a time."""
+
+    def run(dst: Array, src: list[Array], scalar: Any) -> None:
+        if len(src) == 2:
+            compute(dst, src, scalar)
+            return
+        rows = src[0]
+        while len(rows) > 1:
+            half, last = len(rows) // 2, rows[len(rows) // 2 * 2 :]
+            fewer = np.empty_like(rows[: half + len(last)])
+            compute(fewer[:half], [rows[:half], rows[half : 2 * half]], scalar)
+            fewer[half:] = last
+            rows = fewer
+        compute(dst, [dst, rows[0]], scalar)
+
+    return run
+
 
 def make_shift_right(record: Decoded, soc: Soc) -> Executor:
     """vshr: the field `round` chooses what a lane computes."""
@@ -132,7 +164,7 @@ def make_elementwise(record: Decoded, soc: Soc, lanes: Lanes | None = None) -> E
     unit = VectorUnit(record, soc)
     if lanes is None:
         lanes = conversion(record.dtype) if record.mnemonic == "vconv" else ELEMENTWISE[record.mnemonic]
-    compute = lanes
+    compute = folding(lanes) if record.mnemonic in _ORDER_FREE else lanes
     scalar_type = "f16" if "deqscale" in record.row.state else operand_types(record.row, record.dtype)[-1]
     shift = record.mnemonic in ("vshl", "vshr")
     dequant = "deqscale" in record.row.state
@@ -154,6 +186,8 @@ def make_elementwise(record: Decoded, soc: Soc, lanes: Lanes | None = None) -> E
         unit.check(plan, addresses)
         if not plan.rewrites:
             return prepared(core.ub, plan, types, addresses)
+        if record.mnemonic in _ORDER_FREE and (folded := unit.folded(core.ub, plan, addresses)):
+            return folded
         one = unit.single(fields, state)
         steps: list[Prepared] = []
         for repeat in range(plan.repeats):

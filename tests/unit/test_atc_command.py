@@ -50,7 +50,9 @@ class FakeCompiler(ModuleType):
         self.options = options
         if self.error is not None:
             raise self.error
-        return type("CompiledModel", (), {"om": conv_model(), "counts": {}, "strangers": ()})()
+        return type(
+            "CompiledModel", (), {"om": conv_model(), "counts": {}, "strangers": (), "warnings": ()}
+        )()
 
 
 @pytest.fixture
@@ -152,7 +154,7 @@ def test_convert_fills_in_the_usual_flags(compiler: FakeCompiler, model: Path) -
         (["--precision_mode=force_fp16", "--precision_mode_v2=fp16"], "E10056"),
         (["--dynamic_batch_size=1,2"], "E10040"),
         (["--insert_op_conf=aipp.cfg"], "E13000"),
-        (["--mode=1"], "E10054"),
+        (["--mode=1"], "E10004"),
         (["--mode=7"], "E10055"),
         (["--framework=9"], "E10001"),
     ],

@@ -123,6 +123,11 @@ def data(group, seed=0):
 
 
 CONVS = {
+    "line": dict(x=(1, 20, 1, 77), w=(40, 20, 1, 5), strides=(1, 2), pads=(0, 3, 0, 4)),
+    "line-long-filter": dict(x=(1, 3, 1, 700), w=(16, 3, 1, 200), strides=(1, 3)),
+    "line-batch": dict(x=(3, 16, 1, 50), w=(16, 16, 1, 7), dilations=(1, 3), pads=(0, 9, 0, 9)),
+    "line-groups": dict(x=(2, 48, 1, 35), w=(48, 1, 1, 3), group=48, pads=(0, 1, 0, 1)),
+    "line-wide-pads": dict(x=(1, 16, 1, 30), w=(16, 16, 1, 3), pads=(0, 40, 0, 20)),
     "3x3": dict(x=(1, 32, 14, 14), w=(48, 32, 3, 3), pads=(1, 1, 1, 1)),
     "stride2": dict(x=(1, 16, 15, 13), w=(32, 16, 3, 3), strides=(2, 2), pads=(1, 1, 1, 1)),
     "7x7": dict(x=(1, 3, 32, 40), w=(64, 3, 7, 7), strides=(2, 2), pads=(3, 3, 3, 3)),

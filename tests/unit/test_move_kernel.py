@@ -37,13 +37,13 @@ def random(shape, dtype, seed=0):
     return rng.integers(-100, 100, shape).astype(numpy_dtype(dtype))
 
 
-def run(op, inputs, expected, soc_name, most=None):
-    """Generates, runs and compares; `most` bounds cycles over the DDR bound."""
+def run(op, inputs, expected, soc_name, most=None, ops=250):
+    """Generates, runs and compares; `most` bounds cycles over the DDR bound, `ops` the size of the kernel."""
     soc = load_soc(soc_name)
     kernel = move_kernel.generate(op, soc, "move")
     kernel.verify()
     count = sum(1 for _ in kernel.walk())
-    assert count <= 250
+    assert count <= ops
     out = simulate(kernel, soc, inputs, [expected.nbytes])
     assert not out.hazards, out.hazards[:3]
     got = np.frombuffer(out.outputs[0].tobytes(), expected.dtype).reshape(expected.shape)
@@ -72,7 +72,7 @@ def check_format(shape, source, result, soc_name, dtypes=("f16", "f16"), most=No
     return run(op, [src], expected, soc_name, most)
 
 
-def check_op(shapes, build, soc_name, dtype="f16", layout=ND, most=None):
+def check_op(shapes, build, soc_name, dtype="f16", layout=ND, most=None, ops=250):
     arrays = [random(s, dtype, i) for i, s in enumerate(shapes)]
     operands = [value(s, dtype, layout) for s in shapes]
     block = Block(arg_types=[ascend.logical(v.type) for v in operands])
@@ -83,7 +83,7 @@ def check_op(shapes, build, soc_name, dtype="f16", layout=ND, most=None):
     )
     (expected,) = run_block(group.body.block, arrays, WeightStore())
     expected = np.ascontiguousarray(expected)
-    return run(group, [layout.pack(a) for a in arrays], layout.pack(expected), soc_name, most)
+    return run(group, [layout.pack(a) for a in arrays], layout.pack(expected), soc_name, most, ops)
 
 
 FORMAT_SHAPES = [
@@ -338,3 +338,47 @@ def test_indices_outside_of_the_table_take_the_nearest_row(dtype):
 def test_rows_that_are_no_whole_blocks_are_refused():
     with pytest.raises(AscendError, match="rows of 10 bytes"):
         check_gather(10, (5,), [1, 2], "Ascend310P3")
+
+
+def concat_of(*parts):
+    return nn.ConcatOp(parts, 0)
+
+
+@pytest.mark.parametrize("soc", SOCS)
+@pytest.mark.parametrize("dtype", ["f16", "f32", "bool"])
+@pytest.mark.parametrize(
+    "sizes", [[66, 462] * 8, [1000, 17, 33, 900], [300] * 3, [4000, 40], [33] * 20], ids=str
+)
+def test_runs_side_by_side_are_shared_by_place(sizes, dtype, soc):
+    """Cores get ranges of the output: runs that are too short to be shared each are shared together."""
+    out = check_op([(n,) for n in sizes], concat_of, soc, dtype, ops=400)
+    assert out.cycles < (
+        9000 if dtype == "bool" else 4000
+    )  # rows of 33 bytes: each store waits for the one before
+
+
+def test_short_runs_use_all_cores():
+    soc = load_soc("Ascend310P3")
+    block = Block(arg_types=[tensor_type((n,), "f16") for n in [66, 462] * 8])
+    op = concat_of(*block.args)
+    block.add_ops([op, nn.YieldOp(op.output)])
+    operands = [value((n,), "f16", ND) for n in [66, 462] * 8]
+    group = ascend.GroupOp("Concat", operands, [op.output.type], "move", Region(block))
+    kernel = move_kernel.generate(group, soc, "move")
+    assert kernel.blocks.value.data == soc.cores
+
+
+@pytest.mark.parametrize("soc", SOCS)
+@pytest.mark.parametrize("pads", [(3, 5), (0, 254), (100, 0), (128, 400)])
+@pytest.mark.parametrize("size", [5000, 43844])
+def test_pads_of_one_row_are_shared(size, pads, soc):
+    check_op([(1, size)], lambda x: nn.PadOp(x, (0, pads[0], 0, pads[1]), "constant", 2.0), soc)
+
+
+@pytest.mark.parametrize("soc", SOCS)
+@pytest.mark.parametrize("count", [16, 20, 2740, 5001])
+def test_one_plane_of_one_channel(count, soc):
+    """A single row of the output may end anywhere: behind it nothing begins."""
+    check_format((1, 1, 1, count), BLOCKED, ND, soc)
+    check_format((1, 1, 1, count), BLOCKED, ND, soc, ("f16", "f32"))
+    check_op([(count, 3)], lambda x: nn.SliceOp(x, (0, 1), (count, 1)), soc, "f32")

@@ -262,3 +262,28 @@ def test_overlap_is_a_fault_but_accumulation_is_not() -> None:
     fields = {"repeat": 5, "dst_rep": 0, "src1_rep": 0}
     got = np.frombuffer(run_on_ub([Record("vadd", "f16", at, (), fields)], ub.tobytes()), np.float16)
     assert (got[:128] == 6).all() and (got[128:] == 1).all()
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("name", ["vmax", "vmin"])
+def test_accumulated_extremes_are_those_of_repeats_in_turn(name: str, seed: int) -> None:
+    """Zeros of both signs and odd numbers of repeats included; with a partial mask the other lanes stay."""
+    rng = np.random.default_rng(seed)
+    dtype, lanes = (("f16", 128), ("f32", 64))[seed % 2]
+    kind = {"f16": np.float16, "f32": np.float32}[dtype]
+    repeats, active = int(rng.integers(2, 23)), int(rng.choice([16, 48, lanes]))
+    ub = rng.integers(-2, 3, (32, lanes)).astype(kind)
+    ub[ub == 0] *= rng.choice(np.array([-1.0, 1.0], kind), np.count_nonzero(ub == 0))
+    at = [("ub", 0, None, None), ("ub", 1024, None, None), ("ub", 0, None, None)]
+    whole, turn = {"repeat": repeats, "dst_rep": 0, "src1_rep": 0}, {"repeat": 1}
+    bits = (1 << active) - 1
+    low, high = (word - (1 << 64) if word >> 63 else word for word in (bits & (1 << 64) - 1, bits >> 64))
+    mask = Record("set_vector_mask", scalars=[high, low])
+    at_once = run_on_ub([mask, Record(name, dtype, at, (), whole)], ub.tobytes())
+    steps = [
+        Record(name, dtype, [at[0], ("ub", 1024 + 256 * r, None, None), at[2]], (), turn)
+        for r in range(repeats)
+    ]
+    barrier = Record("pipe_barrier", fields={"pipe": 1})
+    in_turn = run_on_ub([mask, *(r for step in steps for r in (step, barrier))], ub.tobytes())
+    assert at_once == in_turn

@@ -64,6 +64,22 @@ func.func @contraction(%m: tensor<5x7xf32>) {
 
 // -----
 
+// CHECK: expected heads of keys that divide those of the query, got [1, 4] and [1, 3]
+func.func @heads(%q: tensor<1x4x7x64xf32>, %k: tensor<1x3x9x64xf32>) {
+  %0 = nn.attention %q, %k, %k scale 1.0 : (tensor<1x4x7x64xf32>, tensor<1x3x9x64xf32>, tensor<1x3x9x64xf32>) -> tensor<1x4x7x64xf32>
+  func.return
+}
+
+// -----
+
+// CHECK: expected mask that broadcasts to [1, 4, 9, 7] in its leading dims, got [1, 1, 7, 9]
+func.func @mask(%q: tensor<1x4x7x64xf32>, %k: tensor<1x4x9x64xf32>, %m: tensor<1x1x7x9xf32>) {
+  %0 = nn.attention %q, %k, %k, %m scale 1.0 : (tensor<1x4x7x64xf32>, tensor<1x4x9x64xf32>, tensor<1x4x9x64xf32>, tensor<1x1x7x9xf32>) -> tensor<1x4x7x64xf32>
+  func.return
+}
+
+// -----
+
 // CHECK: expected kind to be one of sum, mean, max, min, prod, sum_square, l1, l2, log_sum, log_sum_exp, got median
 func.func @kind(%x: tensor<2x3xf32>) {
   %0 = nn.reduce %x kind median axes [1] : (tensor<2x3xf32>) -> tensor<2xf32>

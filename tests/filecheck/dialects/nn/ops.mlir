@@ -136,6 +136,8 @@ func.func @ops(%x: tensor<1x4x8x8xf32>, %b: tensor<1x4x8x8xi1>, %s: tensor<f32>,
   %r52 = nn.matmul %m, %m trans_b : (tensor<5x7xf32>, tensor<5x7xf32>) -> tensor<5x5xf32>
   // CHECK: nn.matmul %m, %m, %b7 trans_a : (tensor<5x7xf32>, tensor<5x7xf32>, tensor<7xf32>) -> tensor<7x7xf32>
   %r53 = nn.matmul %m, %m, %b7 trans_a : (tensor<5x7xf32>, tensor<5x7xf32>, tensor<7xf32>) -> tensor<7x7xf32>
+  // CHECK: nn.attention %x, %x, %x, %x scale 0.5 : tensor<1x4x8x8xf32>
+  %a0 = nn.attention %x, %x, %x, %x scale 0.5 : tensor<1x4x8x8xf32>
   // CHECK: nn.to_terms %x : (tensor<1x4x8x8xf32>) -> tensor<1x12x8x8xf16>
   %t0 = nn.to_terms %x : (tensor<1x4x8x8xf32>) -> tensor<1x12x8x8xf16>
   // CHECK: nn.add_terms %x, %t0 : (tensor<1x4x8x8xf32>, tensor<1x12x8x8xf16>) -> tensor<1x4x8x8xf32>
