@@ -70,8 +70,32 @@ def _layernorm() -> onnx.ModelProto:
     return g.model({"x": (64, 200)}, [g.node("LayerNormalization", ["x", scale, bias], axis=-1)])
 
 
-_BUILT = {"softmax": _softmax, "layernorm": _layernorm}
-DEFAULT = ("resnet18.legacy", "mobilenet_v2.legacy", "digits", "softmax", "layernorm")
+def _attention(queries: int, keys: int, masked: bool) -> onnx.ModelProto:
+    """Two heads of width 40 as exporters write them."""
+    g = models.GraphBuilder("attention")
+    shapes = {"q": (1, 2, queries, 40), "k": (1, 2, 40, keys), "v": (1, 2, keys, 40)}
+    scores = g.node("MatMul", ["q", "k"])
+    if masked:
+        shapes["mask"] = (1, 1, queries, keys)
+        scores = g.node("Add", [scores, "mask"])
+    return g.model(shapes, [g.node("MatMul", [g.node("Softmax", [scores], axis=-1), "v"])])
+
+
+_BUILT = {
+    "softmax": _softmax,
+    "layernorm": _layernorm,
+    "attention": lambda: _attention(90, 77, True),
+    "attention_long": lambda: _attention(260, 1300, False),  # keys in pieces
+}
+DEFAULT = (
+    "resnet18.legacy",
+    "mobilenet_v2.legacy",
+    "digits",
+    "softmax",
+    "layernorm",
+    "attention",
+    "attention_long",
+)
 
 
 def model_path(name: str) -> Path:

@@ -37,6 +37,7 @@ class Engine(StrEnum):
     MOVE = "move"
     SORT = "sort"
     ATTENTION = "attention"
+    RECURRENCE = "recurrence"
     AICPU = "aicpu"
 
 

@@ -173,6 +173,50 @@ class AttentionOp(NNOp):
 
 
 @irdl_op_definition
+class RecurrenceOp(NNOp):
+    """LSTM, GRU or RNN over `steps` steps: what depends on the state, in one kernel (decision 0027).
+
+    parts [steps · batch, directions · groups · hidden] is X·Wᵀ + b of all steps; weight [directions · gates · hidden, hidden]
+    multiplies the state. Groups of columns, each of `hidden`: of an LSTM the gates i, o, f, c of ONNX; of an RNN its only
+    gate; of a GRU (whose reset gate comes behind the product) z, r, h and the recurrent bias of h, with the gates z, r, h.
+    `initial` [batch, directions · hidden] is h before the first step, zero if left out; an LSTM's has the columns of its
+    memory c behind those of h. Direction `reverse` begins with the last step; `bidirectional` is forward, then reverse.
+
+    The result is h of all steps, [steps · batch, directions · hidden]; with `last_cell` followed by `batch` rows of the
+    memory after an LSTM's last step.
+    """
+
+    name = "nn.recurrence"
+    SHAPE = staticmethod(nn_shapes.recurrence)
+    WORDS: ClassVar = {"kind": tuple(nn_shapes.RECURRENCES), "direction": tuple(nn_shapes.DIRECTIONS)}
+    parts = operand_def(TensorType)
+    weight = operand_def(TensorType)
+    initial = opt_operand_def(TensorType)
+    kind = prop_def(StringAttr)
+    direction = prop_def(StringAttr)
+    steps = prop_def(INT)
+    last_cell: UnitAttr | None = opt_prop_def(UnitAttr)
+    output = result_def(TensorType)
+    traits = traits_def(Pure())
+
+    def __init__(
+        self,
+        parts: Value,
+        weight: Value,
+        initial: Value | None = None,
+        *,
+        kind: str,
+        direction: str = "forward",
+        steps: int,
+        last_cell: bool = False,
+    ) -> None:
+        self._setup(
+            [parts, weight, initial],
+            {"kind": kind, "direction": direction, "steps": steps, "last_cell": last_cell},
+        )
+
+
+@irdl_op_definition
 class MaxPoolOp(UnaryOp):
     """Maximum over a window; padding never wins. With `terms` operand and result are numbers in two terms
     (`nn_terms`), whose maximum is not that of each term."""
@@ -381,7 +425,7 @@ class LRNOp(UnaryOp):
 
 
 ROOT_OPS: tuple[type[NNOp], ...] = (
-    ConvOp, ConvTransposeOp, MatMulOp, AttentionOp, MaxPoolOp, AvgPoolOp, ReduceOp, ArgReduceOp, SoftmaxOp, LogSoftmaxOp,
-    LayerNormOp, InstanceNormOp, BatchNormOp, LRNOp,
+    ConvOp, ConvTransposeOp, MatMulOp, AttentionOp, RecurrenceOp, MaxPoolOp, AvgPoolOp, ReduceOp, ArgReduceOp, SoftmaxOp,
+    LogSoftmaxOp, LayerNormOp, InstanceNormOp, BatchNormOp, LRNOp,
 )  # fmt: skip
 """All ops of this file."""

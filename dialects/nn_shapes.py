@@ -282,6 +282,54 @@ def _heads(matrices: Shape) -> tuple[int, int, int]:
     return heads, rows, width
 
 
+RECURRENCES = {"lstm": (4, 4, 2), "gru": (4, 3, 1), "rnn": (1, 1, 1)}
+"""Of each kind of recurrence: groups of columns of its parts, gates of its weight, states."""
+DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
+
+
+def recurrence(
+    parts: Shape,
+    weight: Shape,
+    initial: Shape | None = None,
+    *,
+    kind: str,
+    direction: str,
+    steps: int,
+    last_cell: bool = False,
+) -> Shape:
+    """[steps · batch, directions · groups · hidden] × [directions · gates · hidden, hidden] → [steps · batch, directions ·
+    hidden], `batch` rows more with `last_cell`; initial [batch, states · directions · hidden]."""
+    groups, gates, states = RECURRENCES[kind]
+    directions = DIRECTIONS[direction]
+    _expect(
+        len(parts) == 2 and len(weight) == 2,
+        f"expected parts and weight of rank 2, got {list(parts)}, {list(weight)}",
+    )
+    rows, columns = parts
+    _expect(
+        steps > 0 and rows % steps == 0, f"expected rows that are a multiple of {steps} steps, got {rows}"
+    )
+    hidden = weight[1]
+    _expect(
+        weight[0] == directions * gates * hidden,
+        f"expected weight {[directions * gates * hidden, hidden]}, got {list(weight)}",
+    )
+    _expect(
+        columns == directions * groups * hidden,
+        f"expected parts with {directions * groups * hidden} columns, got {columns}",
+    )
+    batch = rows // steps
+    if initial is not None:
+        _expect(
+            initial == (batch, states * directions * hidden),
+            f"expected initial state {[batch, states * directions * hidden]}, got {list(initial)}",
+        )
+    _expect(
+        not last_cell or states == RECURRENCES["lstm"][2], f"expected no memory of a {kind}, got last_cell"
+    )
+    return (rows + batch * last_cell, directions * hidden)
+
+
 def reduce(x: Shape, *, axes: Sequence[int], keepdims: bool = False, **_: object) -> Shape:
     """Axes count from the front, ascending and distinct."""
     _expect(

@@ -111,9 +111,15 @@ def refusal(op: nn.AttentionOp, soc: Soc | None) -> str | None:
     missing = [name for name, dtype in _NEEDED.items() if not soc.core.supports(name, dtype)]
     if missing:
         return f"the chip has no {missing[0]} {_NEEDED[missing[0]]}"
-    from .attention_schedule import fitting
+    from .attention_schedule import estimate, fitting, parts_estimate
 
-    return None if fitting(problem_of(op), soc) else "no tiles of it fit the memories of a core"
+    problem = problem_of(op)
+    cycles = [estimate(problem, schedule, soc) for schedule in fitting(problem, soc)]
+    if not cycles:
+        return "no tiles of it fit the memories of a core"
+    if min(cycles) > parts_estimate(problem, soc):
+        return "products and a softmax use more cores for it"
+    return None
 
 
 __all__ = ["C0", "FRACTAL", "UNIT", "AttentionProblem", "ceil_div", "problem_of", "refusal", "root_of"]

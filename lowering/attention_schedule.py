@@ -118,12 +118,35 @@ def _of_keys(p: AttentionProblem, s: AttentionSchedule, soc: Soc) -> AttentionSc
     return None
 
 
-def estimate(p: AttentionProblem, s: AttentionSchedule) -> float:
-    """Cycles of one core, roughly: what the vector unit does per block, and the latency of a chain of instructions."""
-    blocks = ceil_div(p.items, s.split_items) * ceil_div(ceil_div(p.m1, s.split_rows), s.q)
+def estimate(p: AttentionProblem, s: AttentionSchedule, soc: Soc) -> float:
+    """Cycles of one core, roughly: keys and values on their way in, what the vector unit does, latencies of chains."""
+    items = ceil_div(p.items, s.split_items)
+    blocks = items * ceil_div(ceil_div(p.m1, s.split_rows), s.q)
     pieces = ceil_div(p.n1, s.k)
+    masked = p.mask_strides is not None
     repeats = s.q * 4  # of one fractal of keys
-    passes = 6.5 + 2 * (p.mask_strides is not None) + (pieces > 1) * (2 + 3 * (p.mask_strides is not None))
-    elements = p.n1 * repeats * passes + p.e1 * repeats * 3
-    chain = 900 + (pieces - 1) * 700 + ceil_div(s.k, s.step) * 150 * pieces
-    return blocks * (elements + chain)
+    passes = 5.5 + (p.scale != 1.0) + 3 * masked + (pieces > 1) * (0.5 + (3 + (p.scale != 1.0)) * masked)
+    vector = p.n1 * repeats * passes + p.e1 * repeats * 3
+    chain = 900 + (pieces - 1) * 300 + ceil_div(s.k, s.step) * 60 * pieces
+    loads = p.n1 * (p.d1 + p.e1) * FRACTAL / float(soc.timing["gm"]["l2_read_rate"])
+    return blocks * (vector + chain) + (items if s.resident else 2 * blocks) * loads
+
+
+_PART_TASKS, _PART_CYCLES = 5, 1500
+"""Two products, a softmax and the two changes of format between them; what such a task costs at least."""
+_PART_BYTES, _PART_WASTE = 14, 1.7
+"""Bytes of the scores that they move per score, and how far they are from the rates (BERT-base: 20 k cycles for 12 heads)."""
+
+
+def parts_estimate(p: AttentionProblem, soc: Soc) -> float:
+    """Cycles of the same as products and a softmax, on all cores."""
+    memory = soc.timing["gm"]
+    scores = p.items * p.queries * p.keys
+    inputs = p.items // p.shared * p.n1 * (p.d1 + p.e1) * FRACTAL
+    moved = _PART_BYTES * scores
+    rate = float(memory["l2_read_rate"] if moved < soc.l2_bytes else memory["ddr_read_rate"])
+    return (
+        _PART_TASKS * _PART_CYCLES
+        + inputs / (soc.cores * float(memory["l2_read_rate"]))
+        + _PART_WASTE * (moved / (soc.cores * rate) + scores / 8 / soc.cores)
+    )

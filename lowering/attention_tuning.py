@@ -16,10 +16,10 @@ _FINALISTS = ((20_000_000, 1), (1_000_000, 3), (0, 4))
 def choose_schedule(group: ascend.GroupOp, soc: Soc) -> dict[str, int | str]:
     """The schedule attribute of an attention group: the best of a few finalists by cycles and instructions."""
     problem = problem_of(root_of(group))
-    ranked = sorted(fitting(problem, soc), key=lambda s: estimate(problem, s))
+    ranked = sorted(fitting(problem, soc), key=lambda s: estimate(problem, s, soc))
     if not ranked:
         raise ValueError("no tiles of the attention fit the memories of a core")
-    least = estimate(problem, ranked[0])
+    least = estimate(problem, ranked[0], soc)
     count = next(count for limit, count in _FINALISTS if least >= limit)
     if count == 1:
         return ranked[0].as_dict()

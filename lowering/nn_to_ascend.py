@@ -42,9 +42,10 @@ class ConvertNNToAscendPass(ModulePass):
     after   %y = ascend.group "ConvRelu" (%x, %w) engine cube schedule #ascend.schedule<> from ["conv1",
     "relu1"] { … } : …
 
-    Engines: cube for a convolution or matmul, attention for products
-    with the softmax between them, vector for elementwise ops, reductions and pools, move for what
-    only rearranges, sort for positions of extremes, AI CPU for what `passes/ai_cpu.py` lists with its reason.
+    Engines: cube for a convolution or matmul, attention for products with the softmax between them,
+    recurrence for the steps of an LSTM, GRU or RNN, vector for elementwise ops, reductions and pools, move
+    for what only rearranges, sort for positions of extremes, AI CPU for what `passes/ai_cpu.py` lists with
+    its reason.
     Constants, reshape, slice and concat stay nn ops: `ascend-assign-layouts` turns them into packed constants,
     views or kernels.
     """
@@ -112,6 +113,8 @@ def engine_of(ops: list[nn.NNOp]) -> Engine:
         return Engine.CUBE
     if isinstance(ops[0], nn.AttentionOp):
         return Engine.ATTENTION
+    if isinstance(ops[0], nn.RecurrenceOp):
+        return Engine.RECURRENCE
     if any(isinstance(o, nn.ArgReduceOp) for o in ops):
         return Engine.SORT
     if isinstance(ops[0], nn.ResizeOp):

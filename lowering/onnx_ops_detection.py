@@ -1,5 +1,6 @@
-"""ONNX NonMaxSuppression: the best box of each class, again and again, each time without those that it covers.
+"""ONNX NonMaxSuppression and MaxRoiPool.
 
+Suppression takes the best box of each class, again and again, each time without those that it covers.
 All images and classes take their step at the same time: a step is a row of `boxes` for each of them, on the AI Core,
 in f32. Only putting the rows that were found one after the other is left to the AI CPU: how many there
 are depends on data (decision 0020).
@@ -7,7 +8,7 @@ are depends on data (decision 0020).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -16,6 +17,7 @@ import numpy as np
 from ..dialects import nn
 from . import onnx_constraints as constraints
 from .onnx_constraints import require
+from .onnx_gather import picked
 from .onnx_node import Node, Value
 from .onnx_ops import onnx_op
 from .onnx_ops_control import stacked
@@ -27,6 +29,8 @@ GONE = -3.0e38
 """Score of a box that is chosen or covered."""
 LEAST = -1.0e38
 """What every score that counts is above."""
+LOWEST_HALF = -65504.0
+"""What no element of an image is below, in either float type that it may be computed in."""
 TINY = 1e-30
 """Instead of an area of 0, to divide by."""
 
@@ -141,3 +145,65 @@ def _rows(node: Node, found: Sequence[Value], shape: tuple[int, int, int]) -> Va
     columns = stacked(node, [node.constant(image), node.constant(kind), box])
     rows = node.cast(node.emit(nn.TransposeOp, columns, (1, 0)), "i64")
     return sized(node, [rows, keeps], "Compress", (count, 3), "i64", 0, axis=0)
+
+
+@onnx_op("MaxRoiPool")
+def max_roi_pool(node: Node) -> Value:
+    """The largest element of each bin of each region: along the width, then along the height, by masks over the positions. An empty
+    bin gives 0."""
+    x, rois = node.input(0), node.input(1)
+    require(constraints.image_rank, x.shape)
+    count, (_, channels, height, width) = rois.shape[0], x.shape
+    bins = node.ints("pooled_shape")
+    require(constraints.spatial_list, "pooled_shape", bins, 2)
+    require(constraints.work_is_small, count * channels * height * width * bins[1])
+    wide = node.cast(rois, "f32")
+    batches = node.cast(node.reshape(slice_axis(node, wide, 1, 0, 1), (count,)), "i32")
+    corners = node.precise(nn.MulOp, wide, node.scalar(node.float("spatial_scale", 1.0), wide))
+    images = picked(node, x, batches, 0)
+    empty: Value | None = None
+    for axis in (1, 0):  # the width first; what is left of it is turned behind the height
+        low, high = _bin_ends(node, corners, axis, bins[axis], x.shape[2 + axis])
+        own = node.reshape(node.precise(nn.LessEqualOp, high, low), (count, 1, *_column(bins[axis], axis)))
+        empty = own if empty is None else node.emit(nn.OrOp, empty, own)
+        place = positions(node, x.shape[2 + axis], 3, 2, "f32")
+        ends = (node.reshape(value, (count, bins[axis], 1)) for value in (low, high))
+        inside = node.emit(
+            nn.AndOp,
+            node.precise(nn.GreaterEqualOp, place, next(ends)),
+            node.precise(nn.LessOp, place, next(ends)),
+        )
+        mask = node.reshape(inside, (count, 1, 1, *inside.shape[1:]))
+        rows = node.reshape(images, (*images.shape[:3], 1, images.shape[3]))
+        given = node.emit(nn.WhereOp, mask, rows, node.scalar(LOWEST_HALF, rows))
+        images = node.emit(nn.TransposeOp, node.emit(nn.ReduceOp, given, "max", (4,)), (0, 1, 3, 2))
+    assert empty is not None
+    return node.emit(nn.WhereOp, empty, node.scalar(0.0, images), images)
+
+
+def _column(count: int, axis: int) -> tuple[int, int]:
+    return (count, 1) if axis == 0 else (1, count)
+
+
+def _bin_ends(node: Node, corners: Value, axis: int, bins: int, size: int) -> tuple[Value, Value]:
+    """First position of each bin and the one behind its last, f32 [regions, bins]; corners hold x before y. Quotients of whole
+    numbers are taken half a step away from where they would jump."""
+
+    def number(make: Callable[..., nn.NNOp], value: Value, by: Value | float) -> Value:
+        return node.precise(make, value, by if isinstance(by, Value) else node.scalar(by, value))
+
+    def rounded(column: int) -> Value:
+        """To the nearest whole number, halves away from zero."""
+        value = slice_axis(node, corners, 1, column, 1)
+        up = node.precise(nn.FloorOp, number(nn.AddOp, node.precise(nn.AbsOp, value), 0.5))
+        return number(nn.MulOp, up, node.precise(nn.SignOp, value))
+
+    begin, end = rounded(2 - axis), rounded(4 - axis)
+    extent = number(nn.MaxOp, number(nn.AddOp, number(nn.SubOp, end, begin), 1.0), 1.0)
+    found: list[Value] = []
+    for first, more in ((0, 0.5), (1, bins - 0.5)):
+        numbers = node.constant(np.arange(first, first + bins, dtype=np.float32)[None])
+        whole = number(nn.AddOp, number(nn.MulOp, extent, numbers), more)
+        place = number(nn.AddOp, node.precise(nn.FloorOp, number(nn.MulOp, whole, 1.0 / bins)), begin)
+        found.append(node.precise(nn.ClipOp, place, min=0.0, max=float(size)))
+    return found[0], found[1]

@@ -112,7 +112,11 @@ def power(node: Node) -> Value:
 
 
 def _power_by_squaring(node: Node, x: Value, exponent: Value) -> Value:
-    """x to an integer power from 0 on, exactly."""
+    """x to an integer power from 0 on, exactly. From 32 on only the powers of -1, 0 and 1 fit: they are those to 2 or 3."""
+    odd = node.emit(nn.BitAndOp, exponent, node.scalar(1, exponent))
+    is_large = node.emit(nn.GreaterOp, exponent, node.scalar((1 << EXPONENT_BITS) - 1, exponent))
+    small = node.emit(nn.AddOp, odd, node.scalar(2, exponent))
+    exponent = node.emit(nn.WhereOp, is_large, small, exponent)
     total, square = node.scalar(1, x), x
     for bit in range(EXPONENT_BITS):
         is_set = node.cast(node.emit(nn.BitAndOp, exponent, node.scalar(1 << bit, exponent)), "bool")

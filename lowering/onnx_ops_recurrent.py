@@ -1,4 +1,4 @@
-"""LSTM, GRU and RNN, written out step by step.
+"""LSTM, GRU and RNN: one op where a kernel does all steps (`onnx_recurrence`), else written out step by step.
 
 What does not depend on the state is one product for all steps: X·Wᵀ + b. Each step then adds H·Rᵀ and applies its
 gates. Sequences of different lengths keep their state, and give zeros, behind their end.
@@ -6,6 +6,7 @@ gates. Sequences of different lengths keep their state, and give zeros, behind t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,12 +16,14 @@ import numpy as np
 
 from ..dialects import nn
 from . import onnx_constraints as constraints
+from . import onnx_recurrence
 from .onnx_constraints import require
 from .onnx_node import Node, Value
 from .onnx_ops import onnx_op
 from .onnx_ops_control import stacked
 from .onnx_ops_moves import slice_axis
 
+LOG = logging.getLogger(__name__)
 Function: TypeAlias = Callable[[Node, Value], Value]
 
 
@@ -50,6 +53,8 @@ _DEFAULTS = {
     "leakyrelu": (0.01, 0.0), "elu": (1.0, 0.0), "hardsigmoid": (0.2, 0.5), "scaledtanh": (1.0, 1.0),
     "affine": (1.0, 0.0), "thresholdedrelu": (1.0, 0.0),
 }  # fmt: skip
+LANES = 16
+"""Channels of a plane: gates of whole planes are pieces of memory."""
 NAMES = (*_PLAIN, *_DEFAULTS, "softsign")
 
 
@@ -100,7 +105,8 @@ def _functions(node: Node, defaults: Sequence[str], directions: int) -> list[lis
 @dataclass
 class Cell:
     """One direction of one layer. Shapes: input part [steps, batch, gates·hidden], recurrent weight
-    [gates·hidden, hidden]."""
+    [gates·hidden, hidden]. With `channels` the vectors of a step are images of one position, [1, n, 1, 1]: the product is a
+    convolution, whose kernel adds what does not depend on the state, and gates are planes of its result."""
 
     node: Node
     hidden: int
@@ -109,16 +115,33 @@ class Cell:
     recurrent_bias: Value | None
     functions: list[Function]
     peepholes: Value | None = None
+    channels: bool = False
+
+    def shaped(self, value: Value) -> Value:
+        """A vector [n] or a row [1, n] as the step computes with it."""
+        if not self.channels:
+            return value
+        shape = (1, value.shape[-1], 1, 1)
+        if value.blob is not None and value.blob.is_splat:
+            return self.node.expression(nn.Blob.splat(value.blob.values[0], shape, value.dtype))
+        return self.node.reshape(value, shape)
+
+    def part_of(self, value: Value, first: int, count: int) -> Value:
+        """Columns of some gates."""
+        axis = 1 if self.channels else value.rank - 1
+        return slice_axis(self.node, value, axis, first * self.hidden, count * self.hidden)
 
     def gate(self, value: Value, number: int) -> Value:
         """Columns of one gate."""
-        return slice_axis(self.node, value, value.rank - 1, number * self.hidden, self.hidden)
+        return self.part_of(value, number, 1)
 
     def recurrence(self, state: Value, first: int = 0, count: int | None = None) -> Value:
         """state · Rᵀ for some of the gates."""
         weight = self.recurrent
         if count is not None:
             weight = slice_axis(self.node, weight, 0, first * self.hidden, count * self.hidden)
+        if self.channels:
+            return self.node.emit(nn.ConvOp, state, self.node.reshape(weight, (*weight.shape, 1, 1)))
         return self.node.emit(nn.MatMulOp, state, weight, trans_b=True)
 
     def add(self, a: Value, b: Value) -> Value:
@@ -145,7 +168,7 @@ def _gru_step(cell: Cell, part: Value, states: list[Value]) -> list[Value]:
     if node.int("linear_before_reset", 0):
         whole = cell.recurrence(state)
         if cell.recurrent_bias is not None:
-            whole = cell.add(whole, cell.recurrent_bias)
+            whole = cell.add(whole, cell.shaped(cell.recurrent_bias))
         update = cell.apply(0, cell.add(cell.gate(part, 0), cell.gate(whole, 0)))
         reset = cell.apply(0, cell.add(cell.gate(part, 1), cell.gate(whole, 1)))
         inner = cell.mul(reset, cell.gate(whole, 2))
@@ -158,17 +181,21 @@ def _gru_step(cell: Cell, part: Value, states: list[Value]) -> list[Value]:
     return [cell.add(new, cell.mul(update, node.emit(nn.SubOp, state, new)))]
 
 
+def _is_zero(value: Value) -> bool:
+    """Whether it is the state before the first step, if the model gives none."""
+    return value.blob is not None and value.blob.is_splat and not any(value.blob.values)
+
+
 def _lstm_step(cell: Cell, part: Value, states: list[Value]) -> list[Value]:
     """Gates i, o, f, c; peepholes i, o, f."""
     node, (state, memory) = cell.node, states
-    gates = cell.add(part, cell.recurrence(state))
+    gates = part if _is_zero(state) else cell.add(part, cell.recurrence(state))
 
     def seen(number: int, value: Value, by: Value) -> Value:
         if cell.peepholes is None:
             return value
-        return cell.add(
-            value, cell.mul(slice_axis(node, cell.peepholes, 0, number * cell.hidden, cell.hidden), by)
-        )
+        hole = slice_axis(node, cell.peepholes, 0, number * cell.hidden, cell.hidden)
+        return cell.add(value, cell.mul(cell.shaped(hole), by))
 
     enter = cell.apply(0, seen(0, cell.gate(gates, 0), memory))
     if node.int("input_forget", 0):
@@ -218,7 +245,10 @@ def _cell(node: Node, kind: Kind, number: int, x: Value, functions: list[Functio
     peepholes = node.get(7) if kind.states > 1 else None
     holes = None if peepholes is None else _entry(node, peepholes, number)
     parts = node.reshape(flat, (steps, batch, columns))
-    return Cell(node, hidden, parts, recurrent, own_bias, functions, holes)
+    # only where the sum is an op of its own: elsewhere it begins the kernel of the activations
+    is_lstm = kind.states > 1
+    channels = is_lstm and batch == 1 and hidden % LANES == 0 and _lengths(node, steps) is None
+    return Cell(node, hidden, parts, recurrent, own_bias, functions, holes, channels)
 
 
 def _lengths(node: Node, steps: int) -> Value | None:
@@ -235,15 +265,18 @@ def _run(
     """States of every step in the order of the steps, and the last states."""
     steps = cell.parts.shape[0]
     outputs: dict[int, Value] = {}
+    states = [cell.shaped(state) for state in states]
     for step in reversed(range(steps)) if backwards else range(steps):
-        new = kind.step(cell, _entry(node, cell.parts, step), states)
+        new = kind.step(cell, cell.shaped(_entry(node, cell.parts, step)), states)
         if lengths is None:
             states, outputs[step] = new, new[0]
             continue
         inside = node.emit(nn.GreaterOp, lengths, node.scalar(step, lengths))
         outputs[step] = node.emit(nn.WhereOp, inside, new[0], node.scalar(0.0, new[0]))
         states = [node.emit(nn.WhereOp, inside, a, b) for a, b in zip(new, states, strict=True)]
-    return [outputs[step] for step in range(steps)], states
+    rows = (cell.parts.shape[1], cell.hidden)
+    every = [node.reshape(outputs[step], rows) for step in range(steps)]
+    return every, [node.reshape(state, rows) for state in states]
 
 
 @onnx_op("RNN", "GRU", "LSTM", since=7)
@@ -256,9 +289,13 @@ def recurrent(node: Node) -> list[Value]:
     if is_batch_first:
         x = node.emit(nn.TransposeOp, x, (1, 0, 2))
     steps, batch, _ = x.shape
-    require(constraints.steps_are_few, steps)
     functions = _functions(node, kind.functions, count)
     lengths = _lengths(node, steps)
+    reason = onnx_recurrence.refusal_of(node, x, has_lengths=lengths is not None)
+    if reason is None:
+        return onnx_recurrence.recurrence(node, x, is_batch_first=is_batch_first)
+    LOG.debug("%s is written out: %s", node.name, reason)
+    require(constraints.steps_are_few, steps)
     every: list[list[Value]] = []
     last: list[list[Value]] = []
     for number in range(count):

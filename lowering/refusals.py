@@ -77,7 +77,7 @@ def _check(group: ascend.GroupOp) -> Iterator[Refusal]:
                 yield refusal(group, EXACT, text)
             elif types - VECTOR_TYPES:
                 yield refusal(group, ELEMENT_TYPE, text)
-        case Engine.ATTENTION:
+        case Engine.ATTENTION | Engine.RECURRENCE:
             if types != {"f16"}:
                 yield refusal(group, CUBE_TYPE, text)
         case Engine.MOVE:

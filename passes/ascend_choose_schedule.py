@@ -35,6 +35,10 @@ def choose(group: ascend.GroupOp, soc: Soc) -> ascend.ScheduleAttr:
             from ..lowering import attention_tuning
 
             return ascend.ScheduleAttr.of(attention_tuning.choose_schedule(group, soc))
+        case ascend.Engine.RECURRENCE:
+            from ..lowering import recurrence_kernel
+
+            return ascend.ScheduleAttr.of(recurrence_kernel.choose_schedule(group, soc))
         case ascend.Engine.MOVE:
             from ..lowering import move_kernel
 

@@ -217,7 +217,7 @@ def _cube(op: ascend.GroupOp) -> Iterator[Option]:
     yield Option(tuple(operands), layout, 0.0)
 
 
-def _attention(op: ascend.GroupOp) -> Iterator[Option]:
+def _matrices(op: ascend.GroupOp) -> Iterator[Option]:
     yield Option(tuple(NZ for _ in op.inputs), NZ, 0.0)
 
 
@@ -401,7 +401,8 @@ def _keeps_lanes(op: Operation) -> bool:
 
 _BY_ENGINE: dict[ascend.Engine, Callable[[ascend.GroupOp], Iterator[Option]]] = {
     ascend.Engine.CUBE: _cube,
-    ascend.Engine.ATTENTION: _attention,
+    ascend.Engine.ATTENTION: _matrices,
+    ascend.Engine.RECURRENCE: _matrices,
     ascend.Engine.VECTOR: _vector,
     ascend.Engine.MOVE: _move,
 }

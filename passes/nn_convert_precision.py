@@ -315,7 +315,9 @@ class Converter:
         op.operands[1] = new.results[0]
 
 
-_F16_ONLY = (nn.ConvOp, nn.ConvTransposeOp, nn.MatMulOp, nn.AttentionOp, nn.MaxPoolOp, nn.AvgPoolOp)
+_F16_ONLY = (
+    nn.ConvOp, nn.ConvTransposeOp, nn.MatMulOp, nn.AttentionOp, nn.RecurrenceOp, nn.MaxPoolOp, nn.AvgPoolOp,
+)  # fmt: skip
 """The cube multiplies f16; the kernels of window pools compute in f16."""
 _MOVES = (
     nn.ReshapeOp,

@@ -34,7 +34,9 @@ EXTREMES: Final = 8
 DRAWN: Final = 128
 """Numbers that a maximum or a product is taken of, however long the axis is."""
 MOST_WEIGHTS: Final = 1 << 24
-"""Elements of a weight that are looked at; of larger ones every n-th row."""
+"""Elements of a constant up to which its extremes are looked for, and an expression is computed."""
+MOST_ROWS: Final = 1 << 20
+"""Elements of a matrix that its columns' norms are taken of: of a larger one every n-th row."""
 MASK: Final = 60000.0
 """What stands for a number that only has to be large (-1e9, inf) because it takes something out: masks may saturate."""
 F16_MAX: Final = 65504.0
@@ -267,14 +269,12 @@ class LikelyValues:
                 else array.reshape(-1, *array.shape[-2:])[0]
             )
             axis, taken = (1 if is_left != turned else 0), 1.0
-        if array.size > MOST_WEIGHTS:
-            step = -(-array.size // MOST_WEIGHTS)
-            rows = rows[::step]
-            taken = taken / step if axis == 0 else taken
-        wide = rows.astype(np.float32)
-        return wide.sum(axis, dtype=np.float64) / taken, np.sqrt(
-            np.square(wide).sum(axis, dtype=np.float64) / taken
-        )
+        if axis == 0 and rows.size > MOST_ROWS:
+            step = -(-rows.size // MOST_ROWS)
+            rows, taken = rows[::step], taken / step
+        wide = rows.astype(np.float32, copy=False)
+        squares = np.einsum("ij,ij->j" if axis == 0 else "ij,ij->i", wide, wide)
+        return wide.sum(axis) / taken, np.sqrt(squares / taken)
 
 
 def _inner_size(op: NNOp) -> int:

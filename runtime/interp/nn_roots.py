@@ -277,6 +277,64 @@ def attention(
     return np.matmul(shares, v).astype(query.dtype)
 
 
+def recurrence(
+    parts: Array,
+    weight: Array,
+    initial: Array | None = None,
+    *,
+    kind: str,
+    direction: str,
+    steps: int,
+    last_cell: bool = False,
+) -> Array:
+    """Step by step in f32 at least; what a step hands on is not rounded in between."""
+    wide = np.promote_types(parts.dtype, np.float32)
+    hidden, batch = weight.shape[1], parts.shape[0] // steps
+    directions = weight.shape[0] // hidden // {"lstm": 4, "gru": 3, "rnn": 1}[kind]
+    before = np.zeros((2, directions, batch, hidden), wide)
+    if initial is not None:
+        given = initial.reshape(batch, -1, directions, hidden).transpose(1, 2, 0, 3)
+        before[: len(given)] = given
+    x = parts.astype(wide).reshape(steps, batch, directions, -1)
+    r = weight.astype(wide).reshape(directions, -1, hidden)
+    every = np.zeros((steps, batch, directions, hidden), wide)
+    cells = np.zeros((batch, directions, hidden), wide)
+    for d in range(directions):
+        h, c = before[:, d]
+        backwards = direction == "reverse" or d == 1
+        for step in reversed(range(steps)) if backwards else range(steps):
+            h, c = _STEPS[kind](x[step, :, d], h @ r[d].T, h, c)
+            every[step, :, d] = h
+        cells[:, d] = c
+    rows = every.reshape(steps * batch, -1)
+    return (np.concatenate([rows, cells.reshape(batch, -1)]) if last_cell else rows).astype(parts.dtype)
+
+
+def _logistic(x: Array) -> Array:
+    return 0.5 * np.tanh(0.5 * x) + 0.5
+
+
+def _lstm(part: Array, product: Array, h: Array, c: Array) -> tuple[Array, Array]:
+    i, o, f, new = np.split(part + product, 4, axis=-1)
+    c = _logistic(f) * c + _logistic(i) * np.tanh(new)
+    return _logistic(o) * np.tanh(c), c
+
+
+def _gru(part: Array, product: Array, h: Array, c: Array) -> tuple[Array, Array]:
+    hidden = h.shape[-1]
+    z, r = np.split(part[:, : 2 * hidden] + product[:, : 2 * hidden], 2, axis=-1)
+    inner = part[:, 3 * hidden :] + product[:, 2 * hidden :]
+    new = np.tanh(part[:, 2 * hidden : 3 * hidden] + _logistic(r) * inner)
+    return new + _logistic(z) * (h - new), c
+
+
+def _rnn(part: Array, product: Array, h: Array, c: Array) -> tuple[Array, Array]:
+    return np.tanh(part + product), c
+
+
+_STEPS = {"lstm": _lstm, "gru": _gru, "rnn": _rnn}
+
+
 def log_softmax(x: Array, *, axis: int) -> Array:
     shifted = x - np.max(x, axis=axis, keepdims=True)
     return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
@@ -327,6 +385,7 @@ SEMANTICS: dict[type[Operation], Callable[..., Array]] = {
     nn.ReduceOp: reduce,
     nn.ArgReduceOp: arg_reduce,
     nn.AttentionOp: attention,
+    nn.RecurrenceOp: recurrence,
     nn.SoftmaxOp: softmax,
     nn.LogSoftmaxOp: log_softmax,
     nn.LayerNormOp: layer_norm,

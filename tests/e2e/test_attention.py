@@ -95,7 +95,7 @@ def test_sizes(queries, keys, width, soc):
 def test_long_rows(soc):
     """2100 keys: scores of a block do not fit UB beside the rest."""
     graph, rng = Graph(), np.random.default_rng(1)
-    check(graph, softmax_attention(graph, *heads(graph, rng, 48, 2100, 40, 1), 40), soc)
+    check(graph, softmax_attention(graph, *heads(graph, rng, 140, 2100, 40, 4), 40), soc)
 
 
 @pytest.mark.parametrize("soc", SOCS)

@@ -143,12 +143,21 @@ def test_cropped_resizing(mode: str, roi: tuple[float, ...]) -> None:
 
 
 def test_powers_of_integers_by_floats() -> None:
-    base = np.array([3, -2, 1, -1, 7, 4, 9, -1, 1, 5, 10, 46341, 2, -3, 1000, 6], np.int32)
-    power = np.array([19, 31, 40, 5, -1, 0.5, 1.5, -3, -2, 0, 9, 1, 30, 3, 0.3333333, 1.25], np.float32)
+    base = np.array([3, -2, 1, -1, 7, 4, 9, -1, 1, 5, 10, 46341, 2, -3, 1000, 6, 0, -1, 0], np.int32)
+    power = np.array(
+        [19, 31, 40, 5, -1, 0.5, 1.5, -3, -2, 0, 9, 1, 30, 3, 0.3333333, 1.25, 32, 64, 0], np.float32
+    )
     got, _ = both("Pow", {"x": base, "p": power}, {}, order=("x", "p"), opset=15)
     want = [int(float(b) ** float(p)) for b, p in zip(base, power, strict=True)]
     want[14] = 9  # 1000^0.3333333 = 9.9999977
-    assert got.tolist()[:14] == want[:14] and got[15] == want[15] and got[14] in (9, 10)
+    assert got.tolist()[:14] == want[:14] and got.tolist()[15:] == want[15:] and got[14] in (9, 10)
+
+
+def test_powers_of_integers_by_large_integers() -> None:
+    base = np.array([0, 1, -1, -1, 2, -3, 0, 0], np.int32)
+    power = np.array([32, 64, 33, 1000, 30, 19, 0, 2**31 - 1], np.int32)
+    got, want = both("Pow", {"x": base, "p": power}, {}, order=("x", "p"), opset=15)
+    assert got.tolist() == want.tolist() == [0, 1, -1, 1, 2**30, -(3**19), 1, 0]
 
 
 @pytest.mark.parametrize("mode", ["avg", "max"])
@@ -209,3 +218,54 @@ def test_places_of_extremes_that_f16_cannot_tell_apart(chip: str, count: int, ax
     compiled = compile_model(model, CompileOptions(soc=chip, keep_dtype=("times", "arg")))
     got = InferenceSession(om_bytes(compiled.om), sanitize=True).run(None, {"x": x})[0]
     assert got.tolist() == [count - 1, count - 4 if last else 5, count // 2 | 1]
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("hidden", [32, 24])
+@pytest.mark.parametrize("more", [False, True])
+def test_lstm_of_one_row(direction: str, hidden: int, more: bool) -> None:
+    """Rows of whole planes are computed as images of one position, others as matrices."""
+    count = 2 if direction == "bidirectional" else 1
+    weights = {
+        "w": floats(count, 4 * hidden, 20) / 5,
+        "r": floats(count, 4 * hidden, hidden) / 6,
+        "b": floats(count, 8 * hidden) / 3,
+    }
+    if more:
+        weights |= {
+            "h": floats(count, 1, hidden),
+            "c": floats(count, 1, hidden),
+            "p": floats(count, 3 * hidden) / 2,
+        }
+    order = ("x", "w", "r", "b", "", "h", "c", "p") if more else ("x", "w", "r", "b")
+    got, want = both(
+        "LSTM", {"x": floats(6, 1, 20)}, weights, order=order, hidden_size=hidden, direction=direction
+    )
+    assert is_close(got, want)
+
+
+def test_maxima_of_regions_of_whole_positions() -> None:
+    rois = np.array(
+        [
+            [0, 0, 0, 9, 7],
+            [1, 2, 1, 7, 6],
+            [0, -3, 4, 20, 9],
+            [1, 1, 1, 1, 1],
+            [0, 5.5, 2.5, 6.5, 9],
+            [1, 30, 30, 40, 40],
+        ],
+        np.float32,
+    )
+    for scale in (1.0, 0.7):
+        got, want = both(
+            "MaxRoiPool",
+            {"x": floats(2, 5, 10, 12)},
+            {"r": rois},
+            order=("x", "r"),
+            pooled_shape=[3, 4],
+            spatial_scale=scale,
+        )
+        assert is_close(got, want, 1e-3)
+    x, r = floats(2, 5, 10, 12), rois[:4]
+    got, want = both("MaxRoiPool", {"x": x, "r": r}, {}, order=("x", "r"), pooled_shape=[2, 3])
+    assert is_close(got, want, 1e-3)

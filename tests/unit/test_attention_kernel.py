@@ -199,5 +199,7 @@ def test_what_is_refused():
     fine = root_of(group_of(heads(20, 20, 16), 1.0))
     assert refusal(fine, soc) is None
     assert refusal(root_of(group_of(heads(20, 20, 16), -1.0)), soc) == "the scale is not positive"
+    one = root_of(group_of(heads(1, 4096, 128, 1), 1.0))  # all keys on one core
+    assert refusal(one, soc) == "products and a softmax use more cores for it"
     wide = root_of(group_of(heads(20, 20, 5000), 1.0))
     assert refusal(wide, soc) == "no tiles of it fit the memories of a core"

@@ -47,7 +47,7 @@ func.func @group(%a: tensor<4xf16>) {
   } : (tensor<4xf16>) -> tensor<4xf16>
   func.return
 }
-// CHECK: expected engine cube, vector, move, sort, attention, aicpu, got gpu
+// CHECK: expected engine cube, vector, move, sort, attention, recurrence, aicpu, got gpu
 
 // -----
 

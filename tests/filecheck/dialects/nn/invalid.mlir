@@ -64,6 +64,30 @@ func.func @contraction(%m: tensor<5x7xf32>) {
 
 // -----
 
+// CHECK: expected rows that are a multiple of 4 steps, got 6
+func.func @steps(%p: tensor<6x64xf32>, %r: tensor<64x16xf32>) {
+  %0 = nn.recurrence %p, %r kind lstm direction forward steps 4 : (tensor<6x64xf32>, tensor<64x16xf32>) -> tensor<6x16xf32>
+  func.return
+}
+
+// -----
+
+// CHECK: expected parts with 64 columns, got 48
+func.func @groups(%p: tensor<6x48xf32>, %r: tensor<48x16xf32>) {
+  %0 = nn.recurrence %p, %r kind gru direction forward steps 3 : (tensor<6x48xf32>, tensor<48x16xf32>) -> tensor<6x16xf32>
+  func.return
+}
+
+// -----
+
+// CHECK: expected no memory of a rnn, got last_cell
+func.func @memory(%p: tensor<6x16xf32>, %r: tensor<16x16xf32>) {
+  %0 = nn.recurrence %p, %r kind rnn direction forward steps 3 last_cell : (tensor<6x16xf32>, tensor<16x16xf32>) -> tensor<8x16xf32>
+  func.return
+}
+
+// -----
+
 // CHECK: expected heads of keys that divide those of the query, got [1, 4] and [1, 3]
 func.func @heads(%q: tensor<1x4x7x64xf32>, %k: tensor<1x3x9x64xf32>) {
   %0 = nn.attention %q, %k, %k scale 1.0 : (tensor<1x4x7x64xf32>, tensor<1x3x9x64xf32>, tensor<1x3x9x64xf32>) -> tensor<1x4x7x64xf32>

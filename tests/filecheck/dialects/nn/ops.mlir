@@ -138,6 +138,11 @@ func.func @ops(%x: tensor<1x4x8x8xf32>, %b: tensor<1x4x8x8xi1>, %s: tensor<f32>,
   %r53 = nn.matmul %m, %m, %b7 trans_a : (tensor<5x7xf32>, tensor<5x7xf32>, tensor<7xf32>) -> tensor<7x7xf32>
   // CHECK: nn.attention %x, %x, %x, %x scale 0.5 : tensor<1x4x8x8xf32>
   %a0 = nn.attention %x, %x, %x, %x scale 0.5 : tensor<1x4x8x8xf32>
+  %rp, %rw, %ri = "test.op"() : () -> (tensor<6x128xf32>, tensor<128x16xf32>, tensor<2x64xf32>)
+  // CHECK: nn.recurrence %rp, %rw kind lstm direction bidirectional steps 3 : (tensor<6x128xf32>, tensor<128x16xf32>) -> tensor<6x32xf32>
+  %rr = nn.recurrence %rp, %rw kind lstm direction bidirectional steps 3 : (tensor<6x128xf32>, tensor<128x16xf32>) -> tensor<6x32xf32>
+  // CHECK: nn.recurrence %rp, %rw, %ri kind lstm direction bidirectional steps 3 last_cell : (tensor<6x128xf32>, tensor<128x16xf32>, tensor<2x64xf32>) -> tensor<8x32xf32>
+  %rc = nn.recurrence %rp, %rw, %ri kind lstm direction bidirectional steps 3 last_cell : (tensor<6x128xf32>, tensor<128x16xf32>, tensor<2x64xf32>) -> tensor<8x32xf32>
   // CHECK: nn.to_terms %x : (tensor<1x4x8x8xf32>) -> tensor<1x12x8x8xf16>
   %t0 = nn.to_terms %x : (tensor<1x4x8x8xf32>) -> tensor<1x12x8x8xf16>
   // CHECK: nn.add_terms %x, %t0 : (tensor<1x4x8x8xf32>, tensor<1x12x8x8xf16>) -> tensor<1x4x8x8xf32>

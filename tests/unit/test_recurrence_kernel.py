@@ -1,0 +1,108 @@
+"""Recurrence kernels: group → kernel → machine code → simulator with hazards, against the nn interpreter."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ascend_mlir.dialects import ascend, nn
+from ascend_mlir.dialects.layouts import Format, Layout
+from ascend_mlir.dialects.nn_attrs import tensor_type
+from ascend_mlir.dialects.nn_shapes import DIRECTIONS, RECURRENCES
+from ascend_mlir.lowering import recurrence_kernel
+from ascend_mlir.lowering.recurrence_problem import root_of
+from ascend_mlir.passes.davinci_pipeline import lower_kernel
+from ascend_mlir.runtime.interp.nn_roots import recurrence
+from ascend_mlir.runtime.sim.device import run_kernel
+from ascend_mlir.runtime.sim.hazards import check_task
+from ascend_mlir.runtime.sim.order import run_kernel_random
+from ascend_mlir.runtime.sim.program import load_program
+from ascend_mlir.runtime.soc import load_soc
+from xdsl.dialects.test import TestOp
+from xdsl.ir import Block, Region
+
+MATRIX = Layout(Format.FRACTAL_NZ, 16)
+SOCS = ["Ascend310P3", "Ascend310", "Ascend910A"]
+
+
+def group_of(kind, steps, batch, hidden, direction="forward", *, initial=False, last_cell=False):
+    groups, gates, states = RECURRENCES[kind]
+    directions = DIRECTIONS[direction]
+    shapes = [(steps * batch, directions * groups * hidden), (directions * gates * hidden, hidden)]
+    if initial:
+        shapes.append((batch, states * directions * hidden))
+    operands = [
+        TestOp(result_types=[ascend.with_layout(tensor_type(s, "f16"), MATRIX)]).results[0] for s in shapes
+    ]
+    block = Block(arg_types=[ascend.logical(v.type) for v in operands])
+    root = nn.RecurrenceOp(*block.args, kind=kind, direction=direction, steps=steps, last_cell=last_cell)
+    block.add_ops([root, nn.YieldOp(root.output)])
+    typ = ascend.with_layout(root.output.type, MATRIX)
+    return ascend.GroupOp("Recurrence", operands, [typ], "recurrence", Region(block))
+
+
+def arrays_for(group, seed=0):
+    """Parts that drive gates to both ends, weights that keep states within reach."""
+    rng = np.random.default_rng(seed)
+    spread = [3.0, 1.5 / np.sqrt(ascend.shape_of(group.inputs[1])[1]), 1.0]
+    return [
+        (by * rng.standard_normal(ascend.shape_of(v))).astype(np.float16)
+        for v, by in zip(group.inputs, spread, strict=False)
+    ]
+
+
+def memory_of(group, arrays):
+    """Device memory with the operands packed, the result's bytes 0xFF, and the addresses."""
+    at, parts, args = 512, [bytes(512)], []
+    images = [ascend.layout_of(v).pack(a).tobytes() for v, a in zip(group.inputs, arrays, strict=True)]
+    for image in (*images, bytes([0xFF]) * ascend.bytes_of(group.outputs[0])):
+        args.append(at)
+        parts.append(image + bytes(-(len(image) + 32) % 512 + 32))
+        at += len(parts[-1])
+    return np.frombuffer(b"".join(parts), np.uint8).copy(), args
+
+
+def check(group, soc_name="Ascend310P3", seed=0, order=None):
+    """Runs the kernel with hazards on, and in a random order if asked; the result's padding must be zero (D9)."""
+    soc = load_soc(soc_name)
+    group.verify()
+    arrays = arrays_for(group, seed)
+    kernel = recurrence_kernel.generate(group, soc, "test")
+    kernel.verify()
+    blocks, image = kernel.blocks.value.data, lower_kernel(kernel, soc)
+    memory, args = memory_of(group, arrays)
+    assert not check_task(soc, load_program(image), args, blocks)
+    again = memory.copy()
+    run_kernel(soc, image, memory, args, blocks)
+    raw = memory[args[-1] : args[-1] + ascend.bytes_of(group.outputs[0])].view(np.float16)
+    got = MATRIX.unpack(raw, ascend.shape_of(group.outputs[0])).astype(np.float32)
+    np.testing.assert_array_equal(raw, MATRIX.pack(got.astype(np.float16)).reshape(-1))
+    root = root_of(group)
+    want = recurrence(
+        *(a.astype(np.float32) for a in arrays), kind=root.kind.data, direction=root.direction.data,
+        steps=root.steps.value.data, last_cell=root.last_cell is not None,
+    )  # fmt: skip
+    assert np.abs(got - want).max() <= 2e-3 * max(1.0, np.abs(want).max())
+    if order is not None:
+        run_kernel_random(soc, image, again, args, blocks, seed=order)
+        np.testing.assert_array_equal(memory, again)
+
+
+@pytest.mark.parametrize("soc", SOCS)
+@pytest.mark.parametrize("direction", list(DIRECTIONS))
+@pytest.mark.parametrize("kind", list(RECURRENCES))
+def test_kinds_and_directions(kind, direction, soc):
+    check(group_of(kind, 5, 3, 32, direction, initial=True, last_cell=kind == "lstm"), soc, order=1)
+
+
+@pytest.mark.parametrize("kind", list(RECURRENCES))
+@pytest.mark.parametrize("batch", [1, 3, 16, 17, 33])
+@pytest.mark.parametrize("steps", [1, 2, 50])
+def test_steps_and_batches(kind, steps, batch):
+    check(group_of(kind, steps, batch, 16))
+
+
+@pytest.mark.parametrize("soc", SOCS)
+@pytest.mark.parametrize("hidden", [64, 128, 160])
+def test_weights_that_fit_l0b_and_such_that_do_not(hidden, soc):
+    check(group_of("lstm", 4, 1, hidden, "bidirectional"), soc, order=2)
+    check(group_of("gru", 3, 20, hidden), soc)
