@@ -178,7 +178,8 @@ class RecurrenceOp(NNOp):
 
     parts [steps · batch, directions · groups · hidden] is X·Wᵀ + b of all steps; weight [directions · gates · hidden, hidden]
     multiplies the state. Groups of columns, each of `hidden`: of an LSTM the gates i, o, f, c of ONNX; of an RNN its only
-    gate; of a GRU (whose reset gate comes behind the product) z, r, h and the recurrent bias of h, with the gates z, r, h.
+    gate; of a GRU z, r, h and the recurrent bias of h, with the gates z, r, h. Kind `gru` resets h · Rᵀ with its bias,
+    `reset_gru` resets h before its product, and has the groups z, r, h.
     `initial` [batch, directions · hidden] is h before the first step, zero if left out; an LSTM's has the columns of its
     memory c behind those of h. Direction `reverse` begins with the last step; `bidirectional` is forward, then reverse.
 

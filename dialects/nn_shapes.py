@@ -282,7 +282,7 @@ def _heads(matrices: Shape) -> tuple[int, int, int]:
     return heads, rows, width
 
 
-RECURRENCES = {"lstm": (4, 4, 2), "gru": (4, 3, 1), "rnn": (1, 1, 1)}
+RECURRENCES = {"lstm": (4, 4, 2), "gru": (4, 3, 1), "reset_gru": (3, 3, 1), "rnn": (1, 1, 1)}
 """Of each kind of recurrence: groups of columns of its parts, gates of its weight, states."""
 DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
 

@@ -16,7 +16,12 @@ from .onnx_ops_control import stacked
 from .onnx_ops_moves import slice_axis
 from .recurrence_problem import RecurrenceProblem, refusal
 
-_FUNCTIONS = {"lstm": ["sigmoid", "tanh", "tanh"], "gru": ["sigmoid", "tanh"], "rnn": ["tanh"]}
+_FUNCTIONS = {
+    "lstm": ["sigmoid", "tanh", "tanh"],
+    "gru": ["sigmoid", "tanh"],
+    "reset_gru": ["sigmoid", "tanh"],
+    "rnn": ["tanh"],
+}
 """What the kernel computes, ONNX's defaults."""
 
 
@@ -28,7 +33,7 @@ def _targets() -> tuple[Soc, ...]:
 
 def refusal_of(node: Node, x: Value, *, has_lengths: bool) -> str | None:
     """Why a node is written out step by step; None if `recurrence` makes one op of it. x [steps, batch, width]."""
-    kind, direction = node.op_type.lower(), node.string("direction", "forward")
+    kind, direction = _kind(node), node.string("direction", "forward")
     count = DIRECTIONS[direction]
     attribute = node.attributes.get("activations")
     names = (
@@ -40,8 +45,6 @@ def refusal_of(node: Node, x: Value, *, has_lengths: bool) -> str | None:
         return "clipped or coupled gates"
     if kind == "lstm" and node.get(7) is not None:
         return "peepholes"
-    if kind == "gru" and not node.int("linear_before_reset", 0):
-        return "a reset gate before the product"
     if has_lengths:
         return "sequences of different lengths"
     steps, batch, _ = x.shape
@@ -51,8 +54,14 @@ def refusal_of(node: Node, x: Value, *, has_lengths: bool) -> str | None:
         kind, direction == "reverse", count, steps, batch, _padded(node.input(2).shape[2]), node.get(5) is not None,
         kind == "lstm" and node.uses_output(2),
     )  # fmt: skip
-    reasons = [refusal(problem, soc) for soc in _targets()]
-    return None if None in reasons else reasons[0]
+    return refusal(problem, _targets())
+
+
+def _kind(node: Node) -> str:
+    """The kind of `nn.recurrence`."""
+    if node.op_type == "GRU" and not node.int("linear_before_reset", 0):
+        return "reset_gru"
+    return node.op_type.lower()
 
 
 def _padded(hidden: int) -> int:
@@ -61,7 +70,7 @@ def _padded(hidden: int) -> int:
 
 def recurrence(node: Node, x: Value, *, is_batch_first: bool) -> list[Value]:
     """Results of a node that `refusal_of` lets pass: Y, Y_h and, of an LSTM, Y_c."""
-    kind, direction = node.op_type.lower(), node.string("direction", "forward")
+    kind, direction = _kind(node), node.string("direction", "forward")
     steps, batch, width = x.shape
     count, hidden = DIRECTIONS[direction], node.input(2).shape[2]
     own = _padded(hidden)

@@ -181,7 +181,10 @@ class Gates:
     def prepare(self, parts: Ref) -> None:
         """What can be done to the parts (f32) of a step before the one in front of it is finished."""
         n = self.lanes
-        self.negate(parts, *{"lstm": (3 * n, n), "gru": (2 * n, n), "rnn": (0, n)}[self.p.kind])
+        self.negate(
+            parts,
+            *{"lstm": (3 * n, n), "gru": (2 * n, n), "reset_gru": (2 * n, n), "rnn": (0, n)}[self.p.kind],
+        )
 
     def step(self, parts: Ref, product: Ref, state: Ref, cell: Ref) -> None:
         """state ← h of this step, cell ← c; prepared parts are overwritten."""
@@ -214,12 +217,33 @@ class Gates:
         self.binary("vmul", state, leave, new, n)
 
     def _gru(self, gates: Ref, state: Ref) -> None:
-        """Gates z, r; the part of h, and its product with the bias: new = tanh(part + r·product); h = new + z·(h - new)."""
+        """Gates z, r; the part of h, and its product with the bias: new = tanh(part + r·product)."""
         n = self.lanes
         update, reset, new, inner = (gates + i * n * 4 for i in range(4))
         self.activate(gates, 2 * n, 0)
         self.binary("vmul", inner, inner, reset, n)
         self.each("vaxpy", "f32", n, (new, 4), (inner, 4), scalar=single(-2.0))
+        self._mix(update, new, state)
+
+    def reset(self, parts: Ref, product: Ref, state: Ref) -> Ref:
+        """r · h in f16, for the product of the last gate; z is left in the parts."""
+        n = self.lanes
+        self.add_product(parts, product, 2, -1.0)
+        self.activate(parts, 2 * n, 0)
+        gated, half = self.temporary(n), self.kb.alloc("ub", n * 2)
+        self.binary("vmul", gated, parts + n * 4, state, n)
+        self.narrow(half, gated, n)
+        return half
+
+    def finish_reset(self, parts: Ref, product: Ref, state: Ref) -> None:
+        """The rest of such a step, with that product."""
+        new = parts + 2 * self.lanes * 4
+        self.add_product(new, product, 1, -2.0)
+        self._mix(parts, new, state)
+
+    def _mix(self, update: Ref, new: Ref, state: Ref) -> None:
+        """new ← tanh, state ← new + z·(state - new)"""
+        n = self.lanes
         self.activate(new, 0, n)
         self.binary("vsub", state, state, new, n)
         self.binary("vmul", state, state, update, n)

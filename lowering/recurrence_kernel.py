@@ -59,6 +59,7 @@ class _State:
     fractals: Ref  # h as the left operand, in L1
     h: Ref  # f32, in UB
     c: Ref
+    gated: Ref  # as `fractals`, r · h of a GRU that resets first
 
 
 class RecurrenceKernel:
@@ -101,18 +102,14 @@ class RecurrenceKernel:
     def _sequences(self, tile: _Tile) -> None:
         kb, p, s = self.kb, self.p, self.s
         weight = self._load_weight(tile)
-        slots = [kb.alloc("l0b", self.piece_bytes) for _ in range(min(2, s.pieces))]
-        is_resident = s.pieces <= len(slots)
-        if is_resident:
-            self._load_pieces(weight, slots, 0)
+        slots = [kb.alloc("l0b", self.piece_bytes) for _ in range(s.slots)]
+        for piece, slot in enumerate(slots):
+            self._load_piece(weight, slot, piece)
         state = self._begin(tile)
         with kb.loop(p.steps) as number:
             place = self._position(tile, number)
             parts = self._load_parts(tile, place)
-            if not is_resident:
-                self._load_pieces(weight, slots, 0)
-            product = self._product(state, weight, slots, is_resident=is_resident)
-            self.gates.step(parts, product, state.h, state.c)
+            self._step(parts, state, weight, slots)
             self._hand_on(tile, place, state)
         self._finish(tile, state)
 
@@ -128,10 +125,6 @@ class RecurrenceKernel:
             )  # fmt: skip
         return buffer
 
-    def _load_pieces(self, weight: Ref, slots: list[Ref], first: int) -> None:
-        for piece, slot in enumerate(slots, first):
-            self._load_piece(weight, slot, piece)
-
     def _load_piece(self, weight: Ref, slot: Ref, piece: int) -> None:
         kb, p = self.kb, self.p
         kb.op("load2d", "f16", slot, weight + piece * self.piece_bytes, repeat=self.columns * p.h1)
@@ -139,8 +132,11 @@ class RecurrenceKernel:
     def _begin(self, tile: _Tile) -> _State:
         """States before the first step: zero, or the model's."""
         kb, p, s, lanes = self.kb, self.p, self.s, self.gates.lanes
-        state = _State(kb.alloc("l1", p.h1 * FRACTAL), kb.alloc("ub", lanes * 4), kb.alloc("ub", lanes * 4))
-        kb.op("copy_ubuf_to_cbuf", "", state.fractals, self.zeros, bursts=1, length=p.h1 * C0)
+        fractals = kb.alloc("l1", p.h1 * FRACTAL)
+        gated = kb.alloc("l1", p.h1 * FRACTAL) if p.resets_first else fractals
+        state = _State(fractals, kb.alloc("ub", lanes * 4), kb.alloc("ub", lanes * 4), gated)
+        for place in dict.fromkeys((fractals, gated)):
+            kb.op("copy_ubuf_to_cbuf", "", place, self.zeros, bursts=1, length=p.h1 * C0)
         if self.initial is None:
             self.gates.fill(state.h, 0.0, lanes)
             self.gates.fill(state.c, 0.0, lanes)
@@ -156,7 +152,7 @@ class RecurrenceKernel:
             )
             self.gates.widen(target, half, lanes)
             if number == 0:
-                self._keep(state, half)
+                self._keep(state.fractals, half)
         return state
 
     # ------------------------------------------------------------------ one step
@@ -191,20 +187,34 @@ class RecurrenceKernel:
         self.gates.prepare(wide)
         return wide
 
-    def _product(self, state: _State, weight: Ref, slots: list[Ref], *, is_resident: bool) -> Ref:
-        """h · Rᵀ in UB, as it comes from L0C: [column fractal][16 rows]."""
+    def _step(self, parts: Ref, state: _State, weight: Ref, slots: list[Ref]) -> None:
+        gates, pieces = self.gates, self.s.pieces
+        if not self.p.resets_first:
+            gates.step(parts, self._product(state.fractals, weight, slots, 0, pieces), state.h, state.c)
+            return
+        first = pieces - pieces // self.p.gates  # of the last gate
+        self._keep(
+            state.gated, gates.reset(parts, self._product(state.fractals, weight, slots, 0, first), state.h)
+        )
+        gates.finish_reset(parts, self._product(state.gated, weight, slots, first, pieces), state.h)
+
+    def _product(self, fractals: Ref, weight: Ref, slots: list[Ref], first: int, end: int) -> Ref:
+        """h · Rᵀ for some pieces, in UB as it comes from L0C: [column fractal][16 rows].
+
+        A slot that was read gets the next piece of its turn at once: behind the last piece, the first of the next step.
+        """
         kb, p, s = self.kb, self.p, self.s
         left = kb.alloc("l0a", p.h1 * FRACTAL)
-        kb.op("load2d", "f16", left, state.fractals, repeat=p.h1)
-        sums, product = kb.alloc("l0c", p.n1 * WIDE), kb.alloc("ub", p.n1 * WIDE)
-        for piece in range(s.pieces):
-            slot, place = slots[piece % 2], piece * self.columns * WIDE
+        kb.op("load2d", "f16", left, fractals, repeat=p.h1)
+        sums, product = (kb.alloc(space, (end - first) * self.columns * WIDE) for space in ("l0c", "ub"))
+        for piece in range(first, end):
+            slot, place = slots[piece % s.slots], (piece - first) * self.columns * WIDE
             kb.op("mad", "f32f16f16", sums + place, left, slot, m=C0, k=p.hidden, n=self.columns * C0, init=1)
+            if not s.is_resident:
+                self._load_piece(weight, slot, (piece + s.slots) % s.pieces)
             kb.op(
                 "copy_matrix_cc_to_ubuf", "f32", product + place, sums + place, bursts=1, length=self.columns
             )
-            if not is_resident and piece + 2 < s.pieces:
-                self._load_piece(weight, slot, piece + 2)
         return product
 
     def _hand_on(self, tile: _Tile, place: Index, state: _State) -> None:
@@ -212,13 +222,13 @@ class RecurrenceKernel:
         kb, p, lanes = self.kb, self.p, self.gates.lanes
         half = kb.alloc("ub", lanes * 2, 2)
         self.gates.narrow(half, state.h, lanes)
-        self._keep(state, half)
+        self._keep(state.fractals, half)
         self._store(tile, half, kb.linear(0, (place, p.batch * UNIT)))
 
-    def _keep(self, state: _State, half: Ref) -> None:
+    def _keep(self, fractals: Ref, half: Ref) -> None:
         """Rows behind the sequences stay zero."""
         kb, p, s = self.kb, self.p, self.s
-        kb.op("copy_ubuf_to_cbuf", "", state.fractals, half, bursts=p.h1, length=s.rows, dst_gap=C0 - s.rows)
+        kb.op("copy_ubuf_to_cbuf", "", fractals, half, bursts=p.h1, length=s.rows, dst_gap=C0 - s.rows)
 
     def _store(self, tile: _Tile, half: Ref, place: Linear) -> None:
         kb, p, s = self.kb, self.p, self.s

@@ -6,6 +6,7 @@ of the result is one step of one sequence; rows of a step are neighbours, so a s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -18,13 +19,17 @@ WIDE: Final = 2 * FRACTAL
 """Bytes of a fractal of f32."""
 _MOST_FIELD = 65535  # rows that a gap can span
 _MOST_REPEATS = 255
+_SMALL_WEIGHT = 32  # fractals whose product is not worth parts
 _SPARE_ROWS = 4  # rows of lanes in one repeat of f32: fewer per core save nothing
-_STEP_CYCLES = 1500
-"""What a step takes beside the loads of its weight, roughly: a chain of some forty instructions."""
+_STEP_CYCLES = 550
+"""What a step takes at least, roughly: a chain of some forty instructions that wait for each other."""
+_PASSES = 10  # of the vector unit over all gates
+_REPEAT_LANES = 64
 _WRITTEN_CYCLES = 3800
-"""What a step takes as four tasks (byte_sb_bilstm, 128 hidden, Ascend310P3), nearly all of it launches and latency."""
+"""What a step takes as three or four tasks, nearly all of it launches and latency: 3360 (LSTM, one row, 128 hidden,
+Ascend310P3) to 5000 (two directions, 256 hidden)."""
 _LOAD_RATE = 128  # bytes per cycle, L1 → L0B
-_MEMORY_RATE = 17  # bytes per cycle that one core gets from DDR: the weight comes to L1 once
+_MEMORY_RATE = 34  # bytes per cycle, measured: the weight comes to L1 once
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,11 @@ class RecurrenceProblem:
         return RECURRENCES[self.kind][1]
 
     @property
+    def resets_first(self) -> bool:
+        """Whether the last gate's product is of another state: a GRU that resets before it."""
+        return self.kind == "reset_gru"
+
+    @property
     def n1(self) -> int:
         """Fractals of columns of the product of one step."""
         return self.gates * self.h1
@@ -80,12 +90,18 @@ class RecurrenceProblem:
 
 @dataclass(frozen=True)
 class RecurrenceSchedule:
-    """Sequences of a tile, the tiles of one direction, and the pieces in which the weight comes to L0B."""
+    """Sequences of a tile, the tiles of one direction, the pieces in which the weight comes to L0B, and its slots there."""
 
     rows: int
     tiles: int
     pieces: int
+    slots: int
     blocks: int
+
+    @property
+    def is_resident(self) -> bool:
+        """Whether the weight stays in L0B for all steps."""
+        return self.pieces == self.slots
 
     def as_dict(self) -> dict[str, int | str]:
         """The schedule attribute."""
@@ -119,13 +135,17 @@ def ub_bytes(p: RecurrenceProblem, rows: int) -> int:
     return product + parts + gates + states + p.h1 * FRACTAL + 4 * UNIT
 
 
-def _pieces(p: RecurrenceProblem, l0b: int) -> int | None:
-    """Pieces of the weight: one or two that stay in L0B for all steps, or more that take turns in its halves."""
-    for count in range(1, p.n1 + 1):
-        size = p.n1 // count * p.h1
-        room = l0b if count == 1 else l0b // 2
-        if p.n1 % count == 0 and size * FRACTAL <= room and size <= _MOST_REPEATS:
-            return count
+def _pieces(p: RecurrenceProblem, l0b: int) -> tuple[int, int] | None:
+    """(pieces of the weight, slots of L0B), slots dividing pieces: as many slots as pieces if the weight stays there.
+
+    Pieces let copies run beside products; a small weight is one.  Thirds of them are a gate of a GRU each."""
+    if p.n1 * p.h1 <= _SMALL_WEIGHT and not p.resets_first:
+        return 1, 1
+    for slots in (3,) if p.resets_first else (4, 3, 2):
+        for count in range(slots, p.n1 + 1, slots):
+            size = p.n1 // count * p.h1
+            if p.n1 % count == 0 and size * FRACTAL <= l0b // slots and size <= _MOST_REPEATS:
+                return count, slots
     return None
 
 
@@ -135,7 +155,7 @@ def schedule_of(p: RecurrenceProblem, soc: Soc) -> RecurrenceSchedule | None:
     pieces = _pieces(p, size["l0b"])
     if (
         pieces is None
-        or (p.n1 * p.h1 + p.h1) * FRACTAL > size["l1"]
+        or (p.n1 + 2) * p.h1 * FRACTAL > size["l1"]
         or p.h1 * FRACTAL > size["l0a"]
         or p.n1 * WIDE > size["l0c"]
         or p.n1 > _MOST_REPEATS
@@ -146,24 +166,34 @@ def schedule_of(p: RecurrenceProblem, soc: Soc) -> RecurrenceSchedule | None:
         tiles = ceil_div(p.batch, most)
         rows = ceil_div(p.batch, tiles)
         if ub_bytes(p, rows) <= size["ub"]:
-            return RecurrenceSchedule(rows, tiles, pieces, min(soc.cores, p.directions * tiles))
+            return RecurrenceSchedule(rows, tiles, *pieces, min(soc.cores, p.directions * tiles))
     return None
 
 
-def refusal(p: RecurrenceProblem, soc: Soc) -> str | None:
-    """Why a recurrence is written out step by step instead; None if one kernel does it.
+def refusal(p: RecurrenceProblem, socs: Sequence[Soc]) -> str | None:
+    """Why a recurrence is written out step by step instead; None if one kernel does it on all of these chips.
 
-    The one place that decides: the importer asks before it makes the op.
+    The one place that decides: the importer asks before it makes the op.  On one of the chips it must be faster.
     """
     if p.steps < 2:
         return "there is one step only"
     if max(p.in_rows, p.out_rows) > _MOST_FIELD:
         return "there are more steps than a copy can skip"
-    schedule = schedule_of(p, soc)
-    if schedule is None:
-        return "weight and states do not fit the memories of a core"
-    streamed = p.n1 * p.h1 * FRACTAL if schedule.pieces > 2 else 0
-    rounds = ceil_div(p.directions * schedule.tiles, soc.cores)
-    if rounds * (streamed // _LOAD_RATE + _STEP_CYCLES) > p.directions * _WRITTEN_CYCLES:
-        return "loading the weight in every step takes longer than what is saved"
+    cycles: list[float] = []
+    for soc in socs:
+        schedule = schedule_of(p, soc)
+        if schedule is None:
+            return "weight and states do not fit the memories of a core"
+        cycles.append(estimate(p, schedule, soc))
+    if min(cycles) > p.directions * p.steps * _WRITTEN_CYCLES:
+        return "its steps take longer on the cores that can share them than as tasks for all cores"
     return None
+
+
+def estimate(p: RecurrenceProblem, s: RecurrenceSchedule, soc: Soc) -> float:
+    """Cycles of the kernel, roughly."""
+    weight = p.n1 * p.h1 * FRACTAL
+    streamed = 0 if s.is_resident else weight
+    repeats = p.n1 * s.rows * C0 / _REPEAT_LANES
+    step = _STEP_CYCLES + _PASSES * repeats + streamed / _LOAD_RATE
+    return ceil_div(p.directions * s.tiles, soc.cores) * (weight / _MEMORY_RATE + p.steps * step)

@@ -290,7 +290,7 @@ def recurrence(
     """Step by step in f32 at least; what a step hands on is not rounded in between."""
     wide = np.promote_types(parts.dtype, np.float32)
     hidden, batch = weight.shape[1], parts.shape[0] // steps
-    directions = weight.shape[0] // hidden // {"lstm": 4, "gru": 3, "rnn": 1}[kind]
+    directions = weight.shape[0] // hidden // {"rnn": 1, "lstm": 4}.get(kind, 3)
     before = np.zeros((2, directions, batch, hidden), wide)
     if initial is not None:
         given = initial.reshape(batch, -1, directions, hidden).transpose(1, 2, 0, 3)
@@ -303,7 +303,7 @@ def recurrence(
         h, c = before[:, d]
         backwards = direction == "reverse" or d == 1
         for step in reversed(range(steps)) if backwards else range(steps):
-            h, c = _STEPS[kind](x[step, :, d], h @ r[d].T, h, c)
+            h, c = _STEPS[kind](x[step, :, d], r[d].T, h, c)
             every[step, :, d] = h
         cells[:, d] = c
     rows = every.reshape(steps * batch, -1)
@@ -314,25 +314,33 @@ def _logistic(x: Array) -> Array:
     return 0.5 * np.tanh(0.5 * x) + 0.5
 
 
-def _lstm(part: Array, product: Array, h: Array, c: Array) -> tuple[Array, Array]:
-    i, o, f, new = np.split(part + product, 4, axis=-1)
+def _lstm(part: Array, weight: Array, h: Array, c: Array) -> tuple[Array, Array]:
+    i, o, f, new = np.split(part + h @ weight, 4, axis=-1)
     c = _logistic(f) * c + _logistic(i) * np.tanh(new)
     return _logistic(o) * np.tanh(c), c
 
 
-def _gru(part: Array, product: Array, h: Array, c: Array) -> tuple[Array, Array]:
-    hidden = h.shape[-1]
-    z, r = np.split(part[:, : 2 * hidden] + product[:, : 2 * hidden], 2, axis=-1)
-    inner = part[:, 3 * hidden :] + product[:, 2 * hidden :]
-    new = np.tanh(part[:, 2 * hidden : 3 * hidden] + _logistic(r) * inner)
-    return new + _logistic(z) * (h - new), c
+def _gru(part: Array, weight: Array, h: Array, c: Array) -> tuple[Array, Array]:
+    two = 2 * h.shape[-1]
+    product = h @ weight
+    z, r = np.split(_logistic(part[:, :two] + product[:, :two]), 2, axis=-1)
+    own, bias = np.split(part[:, two:], 2, axis=-1)
+    new = np.tanh(own + r * (product[:, two:] + bias))
+    return new + z * (h - new), c
 
 
-def _rnn(part: Array, product: Array, h: Array, c: Array) -> tuple[Array, Array]:
-    return np.tanh(part + product), c
+def _reset_gru(part: Array, weight: Array, h: Array, c: Array) -> tuple[Array, Array]:
+    two = 2 * h.shape[-1]
+    z, r = np.split(_logistic(part[:, :two] + h @ weight[:, :two]), 2, axis=-1)
+    new = np.tanh(part[:, two:] + (r * h) @ weight[:, two:])
+    return new + z * (h - new), c
 
 
-_STEPS = {"lstm": _lstm, "gru": _gru, "rnn": _rnn}
+def _rnn(part: Array, weight: Array, h: Array, c: Array) -> tuple[Array, Array]:
+    return np.tanh(part + h @ weight), c
+
+
+_STEPS = {"lstm": _lstm, "gru": _gru, "reset_gru": _reset_gru, "rnn": _rnn}
 
 
 def log_softmax(x: Array, *, axis: int) -> Array:

@@ -105,6 +105,16 @@ def test_hidden_sizes(op: str, hidden: int, monkeypatch: pytest.MonkeyPatch) -> 
     check(monkeypatch, "Ascend310P3", op, 6, 2, hidden, "bidirectional", tasks=12)
 
 
+@pytest.mark.parametrize("soc", CHIPS)
+@pytest.mark.parametrize("hidden", [4, 16, 128])
+def test_gru_that_resets_first(hidden: int, soc: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """linear_before_reset = 0, ONNX's default: the last gate's product is of r · h."""
+    check(
+        monkeypatch, soc, "GRU", 20, 5, hidden, "bidirectional", states="input", outputs=OUTPUTS[:2], tasks=30,
+        linear_before_reset=0,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("outputs", [("Y_h",), ("Y_c",), ("Y", "Y_c"), ("Y_h", "Y_c")], ids="+".join)
 @pytest.mark.parametrize("states", ["", "constant"])
 def test_outputs_that_are_used(
@@ -152,7 +162,7 @@ def test_batch_first(monkeypatch: pytest.MonkeyPatch) -> None:
     ("op", "attributes"),
     [
         ("LSTM", {"clip": 0.5}),
-        ("GRU", {"linear_before_reset": 0}),
+        ("GRU", {"linear_before_reset": 0, "activations": ["HardSigmoid", "Tanh"]}),
         ("RNN", {"activations": ["Relu"]}),
     ],
 )

@@ -9,7 +9,7 @@ from ascend_mlir.dialects.layouts import Format, Layout
 from ascend_mlir.dialects.nn_attrs import tensor_type
 from ascend_mlir.dialects.nn_shapes import DIRECTIONS, RECURRENCES
 from ascend_mlir.lowering import recurrence_kernel
-from ascend_mlir.lowering.recurrence_problem import root_of
+from ascend_mlir.lowering.recurrence_problem import problem_of, refusal, root_of, schedule_of
 from ascend_mlir.passes.davinci_pipeline import lower_kernel
 from ascend_mlir.runtime.interp.nn_roots import recurrence
 from ascend_mlir.runtime.sim.device import run_kernel
@@ -17,6 +17,8 @@ from ascend_mlir.runtime.sim.hazards import check_task
 from ascend_mlir.runtime.sim.order import run_kernel_random
 from ascend_mlir.runtime.sim.program import load_program
 from ascend_mlir.runtime.soc import load_soc
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from xdsl.dialects.test import TestOp
 from xdsl.ir import Block, Region
 
@@ -106,3 +108,49 @@ def test_steps_and_batches(kind, steps, batch):
 def test_weights_that_fit_l0b_and_such_that_do_not(hidden, soc):
     check(group_of("lstm", 4, 1, hidden, "bidirectional"), soc, order=2)
     check(group_of("gru", 3, 20, hidden), soc)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.data())
+def test_random_sizes(data):
+    draw = data.draw
+    kind = draw(st.sampled_from(list(RECURRENCES)))
+    group = group_of(
+        kind, draw(st.integers(1, 9)), draw(st.integers(1, 70)), 16 * draw(st.integers(1, 5)), draw(st.sampled_from(list(DIRECTIONS))),
+        initial=draw(st.booleans()), last_cell=kind == "lstm" and draw(st.booleans()),
+    )  # fmt: skip
+    check(group, draw(st.sampled_from(SOCS)), seed=draw(st.integers(0, 9)))
+
+
+SLOW = "its steps take longer on the cores that can share them than as tasks for all cores"
+
+
+def sized(kind="lstm", steps=50, batch=1, hidden=128, direction="forward"):
+    return problem_of(root_of(group_of(kind, steps, batch, hidden, direction)))
+
+
+@pytest.mark.parametrize(
+    ("problem", "reason"),
+    [
+        (sized(), None),
+        (sized(steps=1), "there is one step only"),
+        (sized(hidden=2048), "weight and states do not fit the memories of a core"),
+        (sized(hidden=352), SLOW),
+        (sized(steps=2), None),
+        (sized(hidden=256), SLOW),
+        (sized(hidden=256, direction="bidirectional"), None),
+        (sized(steps=65536, hidden=16), "there are more steps than a copy can skip"),
+        (sized("gru", batch=9000, steps=4, hidden=64), SLOW),
+    ],
+)
+def test_what_is_written_out(problem, reason):
+    assert refusal(problem, [load_soc(name) for name in SOCS]) == reason
+
+
+@pytest.mark.parametrize(("batch", "tiles"), [(1, 1), (4, 1), (5, 2), (16, 4), (33, 7), (300, 19)])
+def test_sequences_are_spread_over_cores(batch, tiles):
+    """8 cores: at least four sequences each, at most 16 at a time."""
+    schedule = schedule_of(sized(batch=batch, hidden=32), load_soc("Ascend310P3"))
+    assert (
+        schedule.tiles == tiles and (tiles - 1) * schedule.rows < batch <= tiles * schedule.rows <= 16 * tiles
+    )
