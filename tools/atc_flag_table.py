@@ -170,6 +170,11 @@ FLAGS: Final[tuple[Flag, ...]] = (
             tuple(PRECISION_V2),
         ),
         ("keep_dtype", "file with names of operators that keep their element type", USED),
+        (
+            "keep_original_precision",
+            'the same as names, "conv1;OpType::Softmax" (not in the public tool)',
+            USED,
+        ),
         ("modify_mixlist", "lists for mixed precision", USED),
         ("customize_dtypes", "element types of single operators", USED),
         ("op_precision_mode", "precision mode of single operators", USED),

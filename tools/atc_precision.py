@@ -1,4 +1,4 @@
-"""Flags and files that say which operators are computed in f32: `--keep_dtype`, `--modify_mixlist`,
+"""Flags and files that say which operators are computed in f32: `--keep_dtype`, `--keep_original_precision`, `--modify_mixlist`,
 `--customize_dtypes`, `--op_precision_mode`, `--op_select_implmode` with `--optypelist_for_implmode`.
 
 All of them end in one thing here: names of nodes, or `OpType::` entries, that the compiler keeps in f32
@@ -40,7 +40,14 @@ def precision_mode(flags: ParsedFlags) -> str:
 
 def kept_nodes(flags: ParsedFlags) -> tuple[str, ...]:
     """All that the flags ask to be kept in f32, each entry once."""
-    found = [*_keep_dtype(flags), *_mixlist(flags), *_customized(flags), *_op_modes(flags), *_implmode(flags)]
+    found = [
+        *_keep_dtype(flags),
+        *_named(flags),
+        *_mixlist(flags),
+        *_customized(flags),
+        *_op_modes(flags),
+        *_implmode(flags),
+    ]
     f16_only = [entry for entry in found if entry in _F16_ONLY]
     if f16_only:
         flags.note(
@@ -91,6 +98,21 @@ def _keep_dtype(flags: ParsedFlags) -> list[str]:
     if "keep_dtype" not in flags:
         return []
     return [entry for line in _lines("keep_dtype", flags.get("keep_dtype")) for entry in _entry(line)]
+
+
+def _named(flags: ParsedFlags) -> list[str]:
+    """`--keep_original_precision="conv1;OpType::Softmax"`: the entries of `--keep_dtype` without a file."""
+    if "keep_original_precision" not in flags:
+        return []
+    text = flags.get("keep_original_precision")
+    words = [word.strip() for word in text.replace(",", ";").split(";") if word.strip()]
+    if not words:
+        raise AscendError(
+            "E10003",
+            f"Value {text} for parameter --keep_original_precision is invalid",
+            expected="names of nodes, or OpType::Type, with semicolons between",
+        )
+    return [entry for word in words for entry in _entry(word)]
 
 
 def _mixlist(flags: ParsedFlags) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -25,11 +26,15 @@ from .model_analysis import SOURCES
 from .tensor_distance import Distance, distance
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import ModelProto, NodeProto
 
 Array: TypeAlias = NDArray[Any]
 F16_MAX: Final = 65504.0
 _ENDLESS: Final = 1e30
+
+
+CONVERSION, CAST, VIEW = "TransData", "Cast", "Reshape"
+"""Operators of the offline model that hold the numbers of what they read, unless a node of the source is such a cast."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +83,21 @@ class Source:
         names = [output.name for output in self.session.get_outputs()]
         return dict(zip(names, self.session.run(None, dict(feed)), strict=True))
 
+    @cached_property
+    def _nodes(self) -> dict[str, NodeProto]:
+        from ..lowering.onnx_importer import node_name
+
+        return {node_name(node, index): node for index, node in enumerate(self.model.graph.node)}
+
     def tensors_of(self, node_name: str) -> list[str]:
         """What a node computes."""
-        from ..lowering.onnx_importer import node_name as name_of
+        node = self._nodes.get(node_name)
+        return [name for name in node.output if name] if node is not None else []
 
-        for index, node in enumerate(self.model.graph.node):
-            if name_of(node, index) == node_name:
-                return [name for name in node.output if name]
-        return []
+    def type_of(self, node_name: str) -> str:
+        """The operator of a node."""
+        node = self._nodes.get(node_name)
+        return node.op_type if node is not None else ""
 
     def readers_of(self, tensor: str) -> list[str]:
         """The nodes that read a tensor."""
@@ -195,65 +207,93 @@ def compare_layers(
     device.load(om)
     device.write_inputs(feed)
     last = {task.op_index: number for number, task in enumerate(om.tasks)}
+    known = {tensor.name: tensor.name for tensor in om.inputs if tensor.name in feed}
+    expected = {**feed, **expected}
+    views = [index for index, op in enumerate(om.graph) if op.type == VIEW]
     with np.errstate(all="ignore"):
         for number, task in enumerate(om.tasks):
             device.run_task(number)
             if last[task.op_index] == number:
-                yield _compared(om.graph[task.op_index], device.memory.regions[0].data, source, expected)
+                while views and views[0] < task.op_index:
+                    view = om.graph[views.pop(0)]
+                    known[view.name] = known.get(view.inputs[0].rpartition(":")[0], "")
+                yield _compared(
+                    om.graph[task.op_index], device.memory.regions[0].data, source, expected, known
+                )
 
 
 def without_parts(layers: Sequence[LayerDistance]) -> list[LayerDistance]:
-    """Operators that compute a part of a tensor which a later operator completes are not far from it: what counts is the last.
+    """Operators that compute a part of what a later operator completes are not far from it: what counts is the last.
 
-    A sum over a concatenation, for example, is computed piece by piece; each piece carries the names of the whole.
+    A sum over a concatenation, for example, is computed piece by piece, and an LSTM step by step; each piece carries the
+    name of the whole node.
     """
-    found: list[LayerDistance] = []
-    for index, layer in enumerate(layers):
-        later = [other for other in layers[index + 1 :] if other.tensor == layer.tensor and other.distance]
-        is_far = layer.distance is not None and not layer.distance.is_good()
-        if is_far and any(other.distance is not None and other.distance.is_good() for other in later):
-            found.append(
-                replace(
-                    layer, distance=None, note=f"a part of {layer.tensor}, which {later[-1].name} completes"
-                )
-            )
-        else:
-            found.append(layer)
-    return found
+    return [_part(layer, layers[index + 1 :]) for index, layer in enumerate(layers)]
 
 
-def _compared(op: OmGraphOp, memory: Array, source: Source, expected: Mapping[str, Array]) -> LayerDistance:
+def _part(layer: LayerDistance, later: Sequence[LayerDistance]) -> LayerDistance:
+    if layer.distance is None or layer.distance.is_good():
+        return layer
+    whole = [
+        other
+        for other in later
+        if other.distance is not None
+        and other.distance.is_good()
+        and (other.tensor == layer.tensor or (layer.nodes and layer.nodes[-1] in other.nodes))
+    ]
+    if not whole:
+        return layer
+    return replace(
+        layer, distance=None, note=f"a part of {whole[-1].tensor}, which {whole[-1].name} completes"
+    )
+
+
+def _compared(
+    op: OmGraphOp, memory: Array, source: Source, expected: Mapping[str, Array], known: dict[str, str]
+) -> LayerDistance:
+    """`known` has the tensor that each operator before stands for, by its name, and gets this one's."""
     names = op.attrs.get(SOURCES, ())
     nodes = tuple(str(name) for name in names) if isinstance(names, tuple) else ()
-    base = LayerDistance(op.name, op.type, nodes)
     if not op.output_descs or not op.output_offsets:
-        return base
+        return LayerDistance(op.name, op.type, nodes)
     desc, offset = op.output_descs[0], op.output_offsets[0]
-    tensor = _counterpart(op, nodes, desc, source, expected)
-    if not tensor:
-        return LayerDistance(
-            op.name, op.type, nodes, note="no tensor of the source has this size", shape=desc.shape
-        )
+    base = LayerDistance(op.name, op.type, nodes, shape=desc.shape)
+    if _is_conversion(op, nodes, source):
+        read = known.get(op.inputs[0].rpartition(":")[0], "") if op.inputs else ""
+        candidates = [read] if read else []
+    else:
+        candidates = _candidates(op, nodes, desc, source, expected)
+    if not candidates:
+        return replace(base, note="no tensor of the source has this size")
     found = read_tensor(memory, desc, offset)
     if found is None:
-        return LayerDistance(
-            op.name, op.type, nodes, tensor, desc.shape, note=f"format {desc.format} cannot be read back"
-        )
-    reference = expected[tensor]
+        return replace(base, tensor=candidates[0], note=f"format {desc.format} cannot be read back")
+    compared = [_beside(base, desc, found, name, expected[name]) for name in candidates]
+    best = next((layer for layer in compared if layer.distance and layer.distance.is_good()), compared[0])
+    known[op.name] = best.tensor
+    return best
+
+
+def _is_conversion(op: OmGraphOp, nodes: Sequence[str], source: Source) -> bool:
+    """Whether an operator holds the numbers of what it reads: it carries the names of who reads it."""
+    return op.type == CONVERSION or (op.type == CAST and CAST not in map(source.type_of, nodes))
+
+
+def _beside(base: LayerDistance, desc: OmDesc, found: Array, tensor: str, reference: Array) -> LayerDistance:
+    """A tensor of the device beside one of the source that it may stand for."""
+    layer = replace(base, tensor=tensor)
     if is_in_terms(desc, reference.shape):
-        found = sum_of_terms(found, reference.shape[1])
-        return LayerDistance(
-            op.name,
-            op.type,
-            nodes,
-            tensor,
-            reference.shape,
-            distance(found, reference),
-            "the sum of its two terms",
-        )
-    return LayerDistance(
-        op.name, op.type, nodes, tensor, desc.shape, distance(found, reference.reshape(desc.shape))
-    )
+        near = distance(sum_of_terms(found, reference.shape[1]), reference)
+        return replace(layer, shape=reference.shape, distance=near, note="the sum of its two terms")
+    if reference.size != found.size:
+        return replace(base, note="no tensor of the source has this size")
+    near = distance(found, reference.reshape(desc.shape))
+    if reference.shape == desc.shape or near.is_good():
+        return replace(layer, distance=near)
+    ordered = distance(np.sort(found, axis=None), np.sort(reference, axis=None))
+    if not ordered.is_good():
+        return replace(layer, distance=near)
+    return replace(layer, distance=ordered, note="the same numbers in another order, compared by size")
 
 
 def is_in_terms(desc: OmDesc, shape: Sequence[int]) -> bool:
@@ -273,20 +313,17 @@ def sum_of_terms(array: Array, channels: int) -> Array:
     return wide[:, :channels] + wide[:, block : block + channels]
 
 
-def _counterpart(
+def _candidates(
     op: OmGraphOp, nodes: Sequence[str], desc: OmDesc, source: Source, expected: Mapping[str, Array]
-) -> str:
-    """The tensor that an operator stands for: what its last node computes, or one before it of the same shape."""
+) -> list[str]:
+    """The tensors that an operator may stand for, the likeliest first: what its last node computes, or one before it of
+    the same shape."""
     order = [op.name, *reversed(nodes)] if op.name in nodes else list(reversed(nodes))
-    candidates = [name for node in order for name in source.tensors_of(node) if name in expected]
-    same = [
-        name
-        for name in candidates
-        if expected[name].shape == desc.shape or is_in_terms(desc, expected[name].shape)
-    ]
+    names = [name for node in order for name in source.tensors_of(node) if name in expected]
     count = int(np.prod(desc.shape))
-    sized = [name for name in candidates[:1] if expected[name].size == count]
-    return next(iter([*same, *sized]), "")
+    same = [n for n in names if expected[n].shape == desc.shape or is_in_terms(desc, expected[n].shape)]
+    sized = [name for name in names[:1] if expected[name].size == count]
+    return list(dict.fromkeys([*sized, *same]))
 
 
 def read_tensor(memory: Array, desc: OmDesc, offset: int) -> Array | None:
@@ -294,6 +331,9 @@ def read_tensor(memory: Array, desc: OmDesc, offset: int) -> Array | None:
     if desc.dtype not in NUMPY:
         return None
     data = memory[offset : offset + desc.size].copy().view(NUMPY[desc.dtype])
+    if desc.format == "NHWC" and len(desc.shape) == 4:
+        n, c, h, w = desc.shape
+        return data[: n * h * w * c].reshape(n, h, w, c).transpose(0, 3, 1, 2)
     if desc.format in ("ND", "NCHW", "NHWC"):
         count = int(np.prod(desc.shape))
         return data[:count].reshape(desc.shape) if data.size == count else _pitched(data, desc)

@@ -47,7 +47,7 @@ def run_command(words: Sequence[str]) -> int:
     parser.add_argument(
         "--relative", type=float, default=RELATIVE_LIMIT, help="outputs must be below (default 0.05)"
     )
-    parser.add_argument("--report", help="HTML page")
+    parser.add_argument("--report", help="HTML page (default: none, which - says too)")
     arguments = parser.parse_args(words)
     result = compare(
         source_model(arguments.model),
@@ -58,7 +58,7 @@ def run_command(words: Sequence[str]) -> int:
         is_layered=arguments.layer_level,
         limits=(arguments.cosine, arguments.relative),
     )
-    if arguments.report:
+    if arguments.report and arguments.report != "-":
         write_page(Path(arguments.report), result.page())
     if arguments.json:
         print_json(result.as_json())

@@ -181,14 +181,13 @@ def test_large_inputs_of_a_node_that_keeps_its_type(tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "m.onnx")
     (tmp_path / "keep.txt").write_text("cell\n")
     with contextlib.suppress(SystemExit):
-        atc.main(
-            [
-                "--framework=5",
-                f"--model={tmp_path}/m.onnx",
-                f"--output={tmp_path}/m",
-                "--soc_version=Ascend310P3",
-            ]
-            + [f"--keep_dtype={tmp_path}/keep.txt"]
-        )
+        flags = {
+            "framework": 5,
+            "model": tmp_path / "m.onnx",
+            "output": tmp_path / "m",
+            "soc_version": "Ascend310P3",
+        }
+        flags["keep_dtype"] = tmp_path / "keep.txt"
+        atc.main([f"--{name}={value}" for name, value in flags.items()])
     got = InferenceSession(str(tmp_path / "m.om")).run(None, {"X": x})[0]
     np.testing.assert_allclose(got, reference(model, [x])[0], atol=4e-3)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -432,3 +433,73 @@ def test_products_of_open_sizes_are_counted(tmp_path: Path, capsys: pytest.Captu
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
     assert atc("analyze", path, "--input_shape=x:2,32", "--json", "--report=-") == 0
     assert json.loads(capsys.readouterr().out)["macs"] == 2 * 4 * 8 * 16
+
+
+def _heads() -> onnx.ModelProto:
+    """Square products with a transpose behind them: inputs, results and their other orders all have the same size."""
+    rng = np.random.default_rng(5)
+    nodes = [
+        helper.make_node("MatMul", ["x", "wq"], ["q"], "query"),
+        helper.make_node("MatMul", ["x", "wk"], ["k"], "key"),
+        helper.make_node("Reshape", ["q", "split"], ["q3"], "reshape_q"),
+        helper.make_node("Reshape", ["k", "split"], ["k3"], "reshape_k"),
+        helper.make_node("Transpose", ["q3"], ["qh"], "transpose_q", perm=[1, 0, 2]),
+        helper.make_node("Transpose", ["k3"], ["kh"], "transpose_k", perm=[1, 2, 0]),
+        helper.make_node("Mul", ["qh", "scale"], ["qs"], "scale_q"),
+        helper.make_node("MatMul", ["qs", "kh"], ["s"], "scores"),
+        helper.make_node("Softmax", ["s"], ["y"], "softmax_1"),
+    ]
+    constants = {
+        "wq": rng.normal(size=(32, 32)).astype(np.float32) * 0.3,
+        "wk": rng.normal(size=(32, 32)).astype(np.float32) * 0.3,
+        "split": np.array([32, 2, 16]),
+        "scale": np.array(0.25, np.float32),
+    }
+    return _model(nodes, constants, [32, 32])
+
+
+def _model(nodes: list[onnx.NodeProto], constants: dict[str, Any], shape: list[int]) -> onnx.ModelProto:
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def _detector() -> onnx.ModelProto:
+    """A convolution whose result is read with the channels last."""
+    weight = np.random.default_rng(6).normal(size=(6, 16, 3, 3)).astype(np.float32) * 0.2
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], "conv_1", pads=[1, 1, 1, 1]),
+        helper.make_node("Transpose", ["c"], ["t"], "transpose_1", perm=[0, 2, 3, 1]),
+        helper.make_node("Reshape", ["t", "to"], ["y"], "reshape_1"),
+    ]
+    return _model(nodes, {"w": weight, "to": np.array([1, -1, 2])}, [1, 16, 8, 12])
+
+
+def _steps() -> onnx.ModelProto:
+    """A node that becomes many operators: its steps."""
+    rng = np.random.default_rng(7)
+    nodes = [
+        helper.make_node("LSTM", ["x", "w", "r"], ["l", "h"], "lstm_1", hidden_size=16),
+        helper.make_node("Squeeze", ["l", "one"], ["y"], "squeeze_1"),
+    ]
+    weights = {name: rng.normal(size=(1, 64, 16)).astype(np.float32) * 0.3 for name in ("w", "r")}
+    return _model(nodes, {**weights, "one": np.array([1])}, [5, 1, 16])
+
+
+@pytest.mark.parametrize("make", [_heads, _detector, _steps])
+def test_no_operator_of_a_good_model_is_named(
+    make: Callable[[], onnx.ModelProto], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, om = tmp_path / "m.onnx", tmp_path / "m.om"
+    onnx.save(make(), path)
+    assert atc("convert", path, f"--output={om}", "--log=error") == 0
+    capsys.readouterr()
+    assert atc("precision-compare", path, om, "--layer_level", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["first_bad"] is None
+    assert sum("relative" in layer for layer in found["layers"]) >= 2

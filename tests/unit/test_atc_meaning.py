@@ -165,6 +165,16 @@ def test_operators_that_keep_f32(
     assert kept([f"--{flag}=list.txt"]) == {"f32"}
 
 
+@pytest.mark.parametrize("names", ["sigmoid;mul", "OpType::Sigmoid; OpType::Mul", "sigmoid,OpType::Mul"])
+def test_names_of_operators_that_keep_f32(names: str, model: Path) -> None:
+    assert kept([f"--keep_original_precision={names}"]) == {"f32"}
+
+
+def test_no_names_to_keep(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert atc("convert", "m.onnx", "--keep_original_precision=;") == 1
+    assert "E10003" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("flag", ["keep_dtype", "customize_dtypes", "op_precision_mode"])
 def test_a_name_that_is_not_in_the_model_gets_a_note(
     flag: str, model: Path, capsys: pytest.CaptureFixture[str]
