@@ -21,6 +21,7 @@ body says what is computed, the operand types say where it lies.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from xdsl.dialects.builtin import (
     ArrayAttr,
@@ -30,7 +31,7 @@ from xdsl.dialects.builtin import (
     TensorType,
     i64,
 )
-from xdsl.ir import Attribute, Dialect, Region, SSAValue
+from xdsl.ir import Attribute, Dialect, Operation, Region, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
     irdl_op_definition,
@@ -295,6 +296,17 @@ class ViewOp(_OneToOne):
         _same_element(self.source, self.result)
         if not can_view(self.source.type, self.result.type, self.permutation, self.via_shape):
             raise VerifyException(f"expected the same bytes, got {self.source.type} and {self.result.type}")
+
+
+Only = TypeVar("Only", bound=Operation)
+
+
+def only_op(group: GroupOp, kind: type[Only]) -> Only:
+    """The one op of a group whose generator takes no others; a body of another form is our own bug."""
+    ops = [op for op in group.body.block.ops if op.name.startswith("nn.") and op.name != "nn.yield"]
+    if len(ops) != 1 or not isinstance(ops[0], kind):
+        raise ValueError(f"expected one {kind.__name__} in the group, got {', '.join(op.name for op in ops)}")
+    return ops[0]
 
 
 def _optional_list(values: Sequence[int] | None) -> Attribute | None:

@@ -61,10 +61,7 @@ class AttentionProblem:
 
 def root_of(group: ascend.GroupOp) -> nn.AttentionOp:
     """The group's only op."""
-    ops = [op for op in group.body.block.ops if isinstance(op, nn.NNOp)]
-    if len(ops) != 1 or not isinstance(ops[0], nn.AttentionOp):
-        raise ValueError(f"attention group: expected one attention, got {', '.join(op.name for op in ops)}")
-    return ops[0]
+    return ascend.only_op(group, nn.AttentionOp)
 
 
 def problem_of(op: nn.AttentionOp) -> AttentionProblem:

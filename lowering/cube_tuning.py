@@ -8,7 +8,6 @@ timed as they would run, because formulas that leave out how pipes wait for each
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import zip_longest
 
 from xdsl.ir import SSAValue
 
@@ -19,6 +18,7 @@ from .cube_epilogue_ops import ub_tiles, vector_passes
 from .cube_kernel import CubeKernel
 from .cube_problem import CubeGroup, analyse
 from .cube_schedule import Behind, CubeSchedule, ddr_balance, finalists, free_l1, rank, turns
+from .schedule_timing import timed
 
 # Estimated cycles from which so many schedules are timed before one is taken: 20 ms each, but seconds for the longest.
 _FINALISTS = ((3_000_000, 1), (400_000, 3), (45_000, 10), (5_000, 4), (1_800, 3), (0, 1))
@@ -53,23 +53,11 @@ def _behind(found: CubeGroup, soc: Soc) -> Behind:
 def _timed(group: ascend.GroupOp, found: CubeGroup, schedule: CubeSchedule, soc: Soc) -> tuple[float, float]:
     """Cycles of the kernel with this schedule on the timing model, weights in DDR, activations in L2 if they fit, and the
     instructions of a core."""
-    from ..passes.davinci_pipeline import lower_to_records
-    from ..runtime.sim.gm_model import cold_l2
-    from ..runtime.sim.program import program_of
-    from ..runtime.sim.timing import time_task
-
     kernel = CubeKernel(group, found, schedule, soc, "candidate").build()
-    address, args, l2 = 0, list[int](), cold_l2(soc)
     warm = activations_in_l2(found.problem, soc)
     weights = {found.root.operands[1], found.bias} if found.problem.b_constant else set[SSAValue | None]()
-    values = (*group.inputs, *group.outputs)
-    for value, inner in zip_longest(values, group.body.block.args[: len(group.inputs)]):
-        args.append(address)
-        if warm and inner not in weights:
-            l2.touch(address, ascend.bytes_of(value))
-        address += -(-(ascend.bytes_of(value) + 32) // 512) * 512
-    timing = time_task(soc, program_of(lower_to_records(kernel, soc)), args, schedule.blocks, l2)
-    return timing.cycles, timing.instructions / schedule.blocks
+    inner = [*group.body.block.args[: len(group.inputs)], *(None for _ in group.outputs)]
+    return timed(kernel, group, soc, [warm and value not in weights for value in inner])
 
 
 def schedule_of(group: ascend.GroupOp, soc: Soc) -> CubeSchedule:

@@ -7,6 +7,7 @@ product of those along each axis, with padding left out or counted alike.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Final
@@ -135,26 +136,43 @@ def conv_volume(node: Node) -> Value:
     """Conv of rank 5."""
     x, weight = node.input(0), node.input(1)
     n, channels, depth, height, width = x.shape
-    out, inner, taps, *kernel = weight.shape
+    taps = weight.shape[2]
     deep, *flat = _axes(node, (depth, height, width), weight.shape[2:])
     planes = node.emit(nn.TransposeOp, x, (0, 2, 1, 3, 4))
     if deep.before or deep.after:
         planes = node.emit(nn.PadOp, planes, (0, deep.before, 0, 0, 0, 0, deep.after, 0, 0, 0))
     count = (planes.shape[1] - deep.dilation * (taps - 1) - 1) // deep.stride + 1
-    total: Value | None = None
-    for tap in range(taps):
+    step = (1, deep.stride if count > 1 else 1, 1, 1, 1)
+
+    def seen(tap: int) -> Value:
         start, size = (0, tap * deep.dilation, 0, 0, 0), (n, count, channels, height, width)
-        seen = node.emit(nn.SliceOp, planes, start, size, (1, deep.stride if count > 1 else 1, 1, 1, 1))
-        part = node.emit(nn.SliceOp, weight, (0, 0, tap, 0, 0), (out, inner, 1, *kernel))
+        return node.emit(nn.SliceOp, planes, start, size, step)
+
+    return _sum_of_taps(node, nn.ConvOp, seen, weight, flat)
+
+
+def _sum_of_taps(
+    node: Node, op: type[nn.ConvOp | nn.ConvTransposeOp], seen: Callable[[int], Value], weight: Value, flat: Sequence[Axis],
+    **more: tuple[int, ...],
+) -> Value:  # fmt: skip
+    """Convolutions of the planes [n, count, c, h, w] that each tap of the depth sees, added up: [n, c, count, h, w]."""
+    first, second, taps, *kernel = weight.shape
+    total: Value | None = None
+    n = count = 0
+    for tap in range(taps):
+        planes = seen(tap)
+        n, count = planes.shape[:2]
+        part = node.emit(nn.SliceOp, weight, (0, 0, tap, 0, 0), (first, second, 1, *kernel))
         product = node.emit(
-            nn.ConvOp,
-            node.reshape(seen, (n * count, channels, height, width)),
-            node.reshape(part, (out, inner, *kernel)),
+            op,
+            node.reshape(planes, (n * count, *planes.shape[2:])),
+            node.reshape(part, (first, second, *kernel)),
             node.get(2) if tap == 0 else None,
             strides=tuple(a.stride for a in flat),
             pads=(*(a.before for a in flat), *(a.after for a in flat)),
             dilations=tuple(a.dilation for a in flat),
             group=node.int("group", 1),
+            **more,
         )
         total = product if total is None else node.emit(nn.AddOp, total, product)
     assert total is not None
@@ -167,30 +185,17 @@ def conv_transpose_volume(node: Node) -> Value:
     planar transposed convolution of the planes that it sees."""
     x, weight = node.input(0), node.input(1)
     n, channels, depth, height, width = x.shape
-    inner, out, taps, *kernel = weight.shape
+    taps = weight.shape[2]
     deep, *flat = _transposed_axes(node, (depth, height, width), weight.shape[2:])
     spread = _spread(node, node.emit(nn.TransposeOp, x, (0, 2, 1, 3, 4)), deep)
     count = spread.shape[1] - deep.dilation * (taps - 1)
-    total: Value | None = None
-    for tap in range(taps):
+
+    def seen(tap: int) -> Value:
         start = (0, (taps - 1 - tap) * deep.dilation, 0, 0, 0)
-        seen = node.emit(nn.SliceOp, spread, start, (n, count, channels, height, width))
-        part = node.emit(nn.SliceOp, weight, (0, 0, tap, 0, 0), (inner, out, 1, *kernel))
-        product = node.emit(
-            nn.ConvTransposeOp,
-            node.reshape(seen, (n * count, channels, height, width)),
-            node.reshape(part, (inner, out, *kernel)),
-            node.get(2) if tap == 0 else None,
-            strides=tuple(a.stride for a in flat),
-            pads=(*(a.before for a in flat), *(a.after for a in flat)),
-            dilations=tuple(a.dilation for a in flat),
-            output_padding=tuple(a.extra for a in flat),
-            group=node.int("group", 1),
-        )
-        total = product if total is None else node.emit(nn.AddOp, total, product)
-    assert total is not None
-    result = node.reshape(total, (n, count, *total.shape[1:]))
-    return node.emit(nn.TransposeOp, result, (0, 2, 1, 3, 4))
+        return node.emit(nn.SliceOp, spread, start, (n, count, channels, height, width))
+
+    extra = tuple(a.extra for a in flat)
+    return _sum_of_taps(node, nn.ConvTransposeOp, seen, weight, flat, output_padding=extra)
 
 
 def _spread(node: Node, planes: Value, axis: Axis) -> Value:

@@ -110,10 +110,7 @@ class RecurrenceSchedule:
 
 def root_of(group: ascend.GroupOp) -> nn.RecurrenceOp:
     """The group's only op."""
-    ops = [op for op in group.body.block.ops if isinstance(op, nn.NNOp)]
-    if len(ops) != 1 or not isinstance(ops[0], nn.RecurrenceOp):
-        raise ValueError(f"recurrence group: expected one recurrence, got {', '.join(op.name for op in ops)}")
-    return ops[0]
+    return ascend.only_op(group, nn.RecurrenceOp)
 
 
 def problem_of(op: nn.RecurrenceOp) -> RecurrenceProblem:

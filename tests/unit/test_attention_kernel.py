@@ -10,13 +10,9 @@ from ascend_mlir.dialects.nn_attrs import tensor_type
 from ascend_mlir.lowering import attention_kernel
 from ascend_mlir.lowering.attention_problem import problem_of, refusal, root_of
 from ascend_mlir.lowering.attention_schedule import AttentionSchedule, fits, fitting
-from ascend_mlir.passes.davinci_pipeline import lower_kernel
 from ascend_mlir.runtime.interp.nn_roots import attention
-from ascend_mlir.runtime.sim.device import run_kernel
-from ascend_mlir.runtime.sim.hazards import check_task
-from ascend_mlir.runtime.sim.order import run_kernel_random
-from ascend_mlir.runtime.sim.program import load_program
 from ascend_mlir.runtime.soc import load_soc
+from group_kernels import run_group
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from xdsl.dialects.test import TestOp
@@ -47,17 +43,6 @@ def arrays_for(shapes, seed=0, spread=1.5):
     return arrays
 
 
-def memory_of(group, arrays):
-    """Device memory with the operands packed, the result's bytes 0xFF, and the addresses."""
-    at, parts, args = 512, [bytes(512)], []
-    images = [ascend.layout_of(v).pack(a).tobytes() for v, a in zip(group.inputs, arrays, strict=True)]
-    for image in (*images, bytes([0xFF]) * ascend.bytes_of(group.outputs[0])):
-        args.append(at)
-        parts.append(image + bytes(-(len(image) + 32) % 512 + 32))
-        at += len(parts[-1])
-    return np.frombuffer(b"".join(parts), np.uint8).copy(), args
-
-
 def check(shapes, soc_name="Ascend310P3", schedule=None, scale=None, seed=0, order=None):
     """Runs the kernel with hazards on, and in a random order if asked; the result's padding must be zero (D9)."""
     soc = load_soc(soc_name)
@@ -68,22 +53,11 @@ def check(shapes, soc_name="Ascend310P3", schedule=None, scale=None, seed=0, ord
         group.schedule = ascend.ScheduleAttr.of(schedule.as_dict())
     arrays = arrays_for(shapes, seed)
     kernel = attention_kernel.generate(group, soc, "test")
-    kernel.verify()
     assert sum(1 for _ in kernel.walk()) <= 280
-    blocks, image = kernel.blocks.value.data, lower_kernel(kernel, soc)
-    memory, args = memory_of(group, arrays)
-    assert not check_task(soc, load_program(image), args, blocks)
-    again = memory.copy()
-    run_kernel(soc, image, memory, args, blocks)
-    raw = memory[args[-1] : args[-1] + ascend.bytes_of(group.outputs[0])].view(np.float16)
-    got = MATRIX.unpack(raw, ascend.shape_of(group.outputs[0])).astype(np.float32)
-    np.testing.assert_array_equal(raw, MATRIX.pack(got.astype(np.float16)).reshape(-1))
+    got = run_group(group, kernel, arrays, soc, order)
     wide = [a.astype(np.float32) for a in arrays]
     want = attention(*wide, scale=root_of(group).scale.value.data)
     assert np.abs(got - want).max() <= 1e-3 * np.abs(want).max()
-    if order is not None:
-        run_kernel_random(soc, image, again, args, blocks, seed=order)
-        np.testing.assert_array_equal(memory, again)
 
 
 def heads(queries, keys, width, count=2, groups=None):
@@ -160,11 +134,7 @@ def test_all_fitting_schedules_are_right():
 
 def result_of(group, arrays, soc):
     """What the kernel gives, in f32."""
-    image = lower_kernel(kernel := attention_kernel.generate(group, soc, "test"), soc)
-    memory, args = memory_of(group, arrays)
-    run_kernel(soc, image, memory, args, kernel.blocks.value.data)
-    raw = memory[args[-1] : args[-1] + ascend.bytes_of(group.outputs[0])].view(np.float16)
-    return MATRIX.unpack(raw, ascend.shape_of(group.outputs[0])).astype(np.float32)
+    return run_group(group, attention_kernel.generate(group, soc, "test"), arrays, soc)
 
 
 def test_far_scores():

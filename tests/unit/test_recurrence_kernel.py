@@ -10,13 +10,9 @@ from ascend_mlir.dialects.nn_attrs import tensor_type
 from ascend_mlir.dialects.nn_shapes import DIRECTIONS, RECURRENCES
 from ascend_mlir.lowering import recurrence_kernel
 from ascend_mlir.lowering.recurrence_problem import problem_of, refusal, root_of, schedule_of
-from ascend_mlir.passes.davinci_pipeline import lower_kernel
 from ascend_mlir.runtime.interp.nn_roots import recurrence
-from ascend_mlir.runtime.sim.device import run_kernel
-from ascend_mlir.runtime.sim.hazards import check_task
-from ascend_mlir.runtime.sim.order import run_kernel_random
-from ascend_mlir.runtime.sim.program import load_program
 from ascend_mlir.runtime.soc import load_soc
+from group_kernels import run_group
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from xdsl.dialects.test import TestOp
@@ -52,41 +48,19 @@ def arrays_for(group, seed=0):
     ]
 
 
-def memory_of(group, arrays):
-    """Device memory with the operands packed, the result's bytes 0xFF, and the addresses."""
-    at, parts, args = 512, [bytes(512)], []
-    images = [ascend.layout_of(v).pack(a).tobytes() for v, a in zip(group.inputs, arrays, strict=True)]
-    for image in (*images, bytes([0xFF]) * ascend.bytes_of(group.outputs[0])):
-        args.append(at)
-        parts.append(image + bytes(-(len(image) + 32) % 512 + 32))
-        at += len(parts[-1])
-    return np.frombuffer(b"".join(parts), np.uint8).copy(), args
-
-
 def check(group, soc_name="Ascend310P3", seed=0, order=None):
     """Runs the kernel with hazards on, and in a random order if asked; the result's padding must be zero (D9)."""
     soc = load_soc(soc_name)
     group.verify()
     arrays = arrays_for(group, seed)
     kernel = recurrence_kernel.generate(group, soc, "test")
-    kernel.verify()
-    blocks, image = kernel.blocks.value.data, lower_kernel(kernel, soc)
-    memory, args = memory_of(group, arrays)
-    assert not check_task(soc, load_program(image), args, blocks)
-    again = memory.copy()
-    run_kernel(soc, image, memory, args, blocks)
-    raw = memory[args[-1] : args[-1] + ascend.bytes_of(group.outputs[0])].view(np.float16)
-    got = MATRIX.unpack(raw, ascend.shape_of(group.outputs[0])).astype(np.float32)
-    np.testing.assert_array_equal(raw, MATRIX.pack(got.astype(np.float16)).reshape(-1))
+    got = run_group(group, kernel, arrays, soc, order)
     root = root_of(group)
     want = recurrence(
         *(a.astype(np.float32) for a in arrays), kind=root.kind.data, direction=root.direction.data,
         steps=root.steps.value.data, last_cell=root.last_cell is not None,
     )  # fmt: skip
     assert np.abs(got - want).max() <= 2e-3 * max(1.0, np.abs(want).max())
-    if order is not None:
-        run_kernel_random(soc, image, again, args, blocks, seed=order)
-        np.testing.assert_array_equal(memory, again)
 
 
 @pytest.mark.parametrize("soc", SOCS)
