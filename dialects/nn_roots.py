@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from xdsl.dialects.builtin import StringAttr, TensorType, UnitAttr
+from xdsl.ir import SSAValue
 from xdsl.irdl import (
     irdl_op_definition,
     operand_def,
@@ -20,11 +21,13 @@ from xdsl.irdl import (
     prop_def,
     result_def,
     traits_def,
+    var_operand_def,
 )
 from xdsl.traits import Pure
+from xdsl.utils.exceptions import VerifyException
 
 from . import nn_shapes
-from .nn_attrs import FLOAT, INT, INTS, NNOp
+from .nn_attrs import FLOAT, INT, INTS, NNOp, dtype_of
 from .nn_elementwise import UnaryOp, Value
 
 HIDDEN = -30000.0
@@ -326,6 +329,61 @@ class ArgReduceOp(UnaryOp):
         self._setup([input], {"kind": kind, "axis": axis, "keepdims": keepdims, "last": last}, dtype="i64")
 
 
+@irdl_op_definition
+class TopKOp(UnaryOp):
+    """The `count` largest elements of each row of the last axis in falling order, or with `smallest` the smallest in rising
+    order; with `positions` where they stand (i32). Of equal elements the first comes first; NaN is the lowest score."""
+
+    name = "nn.top_k"
+    SHAPE = staticmethod(nn_shapes.top_k)
+    ELEMENT_RULE: ClassVar = "any"
+    count = prop_def(INT)
+    smallest: UnitAttr | None = opt_prop_def(UnitAttr)
+    positions: UnitAttr | None = opt_prop_def(UnitAttr)
+
+    def __init__(self, input: Value, count: int, *, smallest: bool = False, positions: bool = False) -> None:
+        self._setup(
+            [input],
+            {"count": count, "smallest": smallest, "positions": positions},
+            dtype="i32" if positions else None,
+        )
+
+    def verify_(self) -> None:
+        super().verify_()
+        wanted = "i32" if self.positions is not None else dtype_of(self.input)
+        if dtype_of(self.output) != wanted:
+            raise VerifyException(f"expected result of element type {wanted}, got {dtype_of(self.output)}")
+
+
+@irdl_op_definition
+class SortOp(NNOp):
+    """Rows [R, n] of keys in falling order, as one kernel does it; the first `count` of each, rounded up to 16. Equal keys keep
+    their order, NaN is as low as minus infinity.
+
+    A row is taken in blocks of `block` elements, the last one shorter, and may be cut into `pieces` of equally many blocks:
+    each piece gives its own `count`, one behind the other. Result [planes, R, pieces · count]: plane 0 holds the keys. With
+    `positions` the first operand behind the keys names the places of a block (0, 1, …, as many as the block rounded up to
+    16); the planes are those names and, if a row has several blocks, the number of the block. Further operands [R, n] are
+    carried along, a plane each. What a row lacks to whole lists of 16 is minus infinity."""
+
+    name = "nn.sort"
+    SHAPE = staticmethod(nn_shapes.sort)
+    inputs = var_operand_def(TensorType)
+    count = prop_def(INT)
+    block = prop_def(INT)
+    pieces = prop_def(INT)
+    positions: UnitAttr | None = opt_prop_def(UnitAttr)
+    output = result_def(TensorType)
+    traits = traits_def(Pure())
+
+    def __init__(
+        self, inputs: Sequence[SSAValue], *, count: int, block: int, pieces: int = 1, positions: bool = False
+    ) -> None:
+        self._setup(
+            [list(inputs)], {"count": count, "block": block, "pieces": pieces, "positions": positions}
+        )
+
+
 class _AlongAxisOp(UnaryOp):
     """Shape kept, computed along one axis (from the front)."""
 
@@ -426,7 +484,7 @@ class LRNOp(UnaryOp):
 
 
 ROOT_OPS: tuple[type[NNOp], ...] = (
-    ConvOp, ConvTransposeOp, MatMulOp, AttentionOp, RecurrenceOp, MaxPoolOp, AvgPoolOp, ReduceOp, ArgReduceOp, SoftmaxOp,
-    LogSoftmaxOp, LayerNormOp, InstanceNormOp, BatchNormOp, LRNOp,
+    ConvOp, ConvTransposeOp, MatMulOp, AttentionOp, RecurrenceOp, MaxPoolOp, AvgPoolOp, ReduceOp, ArgReduceOp, TopKOp, SortOp,
+    SoftmaxOp, LogSoftmaxOp, LayerNormOp, InstanceNormOp, BatchNormOp, LRNOp,
 )  # fmt: skip
 """All ops of this file."""

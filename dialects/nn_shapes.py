@@ -425,6 +425,51 @@ def slice_(x: Shape, *, starts: Sequence[int], sizes: Sequence[int], steps: Sequ
     return tuple(sizes)
 
 
+def top_k(x: Shape, *, count: int, smallest: bool = False, positions: bool = False) -> Shape:
+    """The last axis becomes `count` long."""
+    _expect(len(x) > 0, "expected a row to rank, got a scalar")
+    most = count if x[-1] == DYNAMIC else x[-1]
+    _expect(0 < count <= most, f"expected a count of 1 to {most}, got {count}")
+    return (*x[:-1], count)
+
+
+SORT_GROUP = 16
+"""Proposals that one instruction sorts: a list in a sort kernel is a multiple of them."""
+SORT_BLOCK = 2048
+"""Longest list that is sorted at once: f16 numbers its places exactly."""
+SORT_CARRIED = 5
+"""Elements of a proposal that instructions reach, without the key."""
+
+
+def sort(
+    keys: Shape, *others: Shape, count: int, block: int, pieces: int = 1, positions: bool = False
+) -> Shape:
+    """Rows [R, n] → [planes, R, pieces · count rounded up to 16]; planes are the keys, with `positions` the place in the
+    block and (if a row has several) its number, and the rows that are carried along."""
+    _rank("keys", keys, 2)
+    rows, length = keys
+    blocks = -(-length // block)
+    places = -(-block // SORT_GROUP) * SORT_GROUP
+    _expect(
+        0 < block <= min(length, SORT_BLOCK),
+        f"expected a block of 1 to {min(length, SORT_BLOCK)}, got {block}",
+    )
+    _expect(
+        blocks == 1 or block % SORT_GROUP == 0, f"expected blocks of a multiple of {SORT_GROUP}, got {block}"
+    )
+    _expect(pieces > 0 and blocks % pieces == 0, f"expected pieces that share {blocks} blocks, got {pieces}")
+    carried = others[1:] if positions else others
+    if positions:
+        _expect(others[:1] == ((places,),), f"expected {places} places, got {[list(s) for s in others[:1]]}")
+    for shape in carried:
+        _expect(shape == keys, f"expected carried rows {list(keys)}, got {list(shape)}")
+    planes = len(carried) + positions * (1 + (blocks > 1))
+    _expect(planes <= SORT_CARRIED, f"expected at most {SORT_CARRIED} planes beside the keys, got {planes}")
+    most, wanted = blocks // pieces * places, -(-count // SORT_GROUP) * SORT_GROUP
+    _expect(0 < wanted <= most, f"expected a count of 1 to {most}, got {count}")
+    return (1 + planes, rows, pieces * wanted)
+
+
 def concat(*shapes: Shape, axis: int) -> Shape:
     """All dims but `axis` agree."""
     first = shapes[0]

@@ -61,6 +61,10 @@ def generate(op: Compute, soc: Soc, name: str) -> davinci.KernelOp:
         from . import recurrence_kernel
 
         return recurrence_kernel.generate(op, soc, name)
+    if op.engine_name is ascend.Engine.SORT:
+        from . import sort_kernel
+
+        return sort_kernel.generate(op, soc, name)
     raise ValueError(f"no kernel generator for engine {op.engine_name}")
 
 

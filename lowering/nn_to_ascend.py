@@ -44,7 +44,7 @@ class ConvertNNToAscendPass(ModulePass):
 
     Engines: cube for a convolution or matmul, attention for products with the softmax between them,
     recurrence for the steps of an LSTM, GRU or RNN, vector for elementwise ops, reductions and pools, move
-    for what only rearranges, sort for positions of extremes, AI CPU for what `passes/ai_cpu.py` lists with
+    for what only rearranges, sort for the best of rows, AI CPU for what `passes/ai_cpu.py` lists with
     its reason.
     Constants, reshape, slice and concat stay nn ops: `ascend-assign-layouts` turns them into packed constants,
     views or kernels.
@@ -115,7 +115,7 @@ def engine_of(ops: list[nn.NNOp]) -> Engine:
         return Engine.ATTENTION
     if isinstance(ops[0], nn.RecurrenceOp):
         return Engine.RECURRENCE
-    if any(isinstance(o, nn.ArgReduceOp) for o in ops):
+    if isinstance(ops[0], nn.SortOp):
         return Engine.SORT
     if isinstance(ops[0], nn.ResizeOp):
         return Engine.MOVE if ops[0].mode.data == "nearest" else Engine.AICPU

@@ -173,6 +173,11 @@ def work_is_small(elements: int) -> Verdict:
     return elements <= MAX_SELECTION, f"{elements} pairs"
 
 
+def row_is_sortable(length: int) -> Verdict:
+    """Rows are sorted in up to 2048 blocks: rows up to 2^20 elements always fit."""
+    return length <= 1 << 20, f"{length} elements"
+
+
 def branches_match(first: Sequence[Shape], second: Sequence[Shape]) -> Verdict:
     """Branches that are chosen at run time must give tensors of the same shapes."""
     return list(first) == list(second), f"shapes {[list(s) for s in first]} and {[list(s) for s in second]}"

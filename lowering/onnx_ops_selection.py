@@ -7,13 +7,13 @@ from math import prod
 import numpy as np
 
 from ..dialects import nn
+from ..dialects.blobs import Blob
 from . import onnx_constraints as constraints
 from .onnx_constraints import require
 from .onnx_gather import picked
 from .onnx_node import Node, Value
 from .onnx_ops import onnx_op
 from .onnx_selection import (
-    chosen,
     combined,
     elements_at,
     inserted,
@@ -130,24 +130,15 @@ def tensor_scatter(node: Node) -> Value:
 
 @onnx_op("TopK")
 def top_k(node: Node) -> list[Value]:
-    """Element i has the rank: how many are better, or equal and before it. Output j is the element of rank j."""
+    """The best of each row, and where they stood; an axis that is not the last is brought there."""
     x = node.input(0)
     axis = node.axis(node.int("axis", -1), x.rank)
     count = int(node.known(1, "k").reshape(-1)[0]) if node.opset >= 10 else node.int("k")
-    length = x.shape[axis]
-    require(constraints.work_is_small, prod(x.shape) * length)
-    row = moved_last(node, x, axis)
-    rank = row.rank
-    own, other = inserted(node, row, rank), inserted(node, row, rank - 1)
-    is_better = node.precise(nn.GreaterOp if node.int("largest", 1) else nn.LessOp, other, own)
-    before = np.tri(length, k=-1, dtype=np.bool_).reshape(*(1,) * (rank - 1), length, length)
-    is_equal = node.precise(nn.EqualOp, other, own)
-    is_ahead = node.emit(nn.OrOp, is_better, node.emit(nn.AndOp, is_equal, node.constant(before)))
-    place = node.precise(nn.ReduceOp, node.cast(is_ahead, "f32"), "sum", (rank,))
-    mask = node.precise(
-        nn.EqualOp, inserted(node, place, rank - 1), positions(node, count, rank + 1, rank - 1, "f32")
-    )
-    values = chosen(node, mask, inserted(node, row, rank - 1), precise=True)
-    numbers = positions(node, length, rank + 1, rank, "f32")
-    indices = node.cast(chosen(node, mask, numbers, precise=True), "i64")
-    return [moved_back(node, values, axis), moved_back(node, indices, axis)]
+    require(constraints.row_is_sortable, x.shape[axis])
+    shape = tuple(count if i == axis else size for i, size in enumerate(x.shape))
+    if 0 in shape:
+        return [node.expression(Blob.splat(0, shape, dtype)) for dtype in (x.dtype, "i64")]
+    row, smallest = moved_last(node, x, axis), not node.int("largest", 1)
+    values = node.precise(nn.TopKOp, row, count, smallest=smallest)
+    indices = node.precise(nn.TopKOp, row, count, smallest=smallest, positions=True)
+    return [moved_back(node, values, axis), moved_back(node, node.cast(indices, "i64"), axis)]

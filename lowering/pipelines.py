@@ -46,6 +46,7 @@ NN: Final = (
     "nn-decompose",
     "nn-simplify",
     "nn-convert-precision",
+    "nn-form-sort",
     "nn-simplify",
     "nn-split-terms",
     "nn-fuse-groups",

@@ -80,6 +80,8 @@ def _check(group: ascend.GroupOp) -> Iterator[Refusal]:
         case Engine.ATTENTION | Engine.RECURRENCE:
             if types != {"f16"}:
                 yield refusal(group, CUBE_TYPE, text)
+        case Engine.SORT:
+            return  # `sort_problem.refusal` says what it does not take
         case Engine.MOVE:
             if any(isinstance(op, nn.GatherOp) for op in inner):
                 return  # `move_gather` says what it does not take

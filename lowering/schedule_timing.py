@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xdsl.dialects.builtin import DenseArrayBase
+
 from ..dialects import ascend
 from ..dialects.davinci import KernelOp
 from ..runtime.soc import Soc
@@ -26,6 +28,10 @@ def timed(kernel: KernelOp, group: ascend.GroupOp, soc: Soc, warm: Sequence[bool
         if is_warm:
             l2.touch(address, ascend.bytes_of(value))
         address += -(-(ascend.bytes_of(value) + 32) // 512) * 512
+    scratch = kernel.attributes.get("workspace")
+    for size in scratch.get_values() if isinstance(scratch, DenseArrayBase) else ():
+        args.append(address)
+        address += -(-int(size) // 512) * 512
     blocks = kernel.blocks.value.data
     timing = time_task(soc, program_of(lower_to_records(kernel, soc)), args, blocks, l2)
     return timing.cycles, timing.instructions / blocks

@@ -18,6 +18,7 @@ PASSES: Final[dict[str, tuple[str, str]]] = {
     "nn-form-attention": ("nn_form_attention", "NNFormAttentionPass"),
     "nn-decompose": ("nn_decompose", "NNDecomposePass"),
     "nn-convert-precision": ("nn_convert_precision", "NNConvertPrecisionPass"),
+    "nn-form-sort": ("nn_form_sort", "NNFormSortPass"),
     "nn-split-terms": ("nn_split_terms", "NNSplitTermsPass"),
     "nn-fuse-groups": ("nn_fuse_groups", "NNFuseGroupsPass"),
     "check-nn": ("check_nn", "CheckNNPass"),

@@ -52,6 +52,7 @@ LIBRARY: Final[dict[type[Operation], str]] = {
     **_ELEMENTWISE,
     nn.ReduceOp: "Reduce",
     nn.ArgReduceOp: "ArgReduce",
+    nn.TopKOp: "TopK",
     nn.MatMulOp: "MatMul",
 }
 """Ops of level nn → library kernel. Which of these names the library has is checked when a group is lowered."""

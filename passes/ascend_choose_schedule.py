@@ -39,6 +39,10 @@ def choose(group: ascend.GroupOp, soc: Soc) -> ascend.ScheduleAttr:
             from ..lowering import recurrence_kernel
 
             return ascend.ScheduleAttr.of(recurrence_kernel.choose_schedule(group, soc))
+        case ascend.Engine.SORT:
+            from ..lowering import sort_kernel
+
+            return ascend.ScheduleAttr.of(sort_kernel.choose_schedule(group, soc))
         case ascend.Engine.MOVE:
             from ..lowering import move_kernel
 

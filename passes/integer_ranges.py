@@ -63,6 +63,8 @@ class Ranges:
             return source if nn.dtype_of(op.input) in _TYPES and inside(source, own) else own
         if isinstance(op, nn.ArgReduceOp):
             return 0, max(nn.shape_of(op.input)[op.axis.value.data] - 1, 0)
+        if isinstance(op, nn.TopKOp):
+            return self.of(op.input) if op.positions is None else (0, nn.shape_of(op.input)[-1] - 1)
         found = self._computed(op)
         return found if found is not None and inside(found, own) else own
 

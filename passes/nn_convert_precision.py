@@ -131,12 +131,20 @@ class Converter:
             return "f32"
         if isinstance(op, _F16_ONLY):
             return self.compute
+        if isinstance(op, nn.TopKOp):
+            return self._ranked(op.input)
         if self._is_kept(op) or (self.keep_vector and self.f32_ops(op)):
             return "f32"
         summed = isinstance(op, nn.ReduceOp) and op.kind.data in ("sum", "mean", "prod")
         if (PRECISE in op.attributes or EXACT in op.attributes or summed) and self.f32_ops(op):
             return "f32"
         return self.compute
+
+    def _ranked(self, value: SSAValue) -> str:
+        """The type in which values are ranked: the one they were computed in, as equal halves are no order of what was f32.
+        What the model is given is ranked as it is."""
+        is_half = (value, self.compute) in self.versions and value not in self.exact
+        return self.compute if is_half and not isinstance(value, BlockArgument) else "f32"
 
     def _is_kept(self, op: Operation) -> bool:
         return bool(self.keep) and not self.keep.isdisjoint(node_names(op))
@@ -197,7 +205,7 @@ class Converter:
             self._rebuild(op, floats, is_float, dtype)
         else:
             for i, (value, single) in enumerate(zip(list(op.operands), floats, strict=True)):
-                if single:
+                if single and not (isinstance(op, nn.TopKOp) and isinstance(value, BlockArgument)):
                     op.operands[i] = self.get(value, "f32", op)
         self._mean(self._current(result, dtype))
 

@@ -166,6 +166,17 @@ def _arg_reduce(operands: Sequence[Array], settings: Settings, outputs: Sequence
     return [np.asarray(found, np.int64).reshape(outputs[0].shape)]
 
 
+def _top_k(operands: Sequence[Array], settings: Settings, outputs: Sequence[TensorSpec]) -> list[Array]:
+    """The best of each row of the last axis, or where they stand; the first of equal ones comes first."""
+    x, count = _widened(operands[0]), integer(settings, "count")
+    if integer(settings, "smallest"):
+        order = np.argsort(x, axis=-1, kind="stable")[..., :count]
+    else:  # the last of a row turned round is the first of the row
+        order = x.shape[-1] - 1 - np.argsort(np.flip(x, -1), axis=-1, kind="stable")[..., ::-1][..., :count]
+    found = order if integer(settings, "positions") else np.take_along_axis(operands[0], order, -1)
+    return [np.ascontiguousarray(found, kind_of(outputs[0]))]
+
+
 def _scan(function: Callable[..., Any]) -> Compute:
     """Running sums and products along `axis`, backwards with `reverse`, without the own element with
     `exclusive`."""
@@ -203,6 +214,7 @@ KERNELS = {name: CpuKernel(_elementwise(function), work) for name, (function, wo
     "Clip": CpuKernel(_clip, 2),
     "Reduce": CpuKernel(_reduce, 2),
     "ArgReduce": CpuKernel(_arg_reduce, 2),
+    "TopK": CpuKernel(_top_k, 32),
     "CumSum": CpuKernel(_scan(np.cumsum), 1),
     "CumProd": CpuKernel(_scan(np.cumprod), 1),
     "MatMul": CpuKernel(_matmul, 64),

@@ -155,6 +155,13 @@ class LikelyValues:
             return sample.astype(np.float64)
         return np.nan_to_num(sample).astype(kind)
 
+    def ranked(self, op: NNOp) -> Array | None:
+        """Any of the row: the best of many are among them.  Positions are numbers below its length."""
+        assert isinstance(op, nn.TopKOp)
+        if op.positions is None:
+            return self.of(op.input)
+        return self._rng.integers(0, nn.shape_of(op.input)[-1], COUNT).astype(np.int32)
+
     def reduced(self, op: NNOp) -> Array | None:
         """Sums of as many as the axes hold; maxima and products of at most `DRAWN`."""
         assert isinstance(op, nn.ReduceOp)
@@ -304,6 +311,7 @@ _TAKING_OUT: Final = (nn.AddOp, nn.SubOp, nn.WhereOp, nn.MaxOp, nn.MinOp)
 _SPECIAL: Final[dict[type[Operation], Callable[[LikelyValues, NNOp], Array | None]]] = {
     nn.CastOp: LikelyValues.cast,
     nn.ReduceOp: LikelyValues.reduced,
+    nn.TopKOp: LikelyValues.ranked,
     nn.SoftmaxOp: LikelyValues.along,
     nn.LogSoftmaxOp: LikelyValues.along,
     nn.LayerNormOp: LikelyValues.normalised,

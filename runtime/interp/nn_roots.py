@@ -11,6 +11,7 @@ from xdsl.ir import Operation
 from ...dialects import nn
 from ...dialects.dtypes import Array
 from ...dialects.nn_roots import HIDDEN
+from ...dialects.nn_shapes import SORT_GROUP
 
 IM2COL_ELEMENTS = 1 << 25
 """Above this the patches of a convolution are not laid out at once but one kernel position after the
@@ -381,6 +382,43 @@ def lrn(x: Array, *, size: int, alpha: float, beta: float, bias: float) -> Array
     return x / np.power(bias + alpha / size * total, beta)
 
 
+def _rank_keys(x: Array) -> Array:
+    """Numbers that grow as elements fall in rank; NaN is as low as minus infinity."""
+    if x.dtype.kind in "iub":
+        return -x.astype(np.int64)
+    wide = -x.astype(np.float64)
+    return np.where(np.isnan(wide), np.inf, wide)
+
+
+def top_k(x: Array, *, count: int, smallest: bool = False, positions: bool = False) -> Array:
+    keys = _rank_keys(x)
+    if smallest:
+        keys = np.where(np.isnan(x), np.inf, -keys) if x.dtype.kind == "f" else -keys
+    order = np.argsort(keys, axis=-1, kind="stable")[..., :count]
+    return order.astype(np.int32) if positions else np.take_along_axis(x, order, axis=-1)
+
+
+def sort(
+    keys: Array, *others: Array, count: int, block: int, pieces: int = 1, positions: bool = False
+) -> Array:
+    """Planes of lists of whole groups; see `nn.SortOp`."""
+    rows, length = keys.shape
+    blocks = -(-length // block)
+    places = -(-block // SORT_GROUP) * SORT_GROUP
+    surplus = ((0, 0), (0, blocks * places - length))
+    planes = [np.pad(keys, surplus, constant_values=-np.inf)]
+    if positions:
+        planes.append(np.tile(others[0], (rows, blocks)))
+        if blocks > 1:
+            numbers = np.repeat(np.arange(blocks, dtype=keys.dtype), places)
+            planes.append(np.broadcast_to(numbers, (rows, blocks * places)))
+    planes += [np.pad(x, surplus, constant_values=-np.inf) for x in others[1 if positions else 0 :]]
+    shape = (rows, pieces, blocks * places // pieces)
+    order = np.argsort(_rank_keys(planes[0].reshape(shape)), axis=-1, kind="stable")
+    order = order[..., : -(-count // SORT_GROUP) * SORT_GROUP]
+    return np.stack([np.take_along_axis(p.reshape(shape), order, -1).reshape(rows, -1) for p in planes])
+
+
 SEMANTICS: dict[type[Operation], Callable[..., Array]] = {
     nn.ConvOp: conv,
     nn.ConvTransposeOp: conv_transpose,
@@ -392,6 +430,8 @@ SEMANTICS: dict[type[Operation], Callable[..., Array]] = {
     nn.AvgPoolOp: avg_pool,
     nn.ReduceOp: reduce,
     nn.ArgReduceOp: arg_reduce,
+    nn.TopKOp: top_k,
+    nn.SortOp: sort,
     nn.AttentionOp: attention,
     nn.RecurrenceOp: recurrence,
     nn.SoftmaxOp: softmax,

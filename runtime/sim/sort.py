@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..isa.extents import PROPOSAL, extents, type_size
 from ..isa.record import Decoded
@@ -101,22 +102,45 @@ def _merged(lists: Sequence[Array], *, suspend: bool) -> tuple[Array, list[int]]
 
     As the unit does it: always the highest head, the first list on a tie (lists need not be sorted).
     """
-    order = merged_order([values[:, _SCORE] for values in lists], suspend=suspend)
-    taken = [lists[which][place] for which, place in order]
-    heads = [sum(which == number for which, _ in order) for number in range(len(lists))]
-    return np.array(taken) if taken else np.zeros((0, PROPOSAL), lists[0].dtype), heads
+    which, places = merged_order([values[:, _SCORE] for values in lists], suspend=suspend)
+    return taken(lists, which, places), np.bincount(which, minlength=len(lists)).tolist()
 
 
-def merged_order(scores: Sequence[Array], *, suspend: bool) -> list[tuple[int, int]]:
-    """(list, place in it) of the merged elements, in order."""
-    keys = [sort_keys(values).tolist() for values in scores]
-    heads = [0] * len(keys)
+def taken(lists: Sequence[Array], which: NDArray[np.int64], places: NDArray[np.int64]) -> Array:
+    """The elements at `places` of the lists `which`."""
+    starts = np.cumsum([0, *(len(values) for values in lists[:-1])])
+    return np.concatenate(lists)[starts[which] + places]
+
+
+def merged_order(scores: Sequence[Array], *, suspend: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """List and place in it of each merged element, in order."""
+    keys = [sort_keys(values) for values in scores]
+    if all(bool((values[1:] >= values[:-1]).all()) for values in keys):
+        return _order_of_sorted(keys, suspend=suspend)
+    plain = [values.tolist() for values in keys]
+    heads = [0] * len(plain)
     order: list[tuple[int, int]] = []
-    for _ in range(sum(len(values) for values in scores)):
-        if suspend and any(head == len(key) for head, key in zip(heads, keys, strict=True)):
+    for _ in range(sum(len(values) for values in plain)):
+        if suspend and any(head == len(key) for head, key in zip(heads, plain, strict=True)):
             break
-        open_lists = [i for i, key in enumerate(keys) if heads[i] < len(key)]
-        best = min(open_lists, key=lambda i: keys[i][heads[i]])
+        open_lists = [i for i, key in enumerate(plain) if heads[i] < len(key)]
+        best = min(open_lists, key=lambda i: plain[i][heads[i]])
         order.append((best, heads[best]))
         heads[best] += 1
-    return order
+    found = np.array(order, np.int64).reshape(-1, 2)
+    return found[:, 0], found[:, 1]
+
+
+def _order_of_sorted(
+    keys: Sequence[NDArray[np.float64]], *, suspend: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """`merged_order` of lists that are sorted: a stable sort of one list behind the other."""
+    ends = np.cumsum([len(values) for values in keys])
+    order = np.argsort(np.concatenate(keys), kind="stable")
+    which = np.searchsorted(ends, order, side="right")
+    places = order - np.concatenate(([0], ends[:-1]))[which]
+    if suspend:
+        empty = any(not len(values) for values in keys)
+        last = 0 if empty else 1 + min(int(np.flatnonzero(order == end - 1)[0]) for end in ends)
+        which, places = which[:last], places[:last]
+    return which, places

@@ -12,7 +12,7 @@ from ..isa.record import Decoded
 from ..soc import Soc
 from .checks import Executor, Ints, Rules, State
 from .floats import DTYPES, Array
-from .sort import merge_lengths, merged_order, sort_keys
+from .sort import merge_lengths, merged_order, sort_keys, taken
 from .split_footprint import COMPRESSED
 from .vector import element_view
 from .vector_more import active_lanes, gather_lanes
@@ -141,9 +141,9 @@ def _merge(rules: Rules) -> Executor:
         for repeat in range(v["repeat"]):
             far = repeat * sum(lengths) * _RECORD
             lists = [_records(core, addresses[1 + i] + far, n) for i, n in enumerate(lengths)]
-            order = merged_order([_scores(part, dtype) for part in lists], suspend=v["suspend"] == 1)
-            if order:
-                merged = np.array([lists[which][place] for which, place in order], np.uint32)
+            which, places = merged_order([_scores(part, dtype) for part in lists], suspend=v["suspend"] == 1)
+            merged = taken(lists, which, places)
+            if len(merged):
                 _records(core, addresses[0] + far, len(merged))[...] = merged
 
     return run

@@ -88,6 +88,62 @@ func.func @memory(%p: tensor<6x16xf32>, %r: tensor<16x16xf32>) {
 
 // -----
 
+// CHECK: expected a count of 1 to 40, got 41
+func.func @best(%x: tensor<2x40xf16>) {
+  %0 = nn.top_k %x count 41 : (tensor<2x40xf16>) -> tensor<2x41xf16>
+  func.return
+}
+
+// -----
+
+// CHECK: expected result of element type i32, got i64
+func.func @places(%x: tensor<2x40xf16>) {
+  %0 = nn.top_k %x count 4 positions : (tensor<2x40xf16>) -> tensor<2x4xi64>
+  func.return
+}
+
+// -----
+
+// CHECK: expected blocks of a multiple of 16, got 20
+func.func @blocks(%x: tensor<2x40xf16>) {
+  %0 = nn.sort %x count 4 block 20 pieces 1 : (tensor<2x40xf16>) -> tensor<1x2x16xf16>
+  func.return
+}
+
+// -----
+
+// CHECK: expected pieces that share 3 blocks, got 2
+func.func @pieces(%x: tensor<2x40xf16>) {
+  %0 = nn.sort %x count 4 block 16 pieces 2 : (tensor<2x40xf16>) -> tensor<1x2x32xf16>
+  func.return
+}
+
+// -----
+
+// CHECK: expected 16 places, got {{\[\[}}40]]
+func.func @names(%x: tensor<2x40xf16>, %p: tensor<40xf16>) {
+  %0 = nn.sort %x, %p count 4 block 16 pieces 1 positions : (tensor<2x40xf16>, tensor<40xf16>) -> tensor<3x2x16xf16>
+  func.return
+}
+
+// -----
+
+// CHECK: expected a count of 1 to 32, got 33
+func.func @piece(%x: tensor<2x64xf16>) {
+  %0 = nn.sort %x count 33 block 16 pieces 2 : (tensor<2x64xf16>) -> tensor<1x2x96xf16>
+  func.return
+}
+
+// -----
+
+// CHECK: expected at most 5 planes beside the keys, got 6
+func.func @planes(%x: tensor<2x40xf16>) {
+  %0 = nn.sort %x, %x, %x, %x, %x, %x, %x count 4 block 40 pieces 1 : (tensor<2x40xf16>, tensor<2x40xf16>, tensor<2x40xf16>, tensor<2x40xf16>, tensor<2x40xf16>, tensor<2x40xf16>, tensor<2x40xf16>) -> tensor<7x2x16xf16>
+  func.return
+}
+
+// -----
+
 // CHECK: expected heads of keys that divide those of the query, got [1, 4] and [1, 3]
 func.func @heads(%q: tensor<1x4x7x64xf32>, %k: tensor<1x3x9x64xf32>) {
   %0 = nn.attention %q, %k, %k scale 1.0 : (tensor<1x4x7x64xf32>, tensor<1x3x9x64xf32>, tensor<1x3x9x64xf32>) -> tensor<1x4x7x64xf32>

@@ -138,7 +138,15 @@ func.func @ops(%x: tensor<1x4x8x8xf32>, %b: tensor<1x4x8x8xi1>, %s: tensor<f32>,
   %r53 = nn.matmul %m, %m, %b7 trans_a : (tensor<5x7xf32>, tensor<5x7xf32>, tensor<7xf32>) -> tensor<7x7xf32>
   // CHECK: nn.attention %x, %x, %x, %x scale 0.5 : tensor<1x4x8x8xf32>
   %a0 = nn.attention %x, %x, %x, %x scale 0.5 : tensor<1x4x8x8xf32>
-  %rp, %rw, %ri = "test.op"() : () -> (tensor<6x128xf32>, tensor<128x16xf32>, tensor<2x64xf32>)
+  %rp, %rw, %ri, %kp = "test.op"() : () -> (tensor<6x128xf32>, tensor<128x16xf32>, tensor<2x64xf32>, tensor<32xf32>)
+  // CHECK: nn.top_k %rp count 3 : (tensor<6x128xf32>) -> tensor<6x3xf32>
+  %k0 = nn.top_k %rp count 3 : (tensor<6x128xf32>) -> tensor<6x3xf32>
+  // CHECK: nn.top_k %rp count 3 smallest positions : (tensor<6x128xf32>) -> tensor<6x3xi32>
+  %k1 = nn.top_k %rp count 3 smallest positions : (tensor<6x128xf32>) -> tensor<6x3xi32>
+  // CHECK: nn.sort %rp count 3 block 128 pieces 1 : (tensor<6x128xf32>) -> tensor<1x6x16xf32>
+  %k2 = nn.sort %rp count 3 block 128 pieces 1 : (tensor<6x128xf32>) -> tensor<1x6x16xf32>
+  // CHECK: nn.sort %rp, %kp, %rp count 20 block 32 pieces 2 positions : (tensor<6x128xf32>, tensor<32xf32>, tensor<6x128xf32>) -> tensor<4x6x64xf32>
+  %k3 = nn.sort %rp, %kp, %rp count 20 block 32 pieces 2 positions : (tensor<6x128xf32>, tensor<32xf32>, tensor<6x128xf32>) -> tensor<4x6x64xf32>
   // CHECK: nn.recurrence %rp, %rw kind lstm direction bidirectional steps 3 : (tensor<6x128xf32>, tensor<128x16xf32>) -> tensor<6x32xf32>
   %rr = nn.recurrence %rp, %rw kind lstm direction bidirectional steps 3 : (tensor<6x128xf32>, tensor<128x16xf32>) -> tensor<6x32xf32>
   // CHECK: nn.recurrence %rp, %rw, %ri kind lstm direction bidirectional steps 3 last_cell : (tensor<6x128xf32>, tensor<128x16xf32>, tensor<2x64xf32>) -> tensor<8x32xf32>
