@@ -81,11 +81,22 @@ def _attention(queries: int, keys: int, masked: bool) -> onnx.ModelProto:
     return g.model(shapes, [g.node("MatMul", [g.node("Softmax", [scores], axis=-1), "v"])])
 
 
+def _top_k(rows: int, length: int, count: int) -> onnx.ModelProto:
+    """The best of rows, and where they stood as floats."""
+    g = models.GraphBuilder("top_k")
+    g.weights.append(onnx.numpy_helper.from_array(np.array([count]), "k"))
+    g.nodes.append(onnx.helper.make_node("TopK", ["x", "k"], ["best", "places"], name="top_k"))
+    return g.model({"x": (rows, length)}, ["best", g.node("Cast", ["places"], to=onnx.TensorProto.FLOAT)])
+
+
 _BUILT = {
     "softmax": _softmax,
     "layernorm": _layernorm,
     "attention": lambda: _attention(90, 77, True),
     "attention_long": lambda: _attention(260, 1300, False),  # keys in pieces
+    "top_k_rows": lambda: _top_k(40, 300, 10),
+    "top_k_pieces": lambda: _top_k(1, 5000, 16),
+    "top_k_passes": lambda: _top_k(1, 5000, 5000),  # blocks through the workspace
 }
 DEFAULT = (
     "resnet18.legacy",
@@ -95,6 +106,9 @@ DEFAULT = (
     "layernorm",
     "attention",
     "attention_long",
+    "top_k_rows",
+    "top_k_pieces",
+    "top_k_passes",
 )
 
 
