@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +39,19 @@ def compile_options(flags: ParsedFlags) -> CompileOptions:
         cores=cores_of(flags),
         reuse_memory=flags.get("disable_reuse_memory", "0") == "0",
     )
+
+
+def inspection_options(flags: ParsedFlags) -> CompileOptions:
+    """The same for commands that look at a model in one size: of several profiles the largest, with a note."""
+    options = compile_options(flags)
+    choice = profile_choice(flags)
+    if choice is None:
+        return options
+    counts = [sum(map(prod, shapes.values())) for shapes in choice.shapes]
+    largest = counts.index(max(counts))
+    sizes = ",".join(map(str, choice.sizes[largest]))
+    flags.note(f"of {len(choice.sizes)} profiles the largest was looked at: {choice.kind} {sizes}")
+    return replace(options, input_shapes=choice.shapes[largest])
 
 
 def _fixed_shapes(flags: ParsedFlags) -> dict[str, tuple[int, ...]] | None:

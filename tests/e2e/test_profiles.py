@@ -266,3 +266,15 @@ def test_from_python(tmp_path: Path) -> None:
         with pytest.raises(AscendError) as found:
             ascend_mlir.compile(model, input_shapes=wrong)
         assert found.value.code == code
+
+
+@pytest.mark.parametrize("command", ["analyze", "op-check", "precheck"])
+def test_what_looks_at_one_size_says_which(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture_net(tmp_path)
+    with pytest.raises(SystemExit) as done:
+        main([command, "net.onnx", "--input_shape=x:-1,3,20,28", "--dynamic_batch_size=1,4,2"])
+    assert done.value.code == 0
+    assert "of 3 profiles the largest was looked at: batch 4" in "".join(capsys.readouterr())
