@@ -133,7 +133,7 @@ def test_random_sizes(data):
 @pytest.mark.parametrize("keep", [16, 48, 5000])
 @pytest.mark.parametrize("length", [16, 32, 48, 80, 112, 272, 1024, 1040, 2048])
 def test_levels_merge_every_list_once(length, keep):
-    lists = {first: 16 for first in range(0, length, 16)}
+    lists = dict.fromkeys(range(0, length, 16), 16)
     for level in levels(length, keep):
         after = {}
         for merge in level:
