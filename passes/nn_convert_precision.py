@@ -143,8 +143,9 @@ class Converter:
     def _ranked(self, value: SSAValue) -> str:
         """The type in which values are ranked: the one they were computed in, as equal halves are no order of what was f32.
         What the model is given is ranked as it is."""
-        is_half = (value, self.compute) in self.versions and value not in self.exact
-        return self.compute if is_half and not isinstance(value, BlockArgument) else "f32"
+        made = self.versions.get((value, self.compute))
+        is_rounded = made is None or (isinstance(made.owner, nn.CastOp) and made.owner.input is value)
+        return "f32" if is_rounded or value in self.exact else self.compute
 
     def _is_kept(self, op: Operation) -> bool:
         return bool(self.keep) and not self.keep.isdisjoint(node_names(op))
@@ -205,7 +206,7 @@ class Converter:
             self._rebuild(op, floats, is_float, dtype)
         else:
             for i, (value, single) in enumerate(zip(list(op.operands), floats, strict=True)):
-                if single and not (isinstance(op, nn.TopKOp) and isinstance(value, BlockArgument)):
+                if single and not isinstance(op, nn.TopKOp):  # its operand is f32 by itself
                     op.operands[i] = self.get(value, "f32", op)
         self._mean(self._current(result, dtype))
 

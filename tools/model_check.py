@@ -183,7 +183,7 @@ def _engine_by_node(module: ModuleOp) -> dict[str, str]:
     from ..dialects import ascend
     from ..passes.rewriting import main_block
 
-    order = ("move", "vector", "aicpu", "cube")
+    order = ("move", "vector", "aicpu", "sort", "recurrence", "attention", "cube")
     found: dict[str, str] = {}
     for op in main_block(module).ops:
         if not isinstance(op, ascend.GroupOp):

@@ -93,6 +93,28 @@ def test_help_is_quick() -> None:
 # ------------------------------------------------------------------------------- op-check and precheck
 
 
+def test_op_check_names_every_engine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Engines that only some operators have: a sort with what is around it, a recurrence."""
+    values = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [3, 2, 40])]
+    weights = {
+        "k": np.array([5]),
+        "w": np.zeros((1, 64, 40), np.float32),
+        "r": np.zeros((1, 64, 16), np.float32),
+    }
+    nodes = [
+        helper.make_node("TopK", ["x", "k"], ["v", "i"], name="best"),
+        helper.make_node("LSTM", ["x", "w", "r"], ["y"], name="cell", hidden_size=16),
+    ]
+    outputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in ("v", "y")]
+    tensors = [numpy_helper.from_array(a, n) for n, a in weights.items()]
+    graph = helper.make_graph(nodes, "g", values, outputs, tensors)
+    path = tmp_path / "m.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    assert atc("op-check", path, "--json") == 0
+    text = capsys.readouterr().out
+    assert '"sort"' in text and ('"recurrence"' in text or '"cube"' in text)
+
+
 def test_op_check_of_a_good_model(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert atc("op-check", model, "--json") == 0
     found = json.loads(capsys.readouterr().out)
