@@ -199,7 +199,8 @@ class SortKernel:
         """Keys and carried rows of block `block` of the pieces from granule `first` on, into the proposals."""
         kb, p = self.kb, self.p
         for source, place in self._sources():
-            buffer = kb.alloc("ub", self.s.rows * p.list_length * p.size, 2)
+            is_before_loop = p.blocks > 1 and self._may_be_last(block)
+            buffer = kb.alloc("ub", self.s.rows * p.list_length * p.size, 1 if is_before_loop else 2)
             self._load_rows(buffer, source, first, block, rows)
             self._fill_ends(buffer, first, block, rows)
             self._element("vconcat", self.raw, buffer, kb.mul(rows, p.list_length), place)

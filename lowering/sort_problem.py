@@ -23,6 +23,7 @@ PLACES: Final = (0, 1, 2, 3, 5)
 MOST_REPEATS: Final = 255
 _MOST_ROWS = 255  # rows of a tile: repeats of one instruction
 _BLOCK_STEP = 256
+_REPEAT_BYTES = 256
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -180,13 +181,16 @@ def problem_of(op: nn.SortOp) -> SortProblem:
 
 
 def ub_bytes(p: SortProblem, rows: int) -> int:
-    """Bytes of UB: proposals as they are made, two lists that take turns, what is kept, rows that come and go."""
+    """Bytes of UB: proposals as they are made, two lists that take turns, what is kept, rows that come and go.  Buffers
+    inside a loop have two slots; what stands before it has its own."""
+    plane, several = rows * p.list_length * p.size, p.blocks > 1
     sorted_lists = 3 * rows * p.list_length * p.proposal
-    kept = 0 if p.blocks == 1 else 3 * p.keep * p.proposal
-    again = 0 if p.passes == 1 else 2 * p.list_length * p.proposal
-    rows_in = (2 * (1 + p.carried) + 2 * p.positions) * rows * p.list_length * p.size
-    rows_out = 2 * len(p.planes) * rows * p.keep * p.size
-    return sorted_lists + kept + again + rows_in + rows_out + 512
+    kept = 3 * p.keep * p.proposal if several else 0
+    again = 2 * p.list_length * p.proposal if p.passes > 1 else 0
+    rows_in = (1 + p.carried) * plane * (3 if several else 2)
+    numbers = p.positions * p.list_length * p.size + p.numbered * 2 * (plane + _REPEAT_BYTES)
+    rows_out = len(p.planes) * rows * p.keep * p.size * (4 if p.passes > 1 else 2)
+    return sorted_lists + kept + again + rows_in + numbers + rows_out
 
 
 def schedule_of(p: SortProblem, soc: Soc) -> SortSchedule | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
 
+import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
@@ -13,20 +15,20 @@ from xdsl.passes import ModulePass
 
 from ..dialects import nn
 from ..dialects.blobs import Blob
-from ..dialects.nn_shapes import SORT_GROUP
+from ..dialects.nn_shapes import SORT_BLOCK
+from ..lowering.sort_problem import whole as whole_groups
 from ..lowering.sort_schedule import Cut, Rows, cut_of
 from ..runtime.soc import Soc
 from .ai_cpu import reason_of
 from .attach_target import target_of
+from .canonicalization.nn_digits import joined, number_of, ordered_bits, split, times
 from .integer_ranges import Ranges, inside
 from .rewriting import Builder, apply_rules, users
 
-_DIGIT = 11
-"""Bits of a digit: f16 holds all whole numbers up to 2^11."""
-_DIGIT_MASK = (1 << _DIGIT) - 1
-_SIGN = -(2**31)
 _SMALL = frozenset({"i8", "u8", "bool"})
 _HALF_RANGE = (-2048, 2048)
+_SHARE = 4
+"""Rows are cut before they are sorted by digits if no more than this part of a row is asked for."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,16 @@ class _Sorted:
     keys: SSAValue
     carried: list[SSAValue]
     names: list[SSAValue]
-    block: int
+    weights: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Digits:
+    """Digits of rows, the lowest first, and the names of their places."""
+
+    digits: list[SSAValue]
+    names: list[SSAValue]
+    weights: tuple[int, ...] = ()  # how many elements a name counts
 
 
 @dataclass
@@ -102,7 +113,8 @@ class Former:
             return None
         values, places = found
         values = build(nn.CastOp(values, dtype)) if is_half else values
-        return tuple(self._cut(value, (*shape[:-1], count), build) for value in (values, places))  # pyright: ignore[reportReturnType]
+        result = (*shape[:-1], count)
+        return self._cut(values, result, build), self._cut(places, result, build)
 
     def _cut(self, value: SSAValue, shape: tuple[int, ...], build: Builder) -> SSAValue:
         """Without what filled up the last group."""
@@ -117,24 +129,59 @@ class Former:
         if found is None:
             return None
         values = build(nn.NegOp(found.keys)) if smallest else found.keys
-        return values, self._places(found.names, found.block, values, build)
+        return values, self._places(found.names, found.weights, values, build)
 
     # ------------------------------------------------------------------ digits
     def _digits(
         self, rows: SSAValue, count: int, build: Builder, positions: bool, smallest: bool
     ) -> tuple[SSAValue, SSAValue] | None:
-        """Whole numbers of 32 bits by three digits: each sort keeps the order that the lower digits have."""
+        """Whole numbers of 32 bits, and numbers whose bits are such, by their digits."""
         dtype = nn.dtype_of(rows)
-        whole = rows if dtype == "i32" else _ordered_bits(rows, build)
+        whole = rows if dtype == "i32" else ordered_bits(rows, build)
         if smallest:
             whole = build(nn.SubOp(build.scalar(-1, "i32", (1, 1)), whole))
-        low, middle, high = _split(whole, self.soc, build)
-        length = nn.shape_of(rows)[-1]
-        first = self._sort(low, [middle, high], length, build, positions)
+        found = self._best_by_digits(_Digits(split(whole, self.soc, build), []), count, build, positions)
+        if found is None:
+            return None
+        whole = joined(found.digits, build)
+        if smallest:
+            whole = build(nn.SubOp(build.scalar(-1, "i32", (1, 1)), whole))
+        values = whole if dtype == "i32" else number_of(whole, build)
+        places = self._places(found.names, found.weights, values, build)
+        return values, places
+
+    def _best_by_digits(self, given: _Digits, count: int, build: Builder, positions: bool) -> _Digits | None:
+        """Sorts by digits are sorts of whole rows, so long rows of which little is asked for are cut first: the best of each
+        part, then the best of those."""
+        rows, length = nn.shape_of(given.digits[0])
+        parts = _parts(rows, length, max(SORT_BLOCK, _SHARE * whole_groups(count)))
+        if parts == 1:
+            return self._by_digits(given, count, build, positions)
+        cut = [_in_parts(value, parts, build) for value in (*given.digits, *given.names)]
+        each = self._by_digits(_Digits(cut[:3], cut[3:]), count, build, positions)
+        if each is None:
+            return None
+        width = parts * whole_groups(count)
+        digits, names = (
+            [build(nn.ReshapeOp(v, (rows, width))) for v in vs] for vs in (each.digits, each.names)
+        )
+        if positions:
+            number = build.constant(Blob.dense(np.arange(parts, dtype=np.float16).reshape(1, parts, 1)))
+            wide = build(nn.ExpandOp(number, (rows, parts, width // parts)))
+            names.append(build(nn.ReshapeOp(wide, (rows, width))))
+        rest = self._best_by_digits(_Digits(digits, names), count, build, False)
+        weights = (*each.weights, -(-length // parts)) if positions else ()
+        return None if rest is None else _Digits(rest.digits, rest.names, weights)
+
+    def _by_digits(self, given: _Digits, count: int, build: Builder, positions: bool) -> _Digits | None:
+        """The lowest digit first: each sort keeps the order that the lower digits have."""
+        low, middle, high = given.digits
+        length = nn.shape_of(low)[-1]
+        first = self._sort(low, [middle, high, *given.names], length, build, positions)
         if first is None:
             return None
-        low, (middle, high) = first.keys, first.carried
-        second = self._sort(middle, [low, high, *first.names], length, build, False)
+        low, (middle, high, *carried) = first.keys, first.carried
+        second = self._sort(middle, [low, high, *carried, *first.names], length, build, False)
         if second is None:
             return None
         middle, (low, high, *names) = second.keys, second.carried
@@ -142,11 +189,7 @@ class Former:
         if last is None:
             return None
         low, middle, *names = last.carried
-        whole = _joined((low, middle, last.keys), build)
-        if smallest:
-            whole = build(nn.SubOp(build.scalar(-1, "i32", (1, 1)), whole))
-        values = whole if dtype == "i32" else _number_of(whole, build)
-        return values, self._places(names, first.block, values, build)
+        return _Digits([low, middle, last.keys], names, first.weights)
 
     # ------------------------------------------------------------------ sorts
     def _sort(
@@ -163,7 +206,8 @@ class Former:
             if rest is None:
                 return None
             planes = [rest.keys, *rest.carried]
-        return _Sorted(planes[0], planes[1 + named :], planes[1 : 1 + named], cut.block)
+        weights = (1, cut.block)[:named] if positions else ()
+        return _Sorted(planes[0], planes[1 + named :], planes[1 : 1 + named], weights)
 
     def _planes(
         self,
@@ -177,89 +221,50 @@ class Former:
         """One sort, taken apart."""
         inputs = [keys, *carried]
         if positions:
-            places = -(-cut.block // SORT_GROUP) * SORT_GROUP
-            inputs.insert(1, build.constant(Blob.splat(0.0, (places,), nn.dtype_of(keys)).apply("positions")))
+            inputs.insert(
+                1,
+                build.constant(
+                    Blob.splat(0.0, (whole_groups(cut.block),), nn.dtype_of(keys)).apply("positions")
+                ),
+            )
         op = nn.SortOp(inputs, count=count, block=cut.block, pieces=cut.pieces, positions=positions)
         whole = build(op)
         number, rows, width = nn.shape_of(whole)
         slices = [build(nn.SliceOp(whole, (i, 0, 0), (1, rows, width))) for i in range(number)]
         return [build(nn.ReshapeOp(plane, (rows, width))) for plane in slices]
 
-    def _places(self, names: Sequence[SSAValue], block: int, values: SSAValue, build: Builder) -> SSAValue:
-        """Positions in the row: the place in the block, and the blocks before."""
+    def _places(
+        self, names: Sequence[SSAValue], weights: Sequence[int], values: SSAValue, build: Builder
+    ) -> SSAValue:
+        """Positions in the row: the place in the block, and what comes before."""
         if not names:  # nobody asks for them
             return values
-        place, *number = (build(nn.CastOp(name, "i32")) for name in names)
-        return build(nn.AddOp(_times(number[0], block, build), place)) if number else place
+        parts = [
+            times(build(nn.CastOp(name, "i32")), weight, build)
+            for name, weight in zip(names, weights, strict=True)
+        ]
+        place = parts[0]
+        for part in parts[1:]:
+            place = build(nn.AddOp(part, place))
+        return place
 
 
 def _same(a: nn.TopKOp, b: nn.TopKOp) -> bool:
     return a.count == b.count and (a.smallest is None) == (b.smallest is None)
 
 
-def _bits(value: SSAValue, mask: int, build: Builder) -> SSAValue:
-    return build(nn.BitAndOp(value, build.scalar(mask, "i32", (1, 1))))
+def _parts(rows: int, length: int, longest: int) -> int:
+    """In how many parts of at most `longest` a row is cut: equal ones, if there are not many more of them.  A single row can be
+    filled up to equal parts; of several, that would be a move of rows that end anywhere."""
+    least = -(-length // longest)
+    equal = [parts for parts in range(least, 2 * least) if length % parts == 0]
+    return equal[0] if equal else least if rows == 1 else 1
 
 
-def _between(value: SSAValue, low: int, high: int, build: Builder) -> SSAValue:
-    above = build(nn.MaxOp(value, build.scalar(low, "i32", (1, 1))))
-    return build(nn.MinOp(above, build.scalar(high, "i32", (1, 1))))
-
-
-def _times(value: SSAValue, factor: int, build: Builder) -> SSAValue:
-    return value if factor == 1 else build(nn.MulOp(value, build.scalar(factor, "i32", (1, 1))))
-
-
-def _split(whole: SSAValue, soc: Soc, build: Builder) -> list[SSAValue]:
-    """Three f16 digits of i32 numbers, the lowest first; the highest, of 10 bits, has the sign."""
-    converts = soc.core.supports("vconv", "s322f32")
-    found = [build(nn.CastOp(_bits(whole, _DIGIT_MASK, build), "f16"))]
-    for first, mask in ((_DIGIT, _DIGIT_MASK << _DIGIT), (2 * _DIGIT, -(1 << 2 * _DIGIT))):
-        if converts:
-            wide = build(nn.CastOp(_bits(whole, mask, build), "f32"))  # exact: at most 11 bits are not zero
-            digit = build(nn.MulOp(wide, build.scalar(2.0**-first, "f32")))
-        else:
-            digit = _digit_by_bits(whole, first, build)
-        found.append(build(nn.CastOp(digit, "f16")))
-    return found
-
-
-def _digit_by_bits(whole: SSAValue, first: int, build: Builder) -> SSAValue:
-    """A digit from bit `first` on for chips that neither shift integers nor convert large ones: a bit alone is 0 or more than
-    what it is worth in the digit, so a minimum gives that."""
-    last = min(first + _DIGIT, 31)
-    digit = _times(_between(whole, -1, 0, build), 1 << 31 - first, build) if last == 31 else None
-    for bit in range(first, last):
-        worth = build.scalar(1 << bit - first, "i32", (1, 1))
-        part = build(nn.MinOp(_bits(whole, 1 << bit, build), worth))
-        digit = part if digit is None else build(nn.AddOp(digit, part))
-    assert digit is not None
-    return digit
-
-
-def _joined(digits: Sequence[SSAValue], build: Builder) -> SSAValue:
-    """The inverse of `_split`."""
-    parts = [
-        _times(build(nn.CastOp(digit, "i32")), 1 << _DIGIT * number, build)
-        for number, digit in enumerate(digits)
-    ]
-    return build(nn.AddOp(build(nn.AddOp(parts[0], parts[1])), parts[2]))
-
-
-def _ordered_bits(rows: SSAValue, build: Builder) -> SSAValue:
-    """Whole numbers in the order of f32 numbers: their bits; of negative ones the magnitude's, negated.  -0 equals 0."""
-    bits = build(nn.BitCastOp(rows, "i32"))
-    return _signed(_bits(bits, -1 - _SIGN, build), _between(bits, -1, 0, build), build)
-
-
-def _number_of(whole: SSAValue, build: Builder) -> SSAValue:
-    """The inverse of `_ordered_bits`; zeros are positive."""
-    below = _between(whole, -1, 0, build)
-    size = _signed(whole, below, build)
-    return build(nn.BitCastOp(build(nn.BitOrOp(size, _bits(below, _SIGN, build))), "f32"))
-
-
-def _signed(size: SSAValue, below: SSAValue, build: Builder) -> SSAValue:
-    """`size` where `below` is 0, its negative where that is -1."""
-    sign = build(nn.AddOp(_times(below, 2, build), build.scalar(1, "i32", (1, 1))))
-    return build(nn.MulOp(size, sign))
+def _in_parts(value: SSAValue, parts: int, build: Builder) -> SSAValue:
+    """[rows, length] → [rows · parts, length of a part], filled up with minus infinity."""
+    rows, length = nn.shape_of(value)
+    width = -(-length // parts)
+    if parts * width > length:
+        value = build(nn.PadOp(value, (0, 0, 0, parts * width - length), "constant", -math.inf))
+    return build(nn.ReshapeOp(value, (rows * parts, width)))

@@ -92,6 +92,16 @@ def test_all_of_a_long_row() -> None:
     run(numbers((1, 100_000), np.float16), 100_000)
 
 
+@pytest.mark.parametrize(
+    ("shape", "count"),
+    [((1, 25200), 300), ((1, 8387), 20), ((3, 4099), 20), ((1, 20000), 1500), ((2, 5000), 5000)],
+)
+def test_long_rows_by_digits(shape: tuple[int, int], count: int) -> None:
+    """Parts of rows first; parts of equal length, filled up, or none; parts of several blocks."""
+    run(numbers(shape, np.int32), count)
+    run(numbers(shape, np.float32), count, "Ascend910A", largest=0)
+
+
 @pytest.mark.parametrize("shape", [(8400, 4), (128, 8), (33, 300), (9, 2000), (2, 3, 40)])
 def test_many_rows(shape: tuple[int, ...]) -> None:
     run(numbers(shape, np.float32), 3)

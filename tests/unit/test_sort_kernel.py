@@ -156,6 +156,21 @@ def test_blocks_fit_memory(soc):
             assert schedule_of(p, chip) is not None
 
 
+@pytest.mark.parametrize("soc", SOCS)
+@pytest.mark.parametrize("count", [300, 2000, 10000])
+@pytest.mark.parametrize(("positions", "carried"), [(False, 0), (True, 0), (False, 5), (True, 3)])
+def test_estimated_memory_is_what_kernels_take(positions, carried, count, soc):
+    """Kernels of the largest blocks are lowered: buffers that do not fit are refused there."""
+    chip = load_soc(soc)
+    for length, pieces in ((10000, 1), (40000, 4), (80001, 1)):
+        if length // pieces >= count:
+            group = problem(1, length, count, pieces=pieces, positions=positions, carried=carried, soc=soc)
+            lower_kernel(sort_kernel.generate(group, chip, "test"), chip)
+    for rows, length in ((1000, 17), (50, 2048), (9, 300)):
+        group = problem(rows, length, min(count, length), positions=positions, carried=carried, soc=soc)
+        lower_kernel(sort_kernel.generate(group, chip, "test"), chip)
+
+
 def test_code_does_not_grow_with_rows():
     soc = load_soc("Ascend310P3")
     sizes = []
