@@ -270,9 +270,12 @@ class SortKernel:
         begin = p.last // SORT_GROUP * SORT_GROUP
         if p.last > begin:
             mask = low_lanes(SORT_GROUP) - low_lanes(p.last - begin)
+            step = (
+                p.list_length * p.size // UNIT if self.s.rows > 1 else 0
+            )  # a long row has no place in the field
             kb.op(
                 "vector_dup", p.dtype, buffer + begin * p.size, value=raw(-math.inf, p.dtype), repeat=rows,
-                dst_rep=p.list_length * p.size // UNIT, mask_lo=mask, mask_hi=0, limits={"repeat": self.s.rows},
+                dst_rep=step, mask_lo=mask, mask_hi=0, limits={"repeat": self.s.rows},
             )  # fmt: skip
             begin += SORT_GROUP
         self._fill(buffer + begin * p.size, -math.inf, p.list_length - begin)

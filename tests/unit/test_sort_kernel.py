@@ -76,6 +76,11 @@ def test_lengths_of_one_block(length, soc):
     check(problem(3, length, length, soc=soc), soc, order=1)
 
 
+@pytest.mark.parametrize("length", [1, 17, 1000, 1017, 1023, 2032, 2041, 2047, 2048])
+def test_lengths_of_one_block_of_words(length):
+    check(problem(20, length, length, "f32"))
+
+
 @pytest.mark.parametrize("count", [1, 16, 17, 300, 2049, 4096])
 @pytest.mark.parametrize("length", [4096, 5001])
 def test_several_blocks(length, count):

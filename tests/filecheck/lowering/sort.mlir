@@ -18,7 +18,7 @@ builtin.module attributes {ascend.target = "Ascend310P3"} {
     // CHECK: davinci.vconcat f16 [[raw:%.*]], %{{.*}}, repeat 7, position 0
     // CHECK: [[keys:%.*]] = davinci.alloc depth 2 : !davinci.buffer<ub, 224>
     // CHECK: davinci.copy_gm_to_ubuf [[keys]], %{{.*}}, bursts 1, length 7
-    // CHECK: davinci.vector_dup f16 [[keys]][192], value 64512, repeat 1, dst_rep 7, mask_hi 0, mask_lo 65520
+    // CHECK: davinci.vector_dup f16 [[keys]][192], value 64512, repeat 1, dst_rep 0, mask_hi 0, mask_lo 65520
     // CHECK: davinci.vconcat f16 [[raw]], [[keys]], repeat 7, position 4
     // CHECK: davinci.vbitsort f16 [[a:%.*]], [[raw]], repeat 7
     // CHECK: davinci.vmrgsort4 f16 [[b:%.*]], [[a]], [[a]][256], [[a]][512], [[a]][768], repeat 1, length0 16, length1 16, length2 16, length3 16
