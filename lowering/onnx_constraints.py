@@ -82,6 +82,41 @@ def element_type_is_known(what: str, code: int) -> Verdict:
     return False, f"{what} has ONNX element type {code}"
 
 
+def texts_are_embedded(name: str) -> Verdict:
+    """String tensors hold their texts in string_data, as the standard says."""
+    return False, f"tensor {name!r} has them in raw or external data"
+
+
+def takes_texts(name: str, allowed: bool) -> Verdict:
+    """Strings are operands of the String operators, of Equal, Cast, Where, Unique and of most moves only."""
+    return allowed, f"{name!r} is a string tensor"
+
+
+def pads_with_nothing(is_empty: bool) -> Verdict:
+    """Strings are padded with the empty text."""
+    return is_empty, "another constant_value is given"
+
+
+def texts_fit(what: str) -> Verdict:
+    """A text has at most 252 bytes of UTF-8."""
+    return False, what
+
+
+def pattern_is_linear(problem: str) -> Verdict:
+    """Patterns are RE2's: what needs backtracking (back references, look-around) has none of it."""
+    return False, problem
+
+
+def pieces_are_bounded(space: int, most: int) -> Verdict:
+    """The most pieces that texts may have must fit 256 MiB; maxsplit bounds them."""
+    return space <= most, f"{space} bytes"
+
+
+def row_of_texts(shape: Shape) -> Verdict:
+    """StringNormalizer takes a row [C] or [1, C]."""
+    return len(shape) == 1 or (len(shape) == 2 and shape[0] == 1), f"shape {list(shape)}"
+
+
 def spatial_rank(shape: Shape) -> Verdict:
     """Spatial operators take 1-D and 2-D images (input rank 3 or 4)."""
     return len(shape) in (3, 4), f"input of shape {list(shape)}"

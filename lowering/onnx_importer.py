@@ -40,6 +40,7 @@ from .onnx_inputs import InputType, model_inputs
 from .onnx_node import Node, Value, may_be_known
 from .onnx_ops import find_handler
 from .onnx_tensors import source_of, sparse_array
+from .onnx_texts import check_texts
 from .onnx_types import InferredTypes
 
 _MISFITS = (ShapeError, ValueError, LookupError, TypeError, ArithmeticError, AttributeError, VerifyException)
@@ -372,6 +373,7 @@ class _Importer:
         if handler is not None:
             if is_blind:
                 return None
+            check_texts(proto, domain, node.operands)
             result = handler(node)
             return [result] if isinstance(result, Value) else result
         function = standard_function(proto, domain, opset, node.operands)

@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from ..dialects import nn
+from ..dialects.nn_attrs import PyAttr
 from . import onnx_constraints as constraints
 from .onnx_constraints import require
 from .onnx_node import Node, Value
@@ -24,7 +25,7 @@ def sized(
     space: Sequence[int],
     dtype: str,
     result: int,
-    **settings: int,
+    **settings: PyAttr,
 ) -> Value:
     """Result `result` of a kernel in the largest space it can fill, and a second call that gives its shape."""
     operands = list(operands)

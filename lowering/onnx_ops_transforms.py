@@ -9,12 +9,11 @@ import numpy as np
 
 from ..dialects import nn
 from ..dialects.dtypes import Array, numpy_dtype
-from . import onnx_constraints as constraints
-from .onnx_constraints import require
 from .onnx_node import Node, Value
 from .onnx_ops import onnx_op
 from .onnx_ops_elementwise import element_type
 from .onnx_ops_moves import slice_axis
+from .onnx_ops_strings import positions, texts_of
 
 SMALL_PRODUCT = 1 << 22
 """Pairs of elements up to which a product with constants is summed in f32 by the vector unit, exactly as it says; the
@@ -193,11 +192,12 @@ def _spread(node: Node, x: Value, count: Sequence[int], strides: Sequence[int]) 
 @onnx_op("TfIdfVectorizer")
 def tf_idf(node: Node) -> Value:
     """Counts of n-grams: for each length and distance, windows of the row are compared with all of the pool."""
-    x = node.input(0)
-    if node.has("pool_strings"):
-        require(constraints.tensors_only, "pool_strings")
+    x, pool = node.input(0), node.ints("pool_int64s", ())
+    if node.has("pool_strings"):  # a text is its first place in the pool from here on
+        words = texts_of(node, "pool_strings")
+        x, pool = positions(node, x, words), tuple(words.index(word) for word in words)
     rows = node.reshape(x, (1, *x.shape)) if x.rank == 1 else x
-    pool, starts = node.ints("pool_int64s"), node.ints("ngram_counts")
+    starts = node.ints("ngram_counts")
     places, first, last = node.ints("ngram_indexes"), node.int("min_gram_length"), node.int("max_gram_length")
     ends = (*starts[1:], len(pool))
     width, length, batch = max(places) + 1, rows.shape[1], rows.shape[0]

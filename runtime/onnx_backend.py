@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto
 from onnx.backend.base import Backend, BackendRep
 
+from . import texts
 from .errors import AscendError, Refusal, UnsupportedOpError
 from .om.writer import om_bytes
 from .session import InferenceSession
@@ -104,7 +105,13 @@ def _tensor(name: str, value: Any) -> Array:
         raise UnsupportedOpError(
             [Refusal(name, "Input", "Inputs must be tensors", "it is given as a sequence")], code="E13025"
         )
-    return np.asarray(cast(object, value))
+    array = np.asarray(cast(object, value))
+    if value is None or array.dtype.kind not in texts.TEXT_KINDS:
+        return array
+    try:
+        return texts.encode(array)  # bytes of its own: sessions are kept by the bytes of settings
+    except texts.TextError as error:
+        raise AscendError("EH0001", f"input {name!r} holds {error}", expected="texts") from error
 
 
 def _may_be_setting(array: Array) -> bool:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from . import texts
 from .element_types import NUMPY, ONNX_TYPES
 from .errors import AscendError
 from .om.model import ATTR_NARROWED, ATTR_SIZED, SIZE_SUFFIX, OmModel, OmTensor
@@ -165,7 +166,7 @@ class InferenceSession:
         if self._trace is not None:
             self.write_trace(self._trace)
             self._trace = None  # the next run takes the same time
-        return [self._trimmed(result, position) for position in wanted]
+        return [self._given(result, position) for position in wanted]
 
     @property
     def _sized(self) -> tuple[str, ...]:
@@ -173,13 +174,18 @@ class InferenceSession:
         names = self._om.attrs.get(ATTR_SIZED, ())
         return tuple(str(name) for name in names) if isinstance(names, tuple) else ()
 
-    def _trimmed(self, result: RunResult, position: int) -> Array:
-        """An output, cut to its real size where that depends on data."""
+    def _given(self, result: RunResult, position: int) -> Array:
+        """An output as the caller gets it: cut to its real size where that depends on data, texts as objects."""
         array, name = result.outputs[position], self._om.outputs[position].name
-        if name not in self._sized:
+        if name in self._sized:
+            shape = tuple(int(extent) for extent in result[name + SIZE_SUFFIX])
+            array = array.reshape(-1)[: prod(shape)].reshape(shape)
+        if array.dtype != texts.SLOT:
             return array
-        shape = tuple(int(extent) for extent in result[name + SIZE_SUFFIX])
-        return array.reshape(-1)[: prod(shape)].reshape(shape)
+        try:
+            return texts.decode(array)
+        except texts.TextError as error:
+            raise AscendError("E43010", f"output {name!r} holds {error}") from error
 
     def _check_ranges(self, arrays: Sequence[Array]) -> None:
         """The cores compute with 32 bits of a 64-bit input: more are refused, not cut off."""
@@ -214,9 +220,17 @@ def _node_arg(tensor: OmTensor) -> NodeArg:
 
 
 def _checked(tensor: OmTensor, feed: Mapping[str, Array]) -> Array:
+    """A caller's array in the form that device memory has; EH0001 for one that does not fit."""
     if tensor.name not in feed:
         raise AscendError("EH0001", f"input {tensor.name!r} is missing", expected=describe(tensor))
     array = np.asarray(feed[tensor.name])
+    if tensor.dtype == "str":
+        try:
+            array = texts.slots_of(array)
+        except texts.TextError as error:
+            raise AscendError(
+                "EH0001", f"input {tensor.name!r} holds {error}", expected=describe(tensor)
+            ) from error
     if array.shape != tensor.shape or array.dtype != np.dtype(NUMPY[tensor.dtype]):
         raise AscendError(
             "EH0001",
@@ -229,4 +243,6 @@ def _checked(tensor: OmTensor, feed: Mapping[str, Array]) -> Array:
 
 def describe(tensor: OmTensor) -> str:
     """`float32[1, 3, 224, 224]`"""
+    if tensor.dtype == "str":
+        return f"texts of at most {texts.MOST_BYTES} bytes{list(tensor.shape)}"
     return f"{np.dtype(NUMPY[tensor.dtype]).name}{list(tensor.shape)}"

@@ -96,11 +96,13 @@ def run_command(words: Sequence[str]) -> int:
 
 def as_json(session: InferenceSession, outputs: Sequence[Array]) -> dict[str, Any]:
     """What a run gave and took, for scripts; the numbers themselves are in the file of --output."""
+    from ..runtime.texts import type_name
+
     report = session.report
     return {
         "soc": session.om.soc,
         "outputs": [
-            {"name": arg.name, "dtype": array.dtype.name, "shape": list(array.shape)}
+            {"name": arg.name, "dtype": type_name(array), "shape": list(array.shape)}
             for arg, array in zip(session.get_outputs(), outputs, strict=True)
         ],
         "cycles": report.cycles,
@@ -184,8 +186,10 @@ def _from_file(tensor: OmTensor, path: Path) -> Array:
 
 
 def write_outputs(path: Path, names: Sequence[str], arrays: Sequence[Array]) -> None:
-    """All outputs as `.npz`, or a single one as `.npy` or raw bytes."""
+    """All outputs as `.npz`, or a single one as `.npy` or raw bytes (texts as slots, as inputs from such files are)."""
     import numpy as np
+
+    from ..runtime import texts
 
     if path.suffix != ".npz" and len(arrays) != 1:
         raise AscendError(
@@ -193,12 +197,13 @@ def write_outputs(path: Path, names: Sequence[str], arrays: Sequence[Array]) -> 
         )
     try:
         if path.suffix == ".npz":
-            named: dict[str, Any] = dict(zip(names, arrays, strict=True))
+            named: dict[str, Any] = dict(zip(names, map(texts.unpickled, arrays), strict=True))
             np.savez(path, allow_pickle=False, **named)
         elif path.suffix == ".npy":
-            np.save(path, arrays[0], allow_pickle=False)
+            np.save(path, texts.unpickled(arrays[0]), allow_pickle=False)
         else:
-            path.write_bytes(arrays[0].tobytes())
+            is_text = arrays[0].dtype == object
+            path.write_bytes((texts.encode(arrays[0]) if is_text else arrays[0]).tobytes())
     except OSError as error:
         raise AscendError("E13004", f"cannot write {str(path)!r}: {error.strerror or error}") from error
 
@@ -215,8 +220,10 @@ def _table(session: InferenceSession) -> None:
 
 
 def _summary(session: InferenceSession, outputs: Sequence[Array]) -> None:
+    from ..runtime.texts import type_name
+
     for arg, array in zip(session.get_outputs(), outputs, strict=True):
-        print(f"output {arg.name}: {array.dtype.name}{list(array.shape)}")
+        print(f"output {arg.name}: {type_name(array)}{list(array.shape)}")
     _table(session)
     report = session.report
     counts = session.engine_counts
