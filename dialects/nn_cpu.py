@@ -52,6 +52,7 @@ class CpuKernelOp(NNOp):
     pattern: StringAttr | BytesAttr | None = opt_prop_def(TEXT)
     delimiter: StringAttr | BytesAttr | None = opt_prop_def(TEXT)
     case: StringAttr | None = opt_prop_def(StringAttr)
+    pixels: StringAttr | None = opt_prop_def(StringAttr)
     folds: UnitAttr | None = opt_prop_def(UnitAttr)
     most: IntegerAttr | None = opt_prop_def(INT)
     words: ArrayAttr[StringAttr | BytesAttr] | None = opt_prop_def(TEXTS)

@@ -117,6 +117,16 @@ def row_of_texts(shape: Shape) -> Verdict:
     return len(shape) == 1 or (len(shape) == 2 and shape[0] == 1), f"shape {list(shape)}"
 
 
+def row_of_bytes(shape: Shape, dtype: str) -> Verdict:
+    """An encoded picture is a row of bytes."""
+    return len(shape) == 1 and dtype == "u8", f"{dtype}{list(shape)}"
+
+
+def picture_shape(shape: Shape, channels: int) -> Verdict:
+    """A declared picture has rows, columns and the channels of its pixel_format."""
+    return len(shape) == 3 and shape[2] == channels, f"shape {list(shape)} for {channels} channels"
+
+
 def spatial_rank(shape: Shape) -> Verdict:
     """Spatial operators take 1-D and 2-D images (input rank 3 or 4)."""
     return len(shape) in (3, 4), f"input of shape {list(shape)}"

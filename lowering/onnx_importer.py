@@ -36,7 +36,7 @@ from . import onnx_constraints as constraints
 from .onnx_constraints import RefusedError, require, requirement_of
 from .onnx_file import ModelFile, read_model
 from .onnx_functions import bound_body, standard_function
-from .onnx_inputs import InputType, model_inputs
+from .onnx_inputs import InputType, declared_shape, model_inputs
 from .onnx_node import Node, Value, may_be_known
 from .onnx_ops import find_handler
 from .onnx_tensors import source_of, sparse_array
@@ -517,6 +517,10 @@ class _NodeBuilder:
 
     def weight(self, key: str, source: Source) -> Value:
         return self.importer.weight(key, source)
+
+    def declared(self, name: str) -> Shape | None:
+        is_main = self.scope is self.importer.scope  # names inside of functions and branches are their own
+        return declared_shape(self.importer.graph, name) if is_main else None
 
     def subgraph(self, graph: GraphProto, values: Sequence[Value] = (), suffix: str = "") -> list[Value]:
         return self.importer.subgraph(graph, self.scope, self.name + suffix, values)

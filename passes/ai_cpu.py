@@ -50,6 +50,7 @@ KERNELS: Final[dict[str, str]] = {
     "StringNormalizer": "no instruction takes texts, and the size of the result depends on data",
     "RegexFullMatch": "no instruction takes texts",
     "StringPositions": "no instruction takes texts",
+    "ImageDecoder": "no instruction of the AI Core follows a stream of bits (Huffman, arithmetic and dictionary codes)",
 }
 """Library kernel → why no kernel generator makes it, whatever the types."""
 

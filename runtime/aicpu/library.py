@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from . import arithmetic, conversion, random_numbers, selection, strings
+from . import arithmetic, conversion, images, random_numbers, selection, strings
 from .kernel import CpuKernel
 
 KERNELS: Final[Mapping[str, CpuKernel]] = {
@@ -14,5 +14,6 @@ KERNELS: Final[Mapping[str, CpuKernel]] = {
     **selection.KERNELS,
     **random_numbers.KERNELS,
     **strings.KERNELS,
+    **images.KERNELS,
 }
 """Every kernel that a task may name."""
