@@ -53,6 +53,9 @@ SIZED = "sized_outputs"
 """Attribute of the main function: outputs whose size depends on data. Each has a further output with its real
 shape, named with `SIZE_SUFFIX`."""
 
+LIST_INPUTS, LIST_OUTPUTS = "list_inputs", "list_outputs"
+"""Attributes of the main function: inputs and outputs as callers see them, in the words of `runtime/border.py`."""
+
 AnyTensorType: TypeAlias = TensorType[Attribute]
 PyAttr: TypeAlias = bool | int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
 """A property as a Python value."""

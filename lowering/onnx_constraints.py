@@ -244,8 +244,13 @@ def is_sequence(name: str, is_list: bool) -> Verdict:
 
 
 def no_sequence(name: str) -> Verdict:
-    """Operands and outputs must be tensors; sequences exist during import only."""
-    return False, f"{name!r} is a sequence"
+    """Operands must be tensors; sequences and optionals exist during import and at the model's border only."""
+    return False, f"{name!r} is a sequence or an optional"
+
+
+def holds_something(name: str, present: bool) -> Verdict:
+    """An optional whose element is taken must hold one."""
+    return present, f"{name!r} holds nothing"
 
 
 def position_is_inside(position: int, length: int) -> Verdict:
