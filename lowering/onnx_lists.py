@@ -49,6 +49,8 @@ def with_tensor_inputs(
         tensors, node = _unpacked(value, changed[value.name])
         model.graph.input.extend(tensors)
         nodes.append(node)
+    for index, node in enumerate(model.graph.node):
+        node.name = node.name or f"{node.op_type}_{index}"  # its place changes, what it is called does not
     nodes += model.graph.node
     del model.graph.node[:]
     model.graph.node.extend(nodes)

@@ -20,7 +20,7 @@ from onnx.backend.base import Backend, BackendRep
 
 from . import texts
 from .border import Given, shapes_of
-from .errors import AscendError, UnsupportedOpError
+from .errors import AscendError, Refusal, UnsupportedOpError
 from .om.writer import om_bytes
 from .session import InferenceSession
 
@@ -111,6 +111,12 @@ def _given(name: str, value: Any, kind: TypeProto) -> Given:
     held = kind.optional_type.elem_type if kind.HasField("optional_type") else kind
     if held.HasField("sequence_type") and isinstance(value, list | tuple):
         return [_tensor(name, item) for item in cast(Sequence[Any], value)]
+    items = cast(list[object], value) if isinstance(value, list) else []
+    if any(isinstance(item, np.ndarray) for item in items):
+        raise UnsupportedOpError(
+            [Refusal(name, "Input", "Tensors are given as arrays", "it is given as a sequence")],
+            code="E13025",
+        )
     return None if value is None else _tensor(name, value)
 
 

@@ -76,7 +76,9 @@ def run_command(words: Sequence[str]) -> int:
 
     seed = (arguments.seed or 0) if arguments.order == "random" else None
     om = offline_profiles(str(model), arguments.part)
-    session = InferenceSession(om, sanitize=arguments.sanitize, trace=arguments.trace, order_seed=seed)
+    session = InferenceSession(
+        om, sanitize=arguments.sanitize, trace=arguments.trace, order_seed=seed, lists=False
+    )
     feed = read_inputs(session.input_sets, [part for word in arguments.input for part in word.split(",")])
     outputs = session.run(None, feed)
     if arguments.output:
