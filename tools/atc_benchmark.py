@@ -48,7 +48,9 @@ def measure(name: str, part: int | None, loop: int, inputs: Sequence[str]) -> li
     session = InferenceSession(offline_profiles(name, part), lists=False)
     feed = read_inputs(session.input_sets, [word for words in inputs for word in words.split(",")])
     if inputs or session.profiles is None:
-        return [{"model": name, **_measured(name, part, feed, loop)}]
+        session.choose(feed)
+        which = session.profile if session.profile is not None else part
+        return [{"model": name, **profile_json(session), **_measured(name, which, feed, loop)}]
     found: list[dict[str, Any]] = []
     for number in range(len(session.profiles.branches)):
         session.select(number)
@@ -62,7 +64,6 @@ def _measured(name: str, part: int | None, feed: Mapping[str, Any], loop: int) -
 
     began = time.perf_counter()
     session = InferenceSession(offline_profiles(name, part), lists=False)
-    session.choose(feed)
     loaded = time.perf_counter()
     report = session.report
     timed = time.perf_counter()

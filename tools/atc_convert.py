@@ -130,7 +130,8 @@ def _compiled_profiles(
     compiled = compile_profiles(model, options, choice.kind, choice.sizes, choice.order, choice.shapes)
     stored = stored_attrs(flags)
     branches = tuple(replace(branch, attrs={**branch.attrs, **stored}) for branch in compiled.om.branches)
-    return Conversion(target, replace(compiled.om, branches=branches), compiled.models)
+    models = tuple(replace(model, om=om) for model, om in zip(compiled.models, branches, strict=True))
+    return Conversion(target, replace(compiled.om, branches=branches), models)
 
 
 def _summary(done: Conversion, progress: Progress) -> str:
