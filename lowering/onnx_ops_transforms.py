@@ -192,10 +192,11 @@ def _spread(node: Node, x: Value, count: Sequence[int], strides: Sequence[int]) 
 @onnx_op("TfIdfVectorizer")
 def tf_idf(node: Node) -> Value:
     """Counts of n-grams: for each length and distance, windows of the row are compared with all of the pool."""
-    x, pool = node.input(0), node.ints("pool_int64s", ())
-    if node.has("pool_strings"):  # a text is its first place in the pool from here on
-        words = texts_of(node, "pool_strings")
-        x, pool = positions(node, x, words), tuple(words.index(word) for word in words)
+    x, words = node.input(0), texts_of(node, "pool_strings")
+    first_place = {word: place for place, word in reversed(list(enumerate(words)))}
+    pool = tuple(first_place[word] for word in words) if words else node.ints("pool_int64s")
+    if words:  # a text is its first place in the pool from here on
+        x = positions(node, x, words)
     rows = node.reshape(x, (1, *x.shape)) if x.rank == 1 else x
     starts = node.ints("ngram_counts")
     places, first, last = node.ints("ngram_indexes"), node.int("min_gram_length"), node.int("max_gram_length")
