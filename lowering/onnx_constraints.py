@@ -92,6 +92,11 @@ def takes_texts(name: str, allowed: bool) -> Verdict:
     return allowed, f"{name!r} is a string tensor"
 
 
+def rest_counts_nothing(is_row: bool) -> Verdict:
+    """Texts whose number depends on data are counted in one row only, by a pool without the empty text."""
+    return is_row, "there are several rows, or the pool has it"
+
+
 def pads_with_nothing(is_empty: bool) -> Verdict:
     """Strings are padded with the empty text."""
     return is_empty, "another constant_value is given"

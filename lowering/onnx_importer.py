@@ -53,6 +53,8 @@ _OF_SEQUENCES = frozenset(
         "SequenceErase", "SequenceInsert", "SequenceLength", "SequenceMap", "ConcatFromSequence",
     }
 )  # fmt: skip
+_OF_ANY_SIZE = ("Identity", "If", "TfIdfVectorizer")
+"""Take tensors whose size depends on data, or say themselves why not."""
 OPERAND_IS_THERE = "every operand must be computed before it is used"
 NO_RECURSION = "functions must not call themselves"
 _CODES = {
@@ -385,7 +387,7 @@ class _Importer:
         if local is not None:
             return None if is_blind else self._call(node, local, scope, f"{node.name}/", "")
         for operand in node.operands:
-            if operand is not None and operand.size is not None and proto.op_type not in ("Identity", "If"):
+            if operand is not None and operand.size is not None and proto.op_type not in _OF_ANY_SIZE:
                 require(constraints.size_is_fixed, operand.name)
             is_list = operand is not None and (operand.items is not None or operand.absent)
             if operand is not None and is_list and proto.op_type not in _OF_SEQUENCES:

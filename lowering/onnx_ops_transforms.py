@@ -9,6 +9,8 @@ import numpy as np
 
 from ..dialects import nn
 from ..dialects.dtypes import Array, numpy_dtype
+from . import onnx_constraints as constraints
+from .onnx_constraints import require
 from .onnx_node import Node, Value
 from .onnx_ops import onnx_op
 from .onnx_ops_elementwise import element_type
@@ -193,6 +195,9 @@ def _spread(node: Node, x: Value, count: Sequence[int], strides: Sequence[int]) 
 def tf_idf(node: Node) -> Value:
     """Counts of n-grams: for each length and distance, windows of the row are compared with all of the pool."""
     x, words = node.input(0), texts_of(node, "pool_strings")
+    if x.size is not None:  # what the row does not fill are empty texts: no match, unless one is looked for
+        is_row = prod(x.shape[:-1]) == 1 and bool(words) and "" not in words
+        require(constraints.rest_counts_nothing, is_row)
     first_place = {word: place for place, word in reversed(list(enumerate(words)))}
     pool = tuple(first_place[word] for word in words) if words else node.ints("pool_int64s")
     if words:  # a text is its first place in the pool from here on

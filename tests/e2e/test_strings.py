@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 from ascend_mlir.lowering.pipelines import CompileOptions, compile_model
+from ascend_mlir.runtime.errors import UnsupportedOpError
 from ascend_mlir.runtime.session import InferenceSession
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
@@ -150,3 +151,17 @@ def test_a_model_of_texts_on_every_chip(soc: str) -> None:
     weights = {"k": texts("!"), "from": i64(1), "to": i64(3), "wanted": texts("word 2 é!", "word 4 é!")}
     session = compare(nodes, {"x": X}, weights, soc)
     assert session.engine_counts["aicpu"] == 2 and session.engine_counts["aicore"] >= 2
+
+
+def test_cleaned_words_are_counted() -> None:
+    """How many are left depends on data, what they count to does not: empty texts behind them match nothing."""
+    clean = node("StringNormalizer", ["x"], ["a"], stopwords=["b", "q"], is_case_sensitive=1)
+    for words_in in (
+        texts("a", "b", "é", "q", "a", "b"),
+        texts("b", "q"),
+        np.array([["b", "a", "é", "q"]], object),
+    ):
+        compare([clean, node("TfIdfVectorizer", ["a"], ["y"], **TFIDF)], {"x": words_in}, {}, "Ascend310P3")
+    other = node("TfIdfVectorizer", ["a"], ["y"], **{**TFIDF, "pool_strings": ["", *"abcdef"]})
+    with pytest.raises(UnsupportedOpError, match="the pool has it"):
+        compare([clean, other], {"x": texts("a")}, {}, "Ascend310P3")
