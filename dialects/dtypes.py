@@ -3,8 +3,8 @@
 Outside xDSL the compiler speaks of element types by short names (`f16`, `i64`, `bool`, …); this module is
 the one place that maps a name to its numpy type, its IR type, its ONNX code and its size. DaVinci computes
 in f16 and f32 (vector, cube) and s32/s8/u8; 64-bit integers exist at model borders and in shape arithmetic. The
-rest is known to the AI CPU only (`dialects/ai_cpu.py`); there every element takes whole bytes, those of 2 and 4
-bits too.
+rest is known to the AI CPU only (`passes/ai_cpu.py`); there every element takes whole bytes, those of 2 and 4
+bits too, and a text takes a slot (`runtime/texts.py`).
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ from xdsl.dialects.builtin import (
     f64,
 )
 from xdsl.ir import Attribute, TypeAttribute
+
+from ..runtime.texts import SLOT
+from .text_type import StringType
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -103,6 +106,7 @@ DTYPES: dict[str, DType] = {
         DType("f8e8m0", np.dtype(ml_dtypes.float8_e8m0fnu), Float8E8M0FNUType(), 24),
         DType("u2", np.dtype(ml_dtypes.uint2), _unsigned(2), 25),
         DType("i2", np.dtype(ml_dtypes.int2), IntegerType(2), 26),
+        DType("str", SLOT, StringType(), 8),
     )
 }
 """Every element type that a model may use, by name."""
@@ -149,5 +153,5 @@ def name_of_numpy(dtype: npt.DTypeLike) -> str:
 
 
 def name_of_onnx(code: int) -> str | None:
-    """ONNX data type code → name, None if the type has no place in the compiler (strings, 6-bit floats)."""
+    """ONNX data type code → name, None if the type has no place in the compiler (6-bit floats)."""
     return _BY_ONNX.get(code)

@@ -58,6 +58,7 @@ DTYPE_BYTES: dict[str, int] = {
     "bool": 1,
     "c64": 8,
     "c128": 16,
+    "str": 256,
     **dict.fromkeys(
         ("i4", "u4", "i2", "u2", "f4e2m1", "f8e4m3fn", "f8e4m3fnuz", "f8e5m2", "f8e5m2fnuz", "f8e8m0"), 1
     ),

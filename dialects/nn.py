@@ -38,9 +38,10 @@ from .nn_structure import GroupOp as GroupOp
 from .nn_structure import YieldOp as YieldOp
 from .nn_terms import *  # noqa: F403
 from .nn_terms import TERM_OPS
+from .text_type import StringType
 
 NN = Dialect(
     "nn",
     [*ELEMENTWISE_OPS, *ROOT_OPS, *MOVE_OPS, *TERM_OPS, *CPU_OPS, ConstantOp, GroupOp, YieldOp],
-    [BlobAttr],
+    [BlobAttr, StringType],
 )

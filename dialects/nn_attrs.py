@@ -20,6 +20,7 @@ from typing import ClassVar, Literal, Self, TypeAlias, cast
 from xdsl.dialects.builtin import (
     AnyFloat,
     ArrayAttr,
+    BytesAttr,
     DenseArrayBase,
     FloatAttr,
     IntegerAttr,
@@ -32,7 +33,7 @@ from xdsl.dialects.builtin import (
     i64,
 )
 from xdsl.ir import Attribute, Data, Operation, SSAValue
-from xdsl.irdl import AttrConstraint, IRDLOperation, irdl_attr_definition
+from xdsl.irdl import AttrConstraint, BaseAttr, IRDLOperation, irdl_attr_definition
 from xdsl.parser import AttrParser, Parser
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
@@ -52,14 +53,20 @@ SIZED = "sized_outputs"
 """Attribute of the main function: outputs whose size depends on data. Each has a further output with its real
 shape, named with `SIZE_SUFFIX`."""
 
+LIST_INPUTS, LIST_OUTPUTS = "list_inputs", "list_outputs"
+"""Attributes of the main function: inputs and outputs as callers see them, in the words of `runtime/border.py`."""
+
 AnyTensorType: TypeAlias = TensorType[Attribute]
-PyAttr: TypeAlias = bool | int | float | str | tuple[int, ...] | tuple[float, ...]
+PyAttr: TypeAlias = bool | int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
 """A property as a Python value."""
 
 INT = IntegerAttr.constr(i64)
 FLOAT = FloatAttr.constr(f64)
 INTS = DenseArrayBase.constr(i64)
 FLOATS = DenseArrayBase.constr(f64)
+TEXT: AttrConstraint[StringAttr | BytesAttr] = BaseAttr(StringAttr) | BaseAttr(BytesAttr)
+"""To xDSL a literal with escapes, and so one beyond ASCII, is bytes."""
+TEXTS = ArrayAttr.constr(TEXT)
 # The constraint objects above are what `prop_def` takes; the kinds below are what the parser asks for.
 _WORD_VALUES = {"inf": math.inf, "neg_inf": -math.inf, "nan": math.nan}
 
@@ -108,6 +115,8 @@ def to_attribute(value: PyAttr) -> Attribute:
         return FloatAttr(value, f64)
     if isinstance(value, str):
         return StringAttr(value)
+    if any(isinstance(item, str) for item in value):
+        return name_list([str(item) for item in value])
     if any(isinstance(item, float) for item in value):
         return DenseArrayBase.from_list(f64, [float(item) for item in value])
     return DenseArrayBase.from_list(i64, [int(item) for item in value])
@@ -119,6 +128,11 @@ def to_python(attribute: Attribute) -> PyAttr:
         return True
     if isinstance(attribute, StringAttr):
         return attribute.data
+    if isinstance(attribute, BytesAttr):
+        return attribute.data.decode()
+    if isinstance(attribute, ArrayAttr):
+        items = cast(ArrayAttr[Attribute], attribute)
+        return tuple(str(to_python(item)) for item in items)
     if isinstance(attribute, IntegerAttr):
         return cast(IntegerAttr, attribute).value.data
     if isinstance(attribute, FloatAttr):
@@ -343,12 +357,8 @@ class NNOp(IRDLOperation, ABC):
                 continue
             printer.print_string(f" {name}")
             value = to_python(attribute)
-            if value is True:
-                continue
-            if isinstance(value, tuple):
-                printer.print_string(f" [{', '.join(number_text(item) for item in value)}]")
-            else:
-                printer.print_string(f" {value if isinstance(value, str) else number_text(value)}")
+            if value is not True:
+                printer.print_string(f" {_value_text(attribute, value)}")
 
     @classmethod
     def parse(cls, parser: Parser) -> Self:
@@ -384,6 +394,17 @@ def _flatten(
     return flat
 
 
+def _value_text(attribute: Attribute, value: PyAttr) -> str:
+    """A property as `parse` reads it: words stand bare, other texts in quotes."""
+    if isinstance(value, str):
+        return value if value.isascii() and value.isidentifier() else str(attribute)
+    if isinstance(attribute, ArrayAttr):
+        return str(cast(ArrayAttr[Attribute], attribute))
+    if isinstance(value, tuple):
+        return f"[{', '.join(number_text(item) for item in value if not isinstance(item, str))}]"
+    return number_text(value)
+
+
 def _parse_signature(parser: Parser, count: int) -> tuple[list[Attribute], Attribute]:
     types = parser.parse_optional_comma_separated_list(parser.Delimiter.PAREN, parser.parse_type)
     if types is None:
@@ -406,12 +427,19 @@ def _property_kinds(cls: type[IRDLOperation]) -> dict[str, str]:
 
 def _kind(constraint: AttrConstraint[Attribute]) -> str:
     bases: set[type[Attribute]] = constraint.get_bases() or set()
-    if constraint == FLOATS:
-        return "floats"
+    if constraint in (FLOATS, TEXTS):
+        return "floats" if constraint == FLOATS else "texts"
     for base, kind in ((UnitAttr, "flag"), (IntegerAttr, "int"), (FloatAttr, "float"), (StringAttr, "word")):
         if base in bases:
             return kind
     return "ints"
+
+
+def _parse_quoted(parser: Parser) -> str | None:
+    """A literal. One with escapes (quotes, letters beyond ASCII) is bytes to xDSL."""
+    text = parser.parse_optional_str_literal()
+    data = parser.parse_optional_bytes_literal() if text is None else None
+    return data.decode() if data is not None else text
 
 
 def _parse_property(parser: Parser, kind: str) -> Attribute:
@@ -422,7 +450,10 @@ def _parse_property(parser: Parser, kind: str) -> Attribute:
     if kind == "float":
         return FloatAttr(float(parse_number(parser)), f64)
     if kind == "word":
-        return StringAttr(parser.parse_identifier())
+        text = _parse_quoted(parser)
+        return StringAttr(parser.parse_identifier() if text is None else text)
+    if kind == "texts":
+        return to_attribute(to_python(parser.parse_attribute()))
     numbers = parser.parse_comma_separated_list(parser.Delimiter.SQUARE, lambda: parse_number(parser))
     if kind == "floats":
         return DenseArrayBase.from_list(f64, [float(n) for n in numbers])

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, StringAttr, TensorType, UnitAttr
+from xdsl.dialects.builtin import (
+    ArrayAttr,
+    BytesAttr,
+    DenseArrayBase,
+    IntegerAttr,
+    StringAttr,
+    TensorType,
+    UnitAttr,
+)
 from xdsl.ir import SSAValue
 from xdsl.irdl import irdl_op_definition, opt_prop_def, prop_def, result_def, traits_def, var_operand_def
 from xdsl.traits import Pure
 
-from .nn_attrs import FLOATS, INT, NNOp, PyAttr
+from .nn_attrs import FLOATS, INT, TEXT, TEXTS, NNOp, PyAttr
 from .nn_shapes import Shape
 
 
@@ -41,6 +49,13 @@ class CpuKernelOp(NNOp):
     wraps: UnitAttr | None = opt_prop_def(UnitAttr)
     round_mode: StringAttr | None = opt_prop_def(StringAttr)
     numbers: DenseArrayBase | None = opt_prop_def(FLOATS)
+    pattern: StringAttr | BytesAttr | None = opt_prop_def(TEXT)
+    delimiter: StringAttr | BytesAttr | None = opt_prop_def(TEXT)
+    case: StringAttr | None = opt_prop_def(StringAttr)
+    pixels: StringAttr | None = opt_prop_def(StringAttr)
+    folds: UnitAttr | None = opt_prop_def(UnitAttr)
+    most: IntegerAttr | None = opt_prop_def(INT)
+    words: ArrayAttr[StringAttr | BytesAttr] | None = opt_prop_def(TEXTS)
     output = result_def(TensorType)
     traits = traits_def(Pure())
 

@@ -25,6 +25,8 @@ from ..runtime.aicpu.definition import CpuDefinition, TensorSpec
 from ..runtime.errors import AscendError
 from ..runtime.om import format as f
 from ..runtime.om.model import (
+    ATTR_LIST_INPUTS,
+    ATTR_LIST_OUTPUTS,
     ATTR_NARROWED,
     ATTR_REASON,
     ATTR_SIZED,
@@ -101,7 +103,12 @@ class _Emitter:
         tasks = tuple(self._task(launch, index, placed) for launch, index in self.tasks)
         used = {task.kernel for task in tasks if task.is_ai_core}
         outputs = self._outputs()
-        lists = {ATTR_NARROWED: NARROWED, ATTR_SIZED: nn_attrs.SIZED}
+        lists = {
+            ATTR_NARROWED: NARROWED,
+            ATTR_SIZED: nn_attrs.SIZED,
+            ATTR_LIST_INPUTS: nn_attrs.LIST_INPUTS,
+            ATTR_LIST_OUTPUTS: nn_attrs.LIST_OUTPUTS,
+        }
         attrs: dict[str, AttrValue] = {
             name: tuple(found)
             for name, key in lists.items()

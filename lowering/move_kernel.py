@@ -28,7 +28,7 @@ from .kernel_builder import KernelBuilder, Ref
 from .move_columns import LongRows, emit_long_rows, long_rows_of
 from .move_formats import Columns, format_work
 from .move_gather import Gathered, emit_gathered, gathered_of
-from .move_maps import Move, move_of
+from .move_maps import Move, in_words, move_of
 from .move_placed import Placed, emit_placed, placed_of
 from .move_problem import Axis, Box
 from .move_rowwise import Input, Piece, RowPlan, Rowwise, RowwiseEmitter, choose_rows, tiles_of
@@ -146,7 +146,8 @@ def _of_op(body: Operation, group: ascend.GroupOp, soc: Soc) -> Work:
         return gathered_of(table, indices, body.axis.value.data, sizes, soc.cores)
     if isinstance(body, nn.ReshapeOp | nn.BitCastOp):
         elements = layout.elements(out, size_of(dtype))
-        return work_of_box(Box((Axis(elements, 1, 1),)), size_of(dtype), soc)
+        move = in_words(Move(size_of(dtype), elements, Box((Axis(elements, 1, 1),))))
+        return work_of_move(move, soc)
     return work_of_move(move_of(body, sources, out, dtype, layout), soc)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
+from typing import Final
 
 import numpy as np
 from xdsl.dialects.builtin import FloatAttr
@@ -76,6 +77,26 @@ class Move:
     out_elements: int
     box: Box | None = None
     separable: Separable | None = None
+
+
+WIDEST: Final = 16
+"""Bytes of the largest number (a complex double). What is wider, a text, moves as words."""
+WORD: Final = 4
+
+
+def in_words(move: Move) -> Move:
+    """The same move of elements that fit the generators: a wide one is one more axis of words, innermost."""
+    count = move.size // WORD
+    if move.size <= WIDEST:
+        return move
+    box, s = move.box, move.separable
+    if box is not None:
+        axes = (*(Axis(a.extent, a.out * count, a.src * count) for a in box.axes), Axis(count, 1, 1))
+        box = Box(normalize(axes), box.out_base * count, box.src_base * count, box.source)
+    if s is not None:
+        sources = tuple((*shape, count) for shape in s.sources)
+        s = Separable((*s.out, count), sources, (*s.maps, identity(count)), s.fill)
+    return Move(WORD, move.out_elements * count, box, s)
 
 
 def physical(shape: Sequence[int], layout: Layout) -> Shape:
@@ -259,7 +280,7 @@ def move_of(op: Operation, sources: Sequence[Shape], out: Shape, dtype: str, lay
         return _blocked_shuffle(op, sources[0], out, size, layout.c0)
     move = _logical(op, sources, out, dtype, size)
     if layout.format is Format.ND:
-        return move
+        return in_words(move)
     if move.separable is None or layout.format is not Format.NC1HWC0:
         raise ValueError(f"{op.name} on {layout}")
     return Move(size, prod(physical(out, layout)), separable=_blocked(move.separable, layout))

@@ -82,6 +82,56 @@ def element_type_is_known(what: str, code: int) -> Verdict:
     return False, f"{what} has ONNX element type {code}"
 
 
+def texts_are_embedded(name: str) -> Verdict:
+    """String tensors hold their texts in string_data, as the standard says."""
+    return False, f"tensor {name!r} has them in raw or external data"
+
+
+def takes_texts(name: str, allowed: bool) -> Verdict:
+    """Strings are operands of the String operators, of Equal, Cast, Where, Unique and of most moves only."""
+    return allowed, f"{name!r} is a string tensor"
+
+
+def rest_counts_nothing(is_row: bool) -> Verdict:
+    """Texts whose number depends on data are counted in one row only, by a pool without the empty text."""
+    return is_row, "there are several rows, or the pool has it"
+
+
+def pads_with_nothing(is_empty: bool) -> Verdict:
+    """Strings are padded with the empty text."""
+    return is_empty, "another constant_value is given"
+
+
+def texts_fit(what: str) -> Verdict:
+    """A text has at most 252 bytes of UTF-8."""
+    return False, what
+
+
+def pattern_is_linear(problem: str) -> Verdict:
+    """Patterns are RE2's: what needs backtracking (back references, look-around) has none of it."""
+    return False, problem
+
+
+def pieces_are_bounded(space: int, most: int) -> Verdict:
+    """The most pieces that texts may have must fit 256 MiB; maxsplit bounds them."""
+    return space <= most, f"{space} bytes"
+
+
+def row_of_texts(shape: Shape) -> Verdict:
+    """StringNormalizer takes a row [C] or [1, C]."""
+    return len(shape) == 1 or (len(shape) == 2 and shape[0] == 1), f"shape {list(shape)}"
+
+
+def row_of_bytes(shape: Shape, dtype: str) -> Verdict:
+    """An encoded picture is a row of bytes."""
+    return len(shape) == 1 and dtype == "u8", f"{dtype}{list(shape)}"
+
+
+def picture_shape(shape: Shape, channels: int) -> Verdict:
+    """A declared picture has rows, columns and the channels of its pixel_format."""
+    return len(shape) == 3 and shape[2] == channels, f"shape {list(shape)} for {channels} channels"
+
+
 def spatial_rank(shape: Shape) -> Verdict:
     """Spatial operators take 1-D and 2-D images (input rank 3 or 4)."""
     return len(shape) in (3, 4), f"input of shape {list(shape)}"
@@ -204,8 +254,13 @@ def is_sequence(name: str, is_list: bool) -> Verdict:
 
 
 def no_sequence(name: str) -> Verdict:
-    """Operands and outputs must be tensors; sequences exist during import only."""
-    return False, f"{name!r} is a sequence"
+    """Operands must be tensors; sequences and optionals exist during import and at the model's border only."""
+    return False, f"{name!r} is a sequence or an optional"
+
+
+def holds_something(name: str, present: bool) -> Verdict:
+    """An optional whose element is taken must hold one."""
+    return present, f"{name!r} holds nothing"
 
 
 def position_is_inside(position: int, length: int) -> Verdict:

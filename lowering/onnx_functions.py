@@ -65,6 +65,13 @@ def _parsed(body: bytes, schema: onnx.defs.OpSchema) -> FunctionProto | None:
 def _type_of(operand: Value | None) -> TypeProto:
     if operand is None:
         return TypeProto()
+    if operand.items is not None:
+        first = operand.items[0] if operand.items else operand
+        same = operand.items and all(item.shape == first.shape for item in operand.items)
+        element = helper.make_tensor_type_proto(
+            dtypes.DTYPES[first.dtype].onnx, first.shape if same else None
+        )
+        return helper.make_sequence_type_proto(element)
     return helper.make_tensor_type_proto(dtypes.DTYPES[operand.dtype].onnx, operand.shape)
 
 

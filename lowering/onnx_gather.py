@@ -37,6 +37,9 @@ def picked(node: Node, x: Value, indices: Value, axis: int) -> Value:
     length = x.shape[axis]
     if 0 in (*x.shape, *indices.shape):
         return node.emit(nn.GatherOp, x, indices, axis)
+    if x.dtype == "str" and indices.array is None:
+        shape = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+        return node.emit(nn.CpuKernelOp, [x, indices], "Gather", shape, "str", axis=axis)
     if indices.array is not None:
         flat = [int(i) % length for i in indices.array.reshape(-1)]
         found = runs(flat)

@@ -25,10 +25,11 @@ from xdsl.utils.exceptions import VerifyException
 from ..dialects import dtypes, nn
 from ..dialects.blobs import Blob
 from ..dialects.dtypes import Array
-from ..dialects.nn_attrs import SIZED, name_list
+from ..dialects.nn_attrs import LIST_INPUTS, LIST_OUTPUTS, SIZED, name_list
 from ..dialects.nn_shapes import Shape, ShapeError
 from ..passes.integer_ranges import VALUE_RANGE
 from ..passes.provenance import location_of
+from ..runtime.border import Entry
 from ..runtime.errors import NO_KERNEL, NO_PARSER, NOT_LOADED, AscendError, Refusal, UnsupportedOpError
 from ..runtime.om.model import SIZE_SUFFIX
 from ..runtime.weights import Source, WeightStore
@@ -36,10 +37,12 @@ from . import onnx_constraints as constraints
 from .onnx_constraints import RefusedError, require, requirement_of
 from .onnx_file import ModelFile, read_model
 from .onnx_functions import bound_body, standard_function
-from .onnx_inputs import InputType, model_inputs
+from .onnx_inputs import InputType, declared_shape, model_inputs
+from .onnx_lists import check_values, flat_outputs, list_texts, with_tensor_inputs
 from .onnx_node import Node, Value, may_be_known
 from .onnx_ops import find_handler
 from .onnx_tensors import source_of, sparse_array
+from .onnx_texts import check_texts
 from .onnx_types import InferredTypes
 
 _MISFITS = (ShapeError, ValueError, LookupError, TypeError, ArithmeticError, AttributeError, VerifyException)
@@ -47,9 +50,11 @@ _MISFITS = (ShapeError, ValueError, LookupError, TypeError, ArithmeticError, Att
 _OF_SEQUENCES = frozenset(
     {
         "Identity", "If", "Loop", "Optional", "OptionalGetElement", "OptionalHasElement", "SequenceAt", "SequenceConstruct",
-        "SequenceErase", "SequenceInsert", "SequenceLength", "ConcatFromSequence",
+        "SequenceErase", "SequenceInsert", "SequenceLength", "SequenceMap", "ConcatFromSequence",
     }
 )  # fmt: skip
+_OF_ANY_SIZE = ("Identity", "If", "TfIdfVectorizer")
+"""Take tensors whose size depends on data, or say themselves why not."""
 OPERAND_IS_THERE = "every operand must be computed before it is used"
 NO_RECURSION = "functions must not call themselves"
 _CODES = {
@@ -113,8 +118,11 @@ def _import(
 ) -> ImportedModel:
     opsets = _opsets(file.model)
     _check_graph(file.model)
+    file, input_shapes, entries = with_tensor_inputs(file, input_shapes)
+    check_values(entries, input_values)
     inputs = model_inputs(file.model.graph, input_shapes)
     importer = _Importer(file, opsets, inputs, input_values)
+    importer.list_inputs = list_texts([entry for entry in entries if entry.name not in input_values])
     return importer.run(_wanted(file.model.graph, output_names))
 
 
@@ -222,6 +230,7 @@ class _Importer:
         self.graph = file.model.graph
         inputs = [item for item in all_inputs if item.name not in given]
         self.inputs = tuple(inputs)
+        self.list_inputs: list[str] = []
         self.store = WeightStore()
         self.block = Block(arg_types=[nn.tensor_type(item.shape, item.dtype) for item in inputs])
         self.refusals: list[Refusal] = []
@@ -252,33 +261,47 @@ class _Importer:
 
     def run(self, wanted: Sequence[str]) -> ImportedModel:
         self._walk_graph(self.graph, self.scope, wanted)
-        results = [self.scope.find(name) for name in wanted]
-        for name, result in zip(wanted, results, strict=True):
-            if result is not None and result.items is not None:
-                _, actual = constraints.no_sequence(name)
-                self._refuse(name, "Output", RefusedError(requirement_of(constraints.no_sequence), actual))
         if self.refusals:
             raise UnsupportedOpError(self.refusals)
-        values: list[SSAValue] = []
-        for name, result in zip(wanted, results, strict=True):
-            if result is None:
-                raise AscendError(
-                    "E10041", f"no node computes the output {name!r}", expected="a complete graph"
-                )
-            values.append(self.ssa(result))
-        sizes = {i: self.ssa(r.size) for i, r in enumerate(results) if r is not None and r.size is not None}
+        entries, names, results = self._results(wanted)
+        values = [self.ssa(result) for result in results]
+        sizes = {i: self.ssa(r.size) for i, r in enumerate(results) if r.size is not None}
         self.block.add_op(ReturnOp(*values, *sizes.values()))
         signature = FunctionType.from_lists(
             [argument.type for argument in self.block.args], [v.type for v in (*values, *sizes.values())]
         )
         main = FuncOp("main", signature, Region(self.block))
         main.attributes["input_names"] = name_list([item.name for item in self.inputs])
-        main.attributes["output_names"] = name_list([*wanted, *(f"{wanted[i]}{SIZE_SUFFIX}" for i in sizes)])
+        main.attributes["output_names"] = name_list([*names, *(f"{names[i]}{SIZE_SUFFIX}" for i in sizes)])
         if sizes:
-            main.attributes[SIZED] = name_list([wanted[i] for i in sizes])
+            main.attributes[SIZED] = name_list([names[i] for i in sizes])
+        for key, texts in ((LIST_INPUTS, self.list_inputs), (LIST_OUTPUTS, list_texts(entries))):
+            if texts:
+                main.attributes[key] = name_list(texts)
         nodes = {node_name(node, i): node.op_type for i, node in enumerate(self.graph.node)}
         shapes = {name: value.shape for name, value in self.scope.values.items() if value.items is None}
-        return ImportedModel(ModuleOp([main]), self.store, self.inputs, tuple(wanted), nodes, shapes)
+        return ImportedModel(ModuleOp([main]), self.store, self.inputs, tuple(names), nodes, shapes)
+
+    def _results(self, wanted: Sequence[str]) -> tuple[list[Entry], list[str], list[Value]]:
+        """The model's outputs as callers see them, and the tensors that these are."""
+        found: list[Value] = []
+        for name in wanted:
+            result = self.scope.find(name)
+            if result is None:
+                raise AscendError(
+                    "E10041", f"no node computes the output {name!r}", expected="a complete graph"
+                )
+            found.append(result)
+        try:
+            entries, names, results = flat_outputs(wanted, found)
+        except RefusedError as error:
+            self._refuse(error.actual, "Output", error)
+            raise UnsupportedOpError(self.refusals) from error
+        if len(set(names)) < len(names):
+            raise AscendError(
+                "E10041", "an output has the name of an element of a list", expected="other names"
+            )
+        return entries, names, results
 
     # ------------------------------------------------------------------------------------------ graphs
 
@@ -364,14 +387,16 @@ class _Importer:
         if local is not None:
             return None if is_blind else self._call(node, local, scope, f"{node.name}/", "")
         for operand in node.operands:
-            if operand is not None and operand.size is not None and proto.op_type not in ("Identity", "If"):
+            if operand is not None and operand.size is not None and proto.op_type not in _OF_ANY_SIZE:
                 require(constraints.size_is_fixed, operand.name)
-            if operand is not None and operand.items is not None and proto.op_type not in _OF_SEQUENCES:
+            is_list = operand is not None and (operand.items is not None or operand.absent)
+            if operand is not None and is_list and proto.op_type not in _OF_SEQUENCES:
                 require(constraints.no_sequence, operand.name)
         handler = find_handler(domain, proto.op_type, opset)
         if handler is not None:
             if is_blind:
                 return None
+            check_texts(proto, domain, node.operands)
             result = handler(node)
             return [result] if isinstance(result, Value) else result
         function = standard_function(proto, domain, opset, node.operands)
@@ -515,6 +540,10 @@ class _NodeBuilder:
 
     def weight(self, key: str, source: Source) -> Value:
         return self.importer.weight(key, source)
+
+    def declared(self, name: str) -> Shape | None:
+        is_main = self.scope is self.importer.scope  # names inside of functions and branches are their own
+        return declared_shape(self.importer.graph, name) if is_main else None
 
     def subgraph(self, graph: GraphProto, values: Sequence[Value] = (), suffix: str = "") -> list[Value]:
         return self.importer.subgraph(graph, self.scope, self.name + suffix, values)

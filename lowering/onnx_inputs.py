@@ -77,6 +77,15 @@ def _dims(value: ValueInfoProto) -> list[TensorShapeProto.Dimension] | None:
     return list(tensor.shape.dim) if tensor.HasField("shape") else None
 
 
+def declared_shape(graph: GraphProto, name: str) -> Shape | None:
+    """The shape that a graph declares for a tensor it computes; None where it leaves something open."""
+    for value in (*graph.output, *graph.value_info):
+        dims = _dims(value) if value.name == name else None
+        if dims is not None and all(_is_fixed(dim) for dim in dims):
+            return tuple(dim.dim_value for dim in dims)
+    return None
+
+
 def _text(dims: Sequence[TensorShapeProto.Dimension]) -> str:
     return (
         "["

@@ -52,6 +52,8 @@ class Value:
     """Its real shape, if that depends on data (a row of numbers); `shape` is then the largest there can be."""
     items: list[Value] | None = None
     """The tensors of a sequence, which exists during import only."""
+    absent: bool = False
+    """An optional that holds nothing."""
     missing: bool = False
     """Its producer was refused and nothing is known about it."""
 
@@ -82,6 +84,7 @@ class Builder(Protocol):
     def constant(self, name: str, array: Array) -> Value: ...
     def expression(self, name: str, blob: Blob) -> Value: ...
     def weight(self, key: str, source: Source) -> Value: ...
+    def declared(self, name: str) -> Shape | None: ...
     def subgraph(
         self, graph: onnx.GraphProto, values: Sequence[Value] = (), suffix: str = ""
     ) -> list[Value]: ...

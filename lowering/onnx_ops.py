@@ -31,6 +31,7 @@ FAMILIES = (
     "resize",
     "bits",
     "cpu",
+    "strings",
     "selection",
     "control",
     "recurrent",

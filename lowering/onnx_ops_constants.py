@@ -9,6 +9,7 @@ from .onnx_constraints import require
 from .onnx_node import Node, Value
 from .onnx_ops import onnx_op
 from .onnx_tensors import source_of, sparse_array
+from .onnx_texts import text_array
 
 
 @onnx_op("Constant")
@@ -25,6 +26,8 @@ def constant(node: Node) -> Value:
         return node.constant(np.array(attributes["value_int"].i, np.int64))
     if "value_ints" in attributes:
         return node.constant(np.array(attributes["value_ints"].ints, np.int64))
+    if "value_string" in attributes or "value_strings" in attributes:
+        return node.constant(text_array(next(iter(attributes.values()))))
     if "sparse_value" in attributes:
         return node.constant(sparse_array(attributes["sparse_value"].sparse_tensor))
     require(constraints.tensors_only, ", ".join(attributes) or "value")

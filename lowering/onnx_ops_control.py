@@ -25,8 +25,9 @@ def if_(node: Node) -> Sequence[Value]:
     if any(value.missing for value in (*yes, *no)):
         return yes
     for value in (*yes, *no):
-        if value.items is not None:
-            require(constraints.no_sequence, value.name)
+        if value.items is not None or value.absent:  # with a known condition only one of them would be there
+            _, actual = constraints.no_sequence(value.name)
+            raise RefusedError(requirement_of(constraints.no_sequence), actual, condition)
     matches, actual = constraints.branches_match([v.shape for v in yes], [v.shape for v in no])
     if not matches:  # with a known condition only one of them would be there
         raise RefusedError(requirement_of(constraints.branches_match), actual, condition)

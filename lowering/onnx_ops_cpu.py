@@ -8,6 +8,8 @@ from math import prod
 import numpy as np
 
 from ..dialects import nn
+from ..dialects.nn_attrs import PyAttr
+from ..runtime.aicpu.images import CHANNELS, MOST_PIXELS
 from . import onnx_constraints as constraints
 from .onnx_constraints import require
 from .onnx_node import Node, Value
@@ -24,7 +26,7 @@ def sized(
     space: Sequence[int],
     dtype: str,
     result: int,
-    **settings: int,
+    **settings: PyAttr,
 ) -> Value:
     """Result `result` of a kernel in the largest space it can fill, and a second call that gives its shape."""
     operands = list(operands)
@@ -72,6 +74,19 @@ def unique(node: Node) -> list[Value]:
     for number in range(1, len(node.proto.output)):
         results.append(sized(node, [x], "Unique", (count,), "i64", number, **settings))
     return results
+
+
+@onnx_op("ImageDecoder")
+def image_decoder(node: Node) -> Value:
+    """A model that declares the size of the picture has a tensor of that size, and a run with another one is an error."""
+    x = node.input(0)
+    require(constraints.row_of_bytes, x.shape, x.dtype)
+    kind = node.word("pixel_format", "RGB", tuple(CHANNELS))
+    shape = node.builder.declared(node.proto.output[0])
+    if shape is not None:
+        require(constraints.picture_shape, shape, CHANNELS[kind])
+        return node.emit(nn.CpuKernelOp, [x], "ImageDecoder", shape, "u8", pixels=kind)
+    return sized(node, [x], "ImageDecoder", (1, MOST_PIXELS, CHANNELS[kind]), "u8", 0, pixels=kind)
 
 
 # -------------------------------------------------------------------------------------------- random numbers

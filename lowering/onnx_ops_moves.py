@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from itertools import accumulate, pairwise
 
+import numpy as np
+
 from ..dialects import nn
 from ..dialects.nn_move import PAD_MODES
+from ..runtime import texts
 from . import onnx_constraints as constraints
 from .onnx_constraints import require
 from .onnx_gather import picked
@@ -114,7 +117,11 @@ def pad_attributes(node: Node) -> Value:
 def pad(node: Node) -> Value:
     rank = node.input(0).rank
     pads = node.known_ints(1, "pads")
-    value = float(node.known(2, "constant_value").reshape(-1)[0]) if node.get(2) is not None else 0.0
+    given = node.known(2, "constant_value").reshape(-1)[:1] if node.get(2) is not None else np.zeros(1)
+    if given.dtype == texts.SLOT:
+        require(constraints.pads_with_nothing, not any(given.tobytes()))
+        given = np.zeros(1)
+    value = float(given[0])
     if node.get(3) is None:
         return padded(node, pads, value)
     axes = [node.axis(axis, rank) for axis in node.known_ints(3, "axes")]

@@ -12,6 +12,7 @@ from .onnx_constraints import require
 from .onnx_node import Node, Value
 from .onnx_ops import onnx_op
 from .onnx_ops_control import stacked
+from .onnx_ops_elementwise import element_type
 from .onnx_ops_moves import slice_axis
 
 
@@ -31,9 +32,15 @@ def _position(node: Node, index: int, length: int) -> int:
     return position + length if position < 0 else position
 
 
-@onnx_op("SequenceEmpty", "SequenceConstruct")
+@onnx_op("SequenceConstruct")
 def sequence_construct(node: Node) -> Value:
     return _sequence(node, node.inputs())
+
+
+@onnx_op("SequenceEmpty")
+def sequence_empty(node: Node) -> Value:
+    dtype = element_type(node.int("dtype"), "the sequence") if node.has("dtype") else "f32"
+    return Value(node.name, (), dtype, items=[])
 
 
 @onnx_op("SequenceInsert")
@@ -95,12 +102,21 @@ def split_to_sequence(node: Node) -> Value:
     return _sequence(node, pieces)
 
 
-@onnx_op("Optional", "OptionalGetElement")
+@onnx_op("Optional")
 def optional(node: Node) -> Value:
     """What is there is the element itself."""
-    return node.input(0)
+    given = node.get(0)
+    return Value(node.name, (), "f32", absent=True) if given is None else given
+
+
+@onnx_op("OptionalGetElement")
+def optional_get_element(node: Node) -> Value:
+    given = node.input(0)
+    require(constraints.holds_something, given.name, not given.absent)
+    return given
 
 
 @onnx_op("OptionalHasElement")
 def optional_has_element(node: Node) -> Value:
-    return node.constant(np.array(node.get(0) is not None))
+    given = node.get(0)
+    return node.constant(np.array(given is not None and not given.absent))

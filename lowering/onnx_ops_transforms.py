@@ -15,6 +15,7 @@ from .onnx_node import Node, Value
 from .onnx_ops import onnx_op
 from .onnx_ops_elementwise import element_type
 from .onnx_ops_moves import slice_axis
+from .onnx_ops_strings import positions, texts_of
 
 SMALL_PRODUCT = 1 << 22
 """Pairs of elements up to which a product with constants is summed in f32 by the vector unit, exactly as it says; the
@@ -193,11 +194,16 @@ def _spread(node: Node, x: Value, count: Sequence[int], strides: Sequence[int]) 
 @onnx_op("TfIdfVectorizer")
 def tf_idf(node: Node) -> Value:
     """Counts of n-grams: for each length and distance, windows of the row are compared with all of the pool."""
-    x = node.input(0)
-    if node.has("pool_strings"):
-        require(constraints.tensors_only, "pool_strings")
+    x, words = node.input(0), texts_of(node, "pool_strings")
+    if x.size is not None:  # what the row does not fill are empty texts: no match, unless one is looked for
+        is_row = prod(x.shape[:-1]) == 1 and bool(words) and "" not in words
+        require(constraints.rest_counts_nothing, is_row)
+    first_place = {word: place for place, word in reversed(list(enumerate(words)))}
+    pool = tuple(first_place[word] for word in words) if words else node.ints("pool_int64s")
+    if words:  # a text is its first place in the pool from here on
+        x = positions(node, x, words)
     rows = node.reshape(x, (1, *x.shape)) if x.rank == 1 else x
-    pool, starts = node.ints("pool_int64s"), node.ints("ngram_counts")
+    starts = node.ints("ngram_counts")
     places, first, last = node.ints("ngram_indexes"), node.int("min_gram_length"), node.int("max_gram_length")
     ends = (*starts[1:], len(pool))
     width, length, batch = max(places) + 1, rows.shape[1], rows.shape[0]

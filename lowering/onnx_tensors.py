@@ -12,6 +12,7 @@ from onnx import TensorProto, external_data_helper, numpy_helper
 from ..dialects import dtypes
 from ..dialects.dtypes import Array
 from ..dialects.nn_shapes import Shape
+from ..runtime import texts
 from ..runtime.errors import AscendError
 from ..runtime.weights import Source, map_file
 from . import onnx_constraints as constraints
@@ -22,6 +23,8 @@ def array_of(tensor: TensorProto) -> Array:
     """An embedded tensor as an array."""
     dtype = element_type_of(tensor)
     try:
+        if dtype == "str":
+            return texts.encode(np.array(tensor.string_data, object)).reshape(tuple(tensor.dims))
         return np.asarray(numpy_helper.to_array(tensor)).astype(dtypes.numpy_dtype(dtype), copy=False)
     except (ValueError, TypeError) as error:
         raise AscendError(
@@ -43,6 +46,8 @@ def element_type_of(tensor: TensorProto) -> str:
 def source_of(tensor: TensorProto, path: Path | None, raw: dict[str, tuple[int, int]]) -> Source:
     """Where an initialiser's values lie; nothing is read yet."""
     shape, dtype = tuple(tensor.dims), element_type_of(tensor)
+    if dtype == "str" and (tensor.data_location == TensorProto.EXTERNAL or tensor.HasField("raw_data")):
+        require(constraints.texts_are_embedded, tensor.name)
     if tensor.data_location == TensorProto.EXTERNAL:
         return _external(tensor, path, shape, dtype)
     place = raw.get(tensor.name)
@@ -60,7 +65,7 @@ def _check_embedded(tensor: TensorProto, shape: Shape, dtype: str) -> None:
         _check_length(tensor.name, len(tensor.raw_data), shape, dtype)
         return
     typed = (tensor.float_data, tensor.double_data, tensor.int64_data, tensor.uint64_data, tensor.int32_data)
-    count = max(len(field) for field in typed)
+    count = len(tensor.string_data) if dtype == "str" else max(len(field) for field in typed)
     if count != prod(shape):
         _check_length(tensor.name, count * dtypes.size_of(dtype), shape, dtype)
 

@@ -34,6 +34,7 @@ TYPES: Final[dict[str, str]] = {
     "u32": "32-bit vector arithmetic is signed",
     "u64": "no vector instruction takes 64-bit integers",
     "i64": "no vector instruction takes 64-bit integers, and the values are not proven to fit 32 bits",
+    "str": "no instruction takes texts: what they say is no number of fixed width",
 }
 """Element type → why the AI Core does not compute with it."""
 
@@ -44,6 +45,12 @@ KERNELS: Final[dict[str, str]] = {
     "RandomUniform": "no instruction makes random numbers",
     "RandomNormal": "no instruction makes random numbers",
     "Multinomial": "no instruction makes random numbers",
+    "StringConcat": "no instruction takes texts",
+    "StringSplit": "no instruction takes texts, and the size of the result depends on data",
+    "StringNormalizer": "no instruction takes texts, and the size of the result depends on data",
+    "RegexFullMatch": "no instruction takes texts",
+    "StringPositions": "no instruction takes texts",
+    "ImageDecoder": "no instruction of the AI Core follows a stream of bits (Huffman, arithmetic and dictionary codes)",
 }
 """Library kernel → why no kernel generator makes it, whatever the types."""
 

@@ -1,6 +1,6 @@
 """Element types of model inputs and outputs in numpy and in the words of onnxruntime.
 
-Types of 2 and 4 bits are held one element to a byte, as `ml_dtypes` does.
+Types of 2 and 4 bits are held one element to a byte, as `ml_dtypes` does; a text is a slot of `texts.py`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import ml_dtypes
 import numpy as np
+
+from .texts import SLOT
 
 _ROWS: Final[tuple[tuple[str, Any, str], ...]] = (
     ("f16", np.float16, "float16"),
@@ -37,6 +39,7 @@ _ROWS: Final[tuple[tuple[str, Any, str], ...]] = (
     ("f8e5m2", ml_dtypes.float8_e5m2, "float8e5m2"),
     ("f8e5m2fnuz", ml_dtypes.float8_e5m2fnuz, "float8e5m2fnuz"),
     ("f8e8m0", ml_dtypes.float8_e8m0fnu, "float8e8m0"),
+    ("str", SLOT, "string"),
 )
 
 NUMPY: Final[Mapping[str, np.dtype[Any]]] = {name: np.dtype(kind) for name, kind, _ in _ROWS}

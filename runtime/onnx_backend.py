@@ -15,15 +15,17 @@ from typing import Any, ClassVar, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto
+from onnx import ModelProto, NodeProto, TensorProto, TypeProto
 from onnx.backend.base import Backend, BackendRep
 
+from . import texts
+from .border import Given, shapes_of
 from .errors import AscendError, Refusal, UnsupportedOpError
 from .om.writer import om_bytes
 from .session import InferenceSession
 
 Array: TypeAlias = NDArray[Any]
-_Key: TypeAlias = tuple[tuple[tuple[int, ...], ...], tuple[tuple[str, bytes], ...]]
+_Key: TypeAlias = tuple[tuple[tuple[str, tuple[int, ...]], ...], tuple[tuple[str, bytes], ...]]
 
 MAX_SETTING = 64
 """Elements of an input that may be a setting (an operand that must be known at compile time)."""
@@ -40,6 +42,7 @@ class PreparedModel(BackendRep):
         self._settings: set[str] = set()
         initialized = {tensor.name for tensor in model.graph.initializer}
         self._inputs = [value.name for value in model.graph.input if value.name not in initialized]
+        self._types = {value.name: value.type for value in model.graph.input}
         self._outputs = [value.name for value in model.graph.output]
         self.engine_counts: dict[str, int] = {"aicore": 0, "aicpu": 0}
 
@@ -57,7 +60,7 @@ class PreparedModel(BackendRep):
         """The session for these input shapes, compiled when it is asked for the first time."""
         fixed = dict(values or {})
         key = (
-            tuple(shapes[name] for name in self._inputs if name in shapes),
+            tuple(sorted(shapes.items())),
             tuple((name, fixed[name].tobytes()) for name in sorted(fixed)),
         )
         if key not in self._sessions:
@@ -69,24 +72,29 @@ class PreparedModel(BackendRep):
         self.engine_counts = self._sessions[key].engine_counts
         return self._sessions[key]
 
-    def _session_for(self, feed: Mapping[str, Array]) -> InferenceSession:
+    def _session_for(self, feed: Mapping[str, Given]) -> InferenceSession:
         """The compiler says which inputs it must know; each round finds at least one more."""
-        shapes = {name: array.shape for name, array in feed.items()}
+        shapes: dict[str, tuple[int, ...]] = {}
+        for name, value in feed.items():
+            shapes |= shapes_of(name, value)
+        settings = {n: v for n, v in feed.items() if isinstance(v, np.ndarray) and _may_be_setting(v)}
         while True:
             try:
-                return self.session(shapes, {name: feed[name] for name in self._settings if name in feed})
+                return self.session(shapes, {name: settings[name] for name in self._settings & set(settings)})
             except UnsupportedOpError as error:
                 wanted = {name for item in error.items for name in item.inputs} - self._settings
                 if not wanted or not all(item.inputs for item in error.items):
                     raise
-                if not all(name in feed and _may_be_setting(feed[name]) for name in wanted):
+                if not wanted <= set(settings):
                     raise
                 self._settings |= wanted
 
-    def _feed(self, inputs: Any) -> dict[str, Array]:
+    def _feed(self, inputs: Any) -> dict[str, Given]:
         if isinstance(inputs, Mapping):
             named = cast(Mapping[str, Any], inputs)
-            return {name: _tensor(name, array) for name, array in named.items()}
+            return {
+                name: _given(name, value, self._types.get(name, TypeProto())) for name, value in named.items()
+            }
         arrays = cast(Sequence[Any], inputs) if isinstance(inputs, list | tuple) else [inputs]
         if len(arrays) > len(self._inputs):
             raise AscendError(
@@ -94,17 +102,32 @@ class PreparedModel(BackendRep):
                 f"{len(arrays)} arrays for {len(self._inputs)} inputs",
                 expected=", ".join(self._inputs),
             )
-        return {name: _tensor(name, array) for name, array in zip(self._inputs, arrays, strict=False)}
+        pairs = zip(self._inputs, arrays, strict=False)
+        return {name: _given(name, value, self._types[name]) for name, value in pairs}
 
 
-def _tensor(name: str, value: Any) -> Array:
-    """An input as an array; lists of arrays are sequences, which no part of the compiler knows."""
+def _given(name: str, value: Any, kind: TypeProto) -> Given:
+    """An input as the session takes it: an array, a list of arrays, None for an optional that holds nothing."""
+    held = kind.optional_type.elem_type if kind.HasField("optional_type") else kind
+    if held.HasField("sequence_type") and isinstance(value, list | tuple):
+        return [_tensor(name, item) for item in cast(Sequence[Any], value)]
     items = cast(list[object], value) if isinstance(value, list) else []
     if any(isinstance(item, np.ndarray) for item in items):
         raise UnsupportedOpError(
-            [Refusal(name, "Input", "Inputs must be tensors", "it is given as a sequence")], code="E13025"
+            [Refusal(name, "Input", "Tensors are given as arrays", "it is given as a sequence")],
+            code="E13025",
         )
-    return np.asarray(cast(object, value))
+    return None if value is None else _tensor(name, value)
+
+
+def _tensor(name: str, value: Any) -> Array:
+    array = np.asarray(value)
+    if array.dtype.kind not in texts.TEXT_KINDS:
+        return array
+    try:
+        return texts.encode(array)  # bytes of its own: sessions are kept by the bytes of settings
+    except texts.TextError as error:
+        raise AscendError("EH0001", f"input {name!r} holds {error}", expected="texts") from error
 
 
 def _may_be_setting(array: Array) -> bool:

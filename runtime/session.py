@@ -22,9 +22,19 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from . import texts
+from .border import Entry, entries_of, flat_feed, grouped
 from .element_types import NUMPY, ONNX_TYPES
 from .errors import AscendError
-from .om.model import ATTR_NARROWED, ATTR_SIZED, SIZE_SUFFIX, OmModel, OmTensor
+from .om.model import (
+    ATTR_LIST_INPUTS,
+    ATTR_LIST_OUTPUTS,
+    ATTR_NARROWED,
+    ATTR_SIZED,
+    SIZE_SUFFIX,
+    OmModel,
+    OmTensor,
+)
 from .om.profiles import OmProfiles
 from .om.reader import Source, read_offline
 from .soc import load_soc
@@ -70,11 +80,12 @@ class InferenceSession:
         trace: str | os.PathLike[str] | None = None,
         order_seed: int | None = None,
         timing: bool = True,
+        lists: bool = True,
     ) -> None:
         found = model if isinstance(model, OmModel | OmProfiles) else read_offline(model, digests=False)
         self._profiles = found if isinstance(found, OmProfiles) else None
         self._branches = found.branches if isinstance(found, OmProfiles) else (found,)
-        self._order_seed, self._timing = order_seed, timing
+        self._order_seed, self._timing, self._lists = order_seed, timing, lists
         self._trace = trace
         self._sanitized = False
         self._devices: dict[int, Device] = {}
@@ -216,24 +227,40 @@ class InferenceSession:
         tasks = self._om.tasks
         return {"aicore": sum(t.is_ai_core for t in tasks), "aicpu": sum(t.is_ai_cpu for t in tasks)}
 
+    @cached_property
+    def _border(self) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+        """Inputs and outputs as callers see them; profiles do not differ in it."""
+        om = self._om
+        hidden = {name + SIZE_SUFFIX for name in self._sized}
+        inputs = [tensor.name for tensor in om.inputs]
+        outputs = [tensor.name for tensor in om.outputs if tensor.name not in hidden]
+        if not self._lists:
+            return entries_of(None, inputs), entries_of(None, outputs)
+        return (
+            entries_of(om.attrs.get(ATTR_LIST_INPUTS), inputs),
+            entries_of(om.attrs.get(ATTR_LIST_OUTPUTS), outputs),
+        )
+
     def get_inputs(self) -> list[NodeArg]:
         """The model's inputs; sizes in which profiles differ are -1."""
         if self._profiles is None:
-            return [_node_arg(tensor) for tensor in self._om.inputs]
+            return _node_args(self._border[0], self._om.inputs)
         pairs = zip(self._om.inputs, self._profiles.shapes, strict=True)
         return [_node_arg(replace(tensor, shape=shape)) for tensor, shape in pairs]
 
     def get_outputs(self) -> list[NodeArg]:
         """The model's outputs, of several sizes those of the profile in use."""
-        hidden = {name + SIZE_SUFFIX for name in self._sized}
-        return [_node_arg(tensor) for tensor in self._om.outputs if tensor.name not in hidden]
+        return _node_args(self._border[1], self._om.outputs)
 
     def run(
-        self, output_names: Sequence[str] | None, feed: Mapping[str, Array], run_options: object = None
-    ) -> list[Array]:
-        """Outputs by name (all of them for None), in the order asked for. Input types and shapes must fit
-        exactly."""
-        wanted = self._output_positions(output_names)
+        self, output_names: Sequence[str] | None, feed: Mapping[str, Any], run_options: object = None
+    ) -> list[Any]:
+        """Outputs by name (all of them for None), in the order asked for: arrays, or lists of arrays where the model
+        has sequences. Input types and shapes must fit exactly."""
+        entries = self._wanted(output_names)
+        positions = {tensor.name: position for position, tensor in enumerate(self._om.outputs)}
+        wanted = [positions[part] for entry in entries for part in entry.parts]
+        feed = flat_feed(self._border[0], feed)
         self.choose(feed)
         unknown = sorted(set(feed) - {tensor.name for tensor in self._om.inputs})
         if unknown:
@@ -248,7 +275,7 @@ class InferenceSession:
         if self._trace is not None:
             self.write_trace(self._trace)
             self._trace = None  # the next run takes the same time
-        return [self._trimmed(result, position) for position in wanted]
+        return grouped(entries, [self._given(result, position) for position in wanted])
 
     @property
     def _sized(self) -> tuple[str, ...]:
@@ -256,13 +283,18 @@ class InferenceSession:
         names = self._om.attrs.get(ATTR_SIZED, ())
         return tuple(str(name) for name in names) if isinstance(names, tuple) else ()
 
-    def _trimmed(self, result: RunResult, position: int) -> Array:
-        """An output, cut to its real size where that depends on data."""
+    def _given(self, result: RunResult, position: int) -> Array:
+        """An output as the caller gets it: cut to its real size where that depends on data, texts as objects."""
         array, name = result.outputs[position], self._om.outputs[position].name
-        if name not in self._sized:
+        if name in self._sized:
+            shape = tuple(int(extent) for extent in result[name + SIZE_SUFFIX])
+            array = array.reshape(-1)[: prod(shape)].reshape(shape)
+        if array.dtype != texts.SLOT:
             return array
-        shape = tuple(int(extent) for extent in result[name + SIZE_SUFFIX])
-        return array.reshape(-1)[: prod(shape)].reshape(shape)
+        try:
+            return texts.decode(array)
+        except texts.TextError as error:
+            raise AscendError("E43010", f"output {name!r} holds {error}") from error
 
     def _check_ranges(self, arrays: Sequence[Array]) -> None:
         """The cores compute with 32 bits of a 64-bit input: more are refused, not cut off."""
@@ -281,9 +313,9 @@ class InferenceSession:
                     expected="values of 32 bits: the AI Core computes with no more",
                 )
 
-    def _output_positions(self, names: Sequence[str] | None) -> list[int]:
-        hidden = {name + SIZE_SUFFIX for name in self._sized}
-        known = {t.name: position for position, t in enumerate(self._om.outputs) if t.name not in hidden}
+    def _wanted(self, names: Sequence[str] | None) -> list[Entry]:
+        """The outputs that a caller asked for."""
+        known = {entry.name: entry for entry in self._border[1]}
         for name in names or ():
             if name not in known:
                 raise AscendError(
@@ -292,14 +324,35 @@ class InferenceSession:
         return [known[name] for name in names] if names is not None else list(known.values())
 
 
+def _node_args(entries: Sequence[Entry], tensors: Sequence[OmTensor]) -> list[NodeArg]:
+    """Inputs or outputs as onnxruntime describes them; a list says the type of its elements where it has one."""
+    by_name = {tensor.name: tensor for tensor in tensors}
+    found: list[NodeArg] = []
+    for entry in entries:
+        if entry.count is None:
+            found.append(_node_arg(by_name[entry.name]))
+            continue
+        kind = _node_arg(by_name[entry.parts[0]]).type if entry.parts else ""
+        found.append(NodeArg(entry.name, [], f"seq({kind})" if entry.count >= 0 else "optional()"))
+    return found
+
+
 def _node_arg(tensor: OmTensor) -> NodeArg:
     return NodeArg(tensor.name, list(tensor.shape), f"tensor({ONNX_TYPES[tensor.dtype]})")
 
 
 def _checked(tensor: OmTensor, feed: Mapping[str, Array]) -> Array:
+    """A caller's array in the form that device memory has; EH0001 for one that does not fit."""
     if tensor.name not in feed:
         raise AscendError("EH0001", f"input {tensor.name!r} is missing", expected=describe(tensor))
     array = np.asarray(feed[tensor.name])
+    if tensor.dtype == "str":
+        try:
+            array = texts.slots_of(array)
+        except texts.TextError as error:
+            raise AscendError(
+                "EH0001", f"input {tensor.name!r} holds {error}", expected=describe(tensor)
+            ) from error
     if array.shape != tensor.shape or array.dtype != np.dtype(NUMPY[tensor.dtype]):
         raise AscendError(
             "EH0001",
@@ -312,4 +365,6 @@ def _checked(tensor: OmTensor, feed: Mapping[str, Array]) -> Array:
 
 def describe(tensor: OmTensor) -> str:
     """`float32[1, 3, 224, 224]`"""
+    if tensor.dtype == "str":
+        return f"texts of at most {texts.MOST_BYTES} bytes{list(tensor.shape)}"
     return f"{np.dtype(NUMPY[tensor.dtype]).name}{list(tensor.shape)}"

@@ -85,7 +85,8 @@ class WeightStore:
     def add(self, key: str, array: Array) -> Blob:
         """A computed constant: written out if small, else kept under a fresh key derived from `key`."""
         flat = array.reshape(-1)
-        if flat.size and (flat.size <= MAX_DENSE_ELEMENTS or bool(np.all(flat == flat[0]))):
+        is_text = array.dtype == dtypes.numpy_dtype("str")  # bytes of a model's texts are no IR either
+        if flat.size and not is_text and (flat.size <= MAX_DENSE_ELEMENTS or bool(np.all(flat == flat[0]))):
             return Blob.dense(array)
         return self.bind(self.fresh_key(key), Source.of_array(array))
 

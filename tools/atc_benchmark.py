@@ -45,7 +45,7 @@ def measure(name: str, part: int | None, loop: int, inputs: Sequence[str]) -> li
     from ..runtime.session import InferenceSession
     from .atc_run import profile_json, read_inputs
 
-    session = InferenceSession(offline_profiles(name, part))
+    session = InferenceSession(offline_profiles(name, part), lists=False)
     feed = read_inputs(session.input_sets, [word for words in inputs for word in words.split(",")])
     if inputs or session.profiles is None:
         session.choose(feed)
@@ -63,7 +63,7 @@ def _measured(name: str, part: int | None, feed: Mapping[str, Any], loop: int) -
     from ..runtime.session import InferenceSession
 
     began = time.perf_counter()
-    session = InferenceSession(offline_profiles(name, part))
+    session = InferenceSession(offline_profiles(name, part), lists=False)
     loaded = time.perf_counter()
     report = session.report
     timed = time.perf_counter()

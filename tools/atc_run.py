@@ -76,7 +76,9 @@ def run_command(words: Sequence[str]) -> int:
 
     seed = (arguments.seed or 0) if arguments.order == "random" else None
     om = offline_profiles(str(model), arguments.part)
-    session = InferenceSession(om, sanitize=arguments.sanitize, trace=arguments.trace, order_seed=seed)
+    session = InferenceSession(
+        om, sanitize=arguments.sanitize, trace=arguments.trace, order_seed=seed, lists=False
+    )
     feed = read_inputs(session.input_sets, [part for word in arguments.input for part in word.split(",")])
     outputs = session.run(None, feed)
     if arguments.output:
@@ -96,12 +98,14 @@ def run_command(words: Sequence[str]) -> int:
 
 def as_json(session: InferenceSession, outputs: Sequence[Array]) -> dict[str, Any]:
     """What a run gave and took, for scripts; the numbers themselves are in the file of --output."""
+    from ..runtime.texts import type_name
+
     report = session.report
     return {
         "soc": session.om.soc,
         **profile_json(session),
         "outputs": [
-            {"name": arg.name, "dtype": array.dtype.name, "shape": list(array.shape)}
+            {"name": arg.name, "dtype": type_name(array), "shape": list(array.shape)}
             for arg, array in zip(session.get_outputs(), outputs, strict=True)
         ],
         "cycles": report.cycles,
@@ -196,8 +200,10 @@ def _from_file(tensors: Sequence[OmTensor], path: Path) -> Array:
 
 
 def write_outputs(path: Path, names: Sequence[str], arrays: Sequence[Array]) -> None:
-    """All outputs as `.npz`, or a single one as `.npy` or raw bytes."""
+    """All outputs as `.npz`, or a single one as `.npy` or raw bytes (texts as slots, as inputs from such files are)."""
     import numpy as np
+
+    from ..runtime import texts
 
     if path.suffix != ".npz" and len(arrays) != 1:
         raise AscendError(
@@ -205,12 +211,13 @@ def write_outputs(path: Path, names: Sequence[str], arrays: Sequence[Array]) -> 
         )
     try:
         if path.suffix == ".npz":
-            named: dict[str, Any] = dict(zip(names, arrays, strict=True))
+            named: dict[str, Any] = dict(zip(names, map(texts.unpickled, arrays), strict=True))
             np.savez(path, allow_pickle=False, **named)
         elif path.suffix == ".npy":
-            np.save(path, arrays[0], allow_pickle=False)
+            np.save(path, texts.unpickled(arrays[0]), allow_pickle=False)
         else:
-            path.write_bytes(arrays[0].tobytes())
+            is_text = arrays[0].dtype == object
+            path.write_bytes((texts.encode(arrays[0]) if is_text else arrays[0]).tobytes())
     except OSError as error:
         raise AscendError("E13004", f"cannot write {str(path)!r}: {error.strerror or error}") from error
 
@@ -227,8 +234,10 @@ def _table(session: InferenceSession) -> None:
 
 
 def _summary(session: InferenceSession, outputs: Sequence[Array]) -> None:
+    from ..runtime.texts import type_name
+
     for arg, array in zip(session.get_outputs(), outputs, strict=True):
-        print(f"output {arg.name}: {array.dtype.name}{list(array.shape)}")
+        print(f"output {arg.name}: {type_name(array)}{list(array.shape)}")
     _table(session)
     report = session.report
     counts = session.engine_counts

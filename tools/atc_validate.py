@@ -57,7 +57,7 @@ def run_command(words: Sequence[str]) -> int:
 
     from ..runtime.session import InferenceSession
 
-    session = InferenceSession(offline_profiles(arguments.model, arguments.part))
+    session = InferenceSession(offline_profiles(arguments.model, arguments.part), lists=False)
     cases = [
         (name, _case(session, Path(name))) for name in arguments.cases
     ]  # all are read before the first run

@@ -72,7 +72,7 @@ def _counted(model: OmModel) -> tuple[Sequence[object], ...]:
 def _device(work: _Work) -> str:
     from ..runtime.session import InferenceSession
 
-    work.sessions = tuple(map(InferenceSession, work.models))
+    work.sessions = tuple(InferenceSession(model, lists=False) for model in work.models)
     kernels = {kernel.name for model in work.models for kernel in model.kernels}
     return f"{len(kernels)} kernels decode for {work.models[0].soc}"
 

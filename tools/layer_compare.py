@@ -22,6 +22,7 @@ from ..runtime.element_types import NUMPY
 from ..runtime.errors import AscendError
 from ..runtime.om.model import OmDesc, OmGraphOp, OmModel, OmTensor
 from ..runtime.session import describe
+from ..runtime.texts import slots_of
 from .model_analysis import SOURCES
 from .tensor_distance import Distance, distance
 
@@ -187,7 +188,9 @@ def random_feed(inputs: Sequence[OmTensor], seed: int) -> dict[str, Array]:
     found: dict[str, Array] = {}
     for tensor in inputs:
         dtype = np.dtype(NUMPY[tensor.dtype])
-        if tensor.dtype == "u8":
+        if tensor.dtype == "str":
+            found[tensor.name] = np.full(tensor.shape, "text", object)
+        elif tensor.dtype == "u8":
             found[tensor.name] = rng.integers(0, 256, tensor.shape).astype(dtype)
         elif dtype.kind == "f":
             found[tensor.name] = rng.standard_normal(tensor.shape).astype(dtype)
@@ -205,7 +208,7 @@ def compare_layers(
 
     device = Device(load_soc(om.soc))
     device.load(om)
-    device.write_inputs(feed)
+    device.write_inputs({name: slots_of(array) for name, array in feed.items()})
     last = {task.op_index: number for number, task in enumerate(om.tasks)}
     known = {tensor.name: tensor.name for tensor in om.inputs if tensor.name in feed}
     expected = {**feed, **expected}
@@ -288,7 +291,7 @@ def _beside(base: LayerDistance, desc: OmDesc, found: Array, tensor: str, refere
     if reference.size != found.size:
         return replace(base, note="no tensor of the source has this size")
     near = distance(found, reference.reshape(desc.shape))
-    if reference.shape == desc.shape or near.is_good():
+    if reference.shape == desc.shape or near.is_good() or desc.dtype == "str":
         return replace(layer, distance=near)
     ordered = distance(np.sort(found, axis=None), np.sort(reference, axis=None))
     if not ordered.is_good():

@@ -200,6 +200,8 @@ def _engine_by_node(module: ModuleOp) -> dict[str, str]:
 
 def guessed_shapes(model: ModelProto, given: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
     """Sizes for inputs that the model leaves open and the user did not give: only good for a look at the operators."""
+    from ..runtime.border import MARK
+
     weights = {tensor.name for tensor in model.graph.initializer}
     symbols: dict[str, int] = {}
     """Sizes that have a name are the same wherever the name stands."""
@@ -211,8 +213,11 @@ def guessed_shapes(model: ModelProto, given: Mapping[str, Sequence[int]]) -> dic
                 symbols[dim.dim_param] = size
     found: dict[str, tuple[int, ...]] = {}
     for value in values:
-        tensor = value.type.tensor_type
-        if value.name in given or not tensor.HasField("shape"):
+        name, tensor = value.name, value.type.tensor_type
+        if value.type.HasField("sequence_type") and value.name not in given:  # a list of one
+            name, tensor = f"{value.name}{MARK}0", value.type.sequence_type.elem_type.tensor_type
+            found |= {} if name in given else {value.name: (1,)}
+        if name in given or not tensor.HasField("shape"):
             continue
         dims = list(tensor.shape.dim)
         if all(dim.HasField("dim_value") and dim.dim_value >= 0 for dim in dims):
@@ -223,7 +228,7 @@ def guessed_shapes(model: ModelProto, given: Mapping[str, Sequence[int]]) -> dic
                 dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else _guess(index, len(dims))
             )
             sizes.append(symbols.setdefault(dim.dim_param, guess) if dim.dim_param else guess)
-        found[value.name] = tuple(sizes)
+        found[name] = tuple(sizes)
     return found
 
 

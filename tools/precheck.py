@@ -147,10 +147,13 @@ def _size(tensor: TensorProto) -> int:
 
 
 def _inputs(model: ModelProto, options: CompileOptions) -> Answer:
+    from ..lowering.onnx_file import ModelFile
     from ..lowering.onnx_inputs import model_inputs
+    from ..lowering.onnx_lists import with_tensor_inputs
 
     try:
-        inputs = model_inputs(model.graph, options.input_shapes or {})
+        file, shapes, _ = with_tensor_inputs(ModelFile(model), options.input_shapes or {})
+        inputs = model_inputs(file.model.graph, shapes)
     except AscendError as error:
         return _failed("inputs", error)
     return Answer(

@@ -263,7 +263,7 @@ def compare(
         raise AscendError(
             "E13000", f"{om_path} does not exist", expected="an offline model (.om)", hint="check the path"
         )
-    session = InferenceSession(om_path)
+    session = InferenceSession(om_path, lists=False)
     source = Source(model, every_tensor=is_layered)
     sets = session.input_sets
     feed = read_inputs(sets, _parts(inputs)) if inputs else random_feed(sets[0], seed)

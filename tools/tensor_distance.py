@@ -1,6 +1,7 @@
 """How far an array is from the one it should be: the figures that accuracy tools for Ascend print.
 
-Both arrays are compared as f64. A figure that makes no sense for a shape (SSIM of a row, top-5 of four classes) is None.
+Both arrays are compared as f64; texts are the same or not.
+A figure that makes no sense for a shape (SSIM of a row, top-5 of four classes) is None.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..runtime.texts import SLOT, slots_of
 
 Array: TypeAlias = NDArray[Any]
 
@@ -42,6 +45,8 @@ class Distance:
 
 def distance(found: Array, expected: Array) -> Distance:
     """The figures; both arrays have the same shape."""
+    if SLOT in (found.dtype, expected.dtype) or "O" in (found.dtype.kind, expected.dtype.kind):
+        found, expected = _agreement(found, expected)
     a, b = found.astype(np.float64), expected.astype(np.float64)
     same = np.isnan(a) & np.isnan(b) | (a == b)  # infinities that are the same are no difference
     is_finite = bool(np.all(np.isfinite(a) | same))
@@ -66,6 +71,12 @@ def distance(found: Array, expected: Array) -> Distance:
         _top(a, b, 1),
         _top(a, b, 5),
     )
+
+
+def _agreement(found: Array, expected: Array) -> tuple[Array, Array]:
+    """Texts as numbers: 1 where they are the same, 0 where not, and ones to compare with."""
+    same = slots_of(found) == slots_of(expected)
+    return np.asarray(same).astype(np.float64), np.ones(found.shape)
 
 
 def _span(b: Array) -> float:

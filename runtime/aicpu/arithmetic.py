@@ -10,14 +10,20 @@ from typing import Any
 
 import numpy as np
 
+from .. import texts
 from .definition import TensorSpec
 from .kernel import Array, Compute, CpuKernel, Settings, integer, integers, kind_of, word
+from .strings import equal
 
 
 def _elementwise(function: Callable[..., Any]) -> Compute:
     """A numpy function of all operands; small floats compute in f32."""
 
     def compute(operands: Sequence[Array], settings: Settings, outputs: Sequence[TensorSpec]) -> list[Array]:
+        if isinstance(function, np.ufunc) and len(operands) != function.nin:
+            raise ValueError(
+                f"{len(operands)} operands where {function.nin} are expected"
+            )  # the next is `out`
         kind = kind_of(outputs[0])
         result = np.asarray(function(*map(_widened, operands)))
         return [result if result.dtype == kind else result.astype(kind)]
@@ -27,7 +33,7 @@ def _elementwise(function: Callable[..., Any]) -> Compute:
 
 def _widened(array: Array) -> Array:
     """Floats that numpy does not compute in become f32, integers below 8 bits i32."""
-    if array.dtype.kind in "fiubc":
+    if array.dtype.kind in "fiubc" or array.dtype == texts.SLOT:
         return array
     name = array.dtype.name
     return array.astype(np.int32 if "int" in name else np.float32)
@@ -74,6 +80,10 @@ def _sigmoid(x: Array) -> Array:
     return 1 / (1 + np.exp(-x))
 
 
+def _equal(x: Array, y: Array) -> Array:
+    return equal(x, y) if x.dtype == texts.SLOT else np.equal(x, y)
+
+
 _FUNCTIONS: dict[str, tuple[Callable[..., Any], float]] = {
     "Add": (np.add, 1),
     "Sub": (np.subtract, 1),
@@ -104,7 +114,7 @@ _FUNCTIONS: dict[str, tuple[Callable[..., Any], float]] = {
     "And": (np.logical_and, 1),
     "Or": (np.logical_or, 1),
     "Xor": (np.logical_xor, 1),
-    "Equal": (np.equal, 1),
+    "Equal": (_equal, 1),
     "Less": (np.less, 1),
     "LessEqual": (np.less_equal, 1),
     "Greater": (np.greater, 1),
@@ -206,7 +216,8 @@ def _matmul(operands: Sequence[Array], settings: Settings, outputs: Sequence[Ten
 
 
 def _gather(operands: Sequence[Array], settings: Settings, outputs: Sequence[TensorSpec]) -> list[Array]:
-    return [np.take(operands[0], operands[1].astype(np.int64), integer(settings, "axis"), mode="wrap")]
+    """Entries of an axis; an index outside is an error, as in ONNX."""
+    return [np.take(operands[0], operands[1].astype(np.int64), integer(settings, "axis"))]
 
 
 KERNELS = {name: CpuKernel(_elementwise(function), work) for name, (function, work) in _FUNCTIONS.items()} | {

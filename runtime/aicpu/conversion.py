@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import ml_dtypes
 import numpy as np
 
+from .. import texts
 from .definition import TensorSpec
 from .kernel import Array, CpuKernel, Settings, integer, kind_of, word
+from .strings import to_numbers, to_texts
 
 _SATURATING = {
     np.dtype(ml_dtypes.float8_e4m3fn): 448.0,
@@ -21,8 +23,12 @@ _SATURATING = {
 
 def _cast(operands: Sequence[Array], settings: Settings, outputs: Sequence[TensorSpec]) -> list[Array]:
     """Any type to any other. Floats round to the nearest, to integers towards zero; wider integers keep their
-    low bits."""
+    low bits; texts are read and written as `strings.py` says."""
     x, kind = operands[0], kind_of(outputs[0])
+    if kind == texts.SLOT:
+        return [to_texts(x)]
+    if x.dtype == texts.SLOT:
+        return [to_numbers(x, kind)]
     if kind == np.dtype(ml_dtypes.float8_e8m0fnu):
         return [_power_of_two(x, word(settings, "round_mode", "up"), not integer(settings, "wraps"))]
     if kind in _SATURATING and not integer(settings, "wraps"):

@@ -12,7 +12,7 @@ from ..errors import AscendError
 from ..om import ge_ir_pb2 as ge
 from ..om.format import BY_NAME, BY_PROTO
 
-Setting: TypeAlias = int | float | str | tuple[int, ...] | tuple[float, ...]
+Setting: TypeAlias = int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
 """An attribute of a kernel."""
 
 
@@ -58,13 +58,12 @@ class CpuDefinition:
                 tuple(TensorSpec(BY_PROTO[d.dtype].name, tuple(d.shape.dim)) for d in descs)
                 for descs in (op.input_desc, op.output_desc)
             )
+            settings = {name: _read(op.attr[name]) for name in sorted(op.attr)}
         except Exception as error:
             raise AscendError(
                 "E43007", f"the definition of an AI CPU task cannot be read: {error}"
             ) from error
-        return CpuDefinition(
-            op.type, inputs, outputs, {name: _read(op.attr[name]) for name in sorted(op.attr)}
-        )
+        return CpuDefinition(op.type, inputs, outputs, settings)
 
 
 def _write(attr: ge.AttrDef, value: Setting) -> None:
@@ -76,13 +75,20 @@ def _write(attr: ge.AttrDef, value: Setting) -> None:
         case str():
             attr.s = value.encode()
         case _:
-            is_float = any(isinstance(item, float) for item in value)
-            kinds = ge.AttrDef.ListValue
-            attr.list.val_type = kinds.VT_LIST_FLOAT if is_float else kinds.VT_LIST_INT
-            if is_float:
-                attr.list.f.extend(float(item) for item in value)
-            else:
-                attr.list.i.extend(int(item) for item in value)
+            _write_list(attr.list, value)
+
+
+def _write_list(target: ge.AttrDef.ListValue, items: tuple[int | float | str, ...]) -> None:
+    kinds = ge.AttrDef.ListValue
+    if any(isinstance(item, str) for item in items):
+        target.val_type = kinds.VT_LIST_STRING
+        target.s.extend(str(item).encode() for item in items)
+    elif any(isinstance(item, float) for item in items):
+        target.val_type = kinds.VT_LIST_FLOAT
+        target.f.extend(float(item) for item in items)
+    else:
+        target.val_type = kinds.VT_LIST_INT
+        target.i.extend(int(item) for item in items)
 
 
 def _read(attr: ge.AttrDef) -> Setting:
@@ -94,5 +100,11 @@ def _read(attr: ge.AttrDef) -> Setting:
         case "s":
             return attr.s.decode()
         case _:
-            is_float = attr.list.val_type == ge.AttrDef.ListValue.VT_LIST_FLOAT
-            return tuple(attr.list.f) if is_float else tuple(attr.list.i)
+            return _read_list(attr.list)
+
+
+def _read_list(found: ge.AttrDef.ListValue) -> Setting:
+    kinds = ge.AttrDef.ListValue
+    if found.val_type == kinds.VT_LIST_STRING:
+        return tuple(item.decode() for item in found.s)
+    return tuple(found.f) if found.val_type == kinds.VT_LIST_FLOAT else tuple(found.i)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..element_types import NUMPY
@@ -39,13 +41,38 @@ def run(task: OmTask, memory: GlobalMemory, words: tuple[int, ...]) -> None:
         _window(memory, address, spec, task.kernel).view(NUMPY[spec.dtype]).reshape(spec.shape)
         for address, spec in zip(words, definition.inputs, strict=False)
     ]
-    with np.errstate(all="ignore"):
-        results = KERNELS[task.kernel].compute(operands, definition.settings, definition.outputs)
-    for address, spec, result in zip(words[len(operands) :], definition.outputs, results, strict=True):
-        _store(memory, address, spec, result, task.kernel)
+    # before anything is computed: what a file asks for is no larger than its memory
+    windows = [
+        _window(memory, address, spec, task.kernel)
+        for address, spec in zip(words[len(operands) :], definition.outputs, strict=True)
+    ]
+    results = _results(task.kernel, operands, definition)
+    for window, spec, result in zip(windows, definition.outputs, results, strict=True):
+        _store(window, spec, result, task.kernel)
 
 
-def _store(memory: GlobalMemory, address: int, spec: TensorSpec, result: Array, kernel: str) -> None:
+def _results(kernel: str, operands: Sequence[Array], definition: CpuDefinition) -> list[Array]:
+    """What the kernel makes of its operands. A definition may ask for what its operands do not allow (an axis, a
+    type, an operand too few): that is a mistake in the file, as a text too long for its slot is one of the data."""
+    try:
+        with np.errstate(all="ignore"):
+            results = KERNELS[kernel].compute(operands, definition.settings, definition.outputs)
+    except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError, MemoryError) as error:
+        raise AscendError(
+            "E43010",
+            f"AI CPU kernel {kernel} found {error}",
+            expected="operands and attributes that fit each other",
+        ) from error
+    if len(results) != len(definition.outputs):
+        raise AscendError(
+            "E43010",
+            f"AI CPU kernel {kernel} makes {len(results)} results",
+            expected=f"{len(definition.outputs)}, as in its definition",
+        )
+    return results
+
+
+def _store(window: Array, spec: TensorSpec, result: Array, kernel: str) -> None:
     kind = NUMPY[spec.dtype]
     if result.dtype != kind or result.nbytes > spec.byte_size:
         raise AscendError(
@@ -53,7 +80,6 @@ def _store(memory: GlobalMemory, address: int, spec: TensorSpec, result: Array, 
             f"AI CPU kernel {kernel} made {result.dtype.name}{list(result.shape)}",
             expected=f"at most {kind.name}{list(spec.shape)}",
         )
-    window = _window(memory, address, spec, kernel)
     raw = np.ascontiguousarray(result).reshape(-1).view(np.uint8)
     window[: raw.size] = raw
     window[raw.size :] = 0

@@ -25,6 +25,20 @@ class CpuKernel:
     work: float = 1.0
 
 
+def sized(function: Callable[[Sequence[Array], Settings], list[Array]]) -> Compute:
+    """A kernel whose results have sizes that depend on data. It comes in two calls with the setting `result`: -1 - i
+    gives the shape of result i as a row of numbers, i the result itself, which fills the front of its space."""
+
+    def compute(operands: Sequence[Array], settings: Settings, outputs: Sequence[TensorSpec]) -> list[Array]:
+        results = function(operands, settings)
+        wanted = integer(settings, "result")
+        if wanted < 0:
+            return [np.array(results[-1 - wanted].shape, np.int64)]
+        return [results[wanted].astype(kind_of(outputs[0]))]
+
+    return compute
+
+
 def integers(settings: Settings, name: str, default: tuple[int, ...] = ()) -> tuple[int, ...]:
     """A list setting."""
     value = settings.get(name, default)
@@ -41,6 +55,12 @@ def word(settings: Settings, name: str, default: str = "") -> str:
     """A word."""
     value = settings.get(name, default)
     return value if isinstance(value, str) else default
+
+
+def words(settings: Settings, name: str) -> tuple[str, ...]:
+    """A list of texts."""
+    value = settings.get(name, ())
+    return tuple(str(item) for item in value) if isinstance(value, tuple) else ()
 
 
 def kind_of(spec: TensorSpec) -> np.dtype[Any]:

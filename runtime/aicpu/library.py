@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from . import arithmetic, conversion, random_numbers, selection
+from . import arithmetic, conversion, images, random_numbers, selection, strings
 from .kernel import CpuKernel
 
 KERNELS: Final[Mapping[str, CpuKernel]] = {
@@ -13,5 +13,7 @@ KERNELS: Final[Mapping[str, CpuKernel]] = {
     **conversion.KERNELS,
     **selection.KERNELS,
     **random_numbers.KERNELS,
+    **strings.KERNELS,
+    **images.KERNELS,
 }
 """Every kernel that a task may name."""

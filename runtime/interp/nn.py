@@ -16,9 +16,10 @@ from xdsl.ir import Block, Operation, SSAValue
 
 from ...dialects import dtypes, nn
 from ...dialects.dtypes import Array
-from ...passes.ai_cpu import reason_of
+from ...passes.ai_cpu import kernel_of, reason_of
 from ..aicpu.definition import TensorSpec
 from ..aicpu.library import KERNELS
+from ..texts import SLOT
 from ..weights import WeightStore
 from . import nn_elementwise, nn_move, nn_roots
 
@@ -46,7 +47,8 @@ def evaluate(op: nn.NNOp, operands: Sequence[Array]) -> Array:
         return nn_elementwise.cast(operands[0], result_type)
     if isinstance(op, nn.BitCastOp):
         return np.ascontiguousarray(operands[0]).view(result_type).reshape(operands[0].shape)
-    if isinstance(op, nn.CpuKernelOp):
+    is_text = any(array.dtype == SLOT for array in operands) and reason_of(op) is not None
+    if isinstance(op, nn.CpuKernelOp) or is_text:
         return _library_kernel(op, operands)
     wide = [_widened(array) for array in operands]
     with np.errstate(all="ignore"):
@@ -54,12 +56,12 @@ def evaluate(op: nn.NNOp, operands: Sequence[Array]) -> Array:
         return result if result.dtype == result_type else result.astype(result_type)
 
 
-def _library_kernel(op: nn.CpuKernelOp, operands: Sequence[Array]) -> Array:
+def _library_kernel(op: nn.NNOp, operands: Sequence[Array]) -> Array:
     """The result in a space of the result's type: what a size that depends on data leaves free is zero."""
-    spec = TensorSpec(nn.dtype_of(op.output), nn.shape_of(op.output))
+    spec = TensorSpec(nn.dtype_of(op.results[0]), nn.shape_of(op.results[0]))
     settings = {name: value for name, value in op.values.items() if name != "kernel"}
     with np.errstate(all="ignore"):
-        (result,) = KERNELS[op.kernel.data].compute(operands, settings, (spec,))
+        (result,) = KERNELS[kernel_of(op)].compute(operands, settings, (spec,))
     if result.shape == spec.shape:
         return result
     space = np.zeros(spec.shape, result.dtype)

@@ -151,6 +151,9 @@ ELEMENT_TYPES: Final = (
     ElementType("bf16", 27, 27, 2, "DT_BFLOAT16"),
     ElementType("c64", 16, 16, 8, "DT_COMPLEX64"),
     ElementType("c128", 17, 17, 16, "DT_COMPLEX128"),
+    ElementType(
+        "str", 13, 13, 256, "DT_STRING"
+    ),  # a slot, `runtime/texts.py`; GE's own is a pointer and a length
     # whole bytes on the device, whatever the width: only the AI CPU reads these
     ElementType("i4", 28, 29, 1, "DT_INT4"),
     ElementType("i2", 30, 31, 1, "DT_INT2"),

@@ -63,6 +63,10 @@ ATTR_SIZED: Final = "_ascend_mlir_sized_outputs"
 the same name with `SIZE_SUFFIX` gives."""
 SIZE_SUFFIX: Final = "@shape"
 
+ATTR_LIST_INPUTS: Final = "_ascend_mlir_list_inputs"
+ATTR_LIST_OUTPUTS: Final = "_ascend_mlir_list_outputs"
+"""Model attributes: inputs and outputs as callers see them, where these are more than tensors (`runtime/border.py`)."""
+
 MEMCPY: Final = "memcpy"
 """What stands for the kernel's name in a copy."""
 

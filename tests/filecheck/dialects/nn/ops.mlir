@@ -1,7 +1,7 @@
 // RUN: ASCEND_ROUNDTRIP
 // RUN: ASCEND_GENERIC
 
-func.func @ops(%x: tensor<1x4x8x8xf32>, %b: tensor<1x4x8x8xi1>, %s: tensor<f32>, %p: tensor<4x1x1xf32>, %w: tensor<6x2x3x3xf32>, %b6: tensor<6xf32>, %wt: tensor<4x3x2x2xf32>, %m: tensor<5x7xf32>, %b7: tensor<7xf32>, %g8: tensor<8xf32>, %c4: tensor<4xf32>, %i: tensor<2x3xi64>, %b0: tensor<1x16x1x2xf16>) {
+func.func @ops(%x: tensor<1x4x8x8xf32>, %b: tensor<1x4x8x8xi1>, %s: tensor<f32>, %p: tensor<4x1x1xf32>, %w: tensor<6x2x3x3xf32>, %b6: tensor<6xf32>, %wt: tensor<4x3x2x2xf32>, %m: tensor<5x7xf32>, %b7: tensor<7xf32>, %g8: tensor<8xf32>, %c4: tensor<4xf32>, %i: tensor<2x3xi64>, %b0: tensor<1x16x1x2xf16>, %t: tensor<2x3x!nn.string>) {
 
   // bits, and kernels of the AI CPU
   // CHECK: nn.bit_and %i, %i : tensor<2x3xi64>
@@ -18,6 +18,14 @@ func.func @ops(%x: tensor<1x4x8x8xf32>, %b: tensor<1x4x8x8xi1>, %s: tensor<f32>,
   %cpu0 = nn.cpu_kernel %i kernel NonZero result 0 : (tensor<2x3xi64>) -> tensor<2x6xi64>
   // CHECK: nn.cpu_kernel kernel RandomUniform seed 7 numbers [0.0, 1.0] : () -> tensor<4xf32>
   %cpu1 = nn.cpu_kernel kernel RandomUniform seed 7 numbers [0.0, 1.0] : () -> tensor<4xf32>
+
+  // texts: words stand bare, what is none in quotes, letters beyond ASCII as bytes
+  // CHECK: nn.cpu_kernel %t kernel RegexFullMatch pattern "a+\22\C3\A9" : (tensor<2x3x!nn.string>) -> tensor<2x3xi1>
+  %text0 = nn.cpu_kernel %t kernel RegexFullMatch pattern "a+\22\C3\A9" : (tensor<2x3x!nn.string>) -> tensor<2x3xi1>
+  // CHECK: nn.cpu_kernel %t kernel StringNormalizer result 0 case upper folds words ["", "b c", "\C3\A9"] : tensor<2x3x!nn.string>
+  %text1 = nn.cpu_kernel %t kernel StringNormalizer result 0 case upper folds words ["", "b c", "\C3\A9"] : tensor<2x3x!nn.string>
+  // CHECK: nn.transpose %t perm [1, 0] : (tensor<2x3x!nn.string>) -> tensor<3x2x!nn.string>
+  %text2 = nn.transpose %t perm [1, 0] : (tensor<2x3x!nn.string>) -> tensor<3x2x!nn.string>
   // CHECK: nn.cast %x : (tensor<1x4x8x8xf32>) -> tensor<1x4x8x8xf8E4M3FN>
   %cpu2 = nn.cast %x : (tensor<1x4x8x8xf32>) -> tensor<1x4x8x8xf8E4M3FN>
 
