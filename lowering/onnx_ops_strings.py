@@ -12,8 +12,7 @@ import numpy as np
 from ..dialects import nn
 from ..dialects.dtypes import size_of
 from ..dialects.nn_attrs import PyAttr
-from ..runtime.aicpu.regex import regex
-from ..runtime.aicpu.regex_syntax import RegexError
+from ..runtime.aicpu.regex import RegexError, full_matcher
 from ..runtime.aicpu.strings import MOST_PIECES, MOST_SPACE
 from ..runtime.texts import MOST_BYTES
 from . import onnx_constraints as constraints
@@ -72,7 +71,7 @@ def string_normalizer(node: Node) -> Value:
 def regex_full_match(node: Node) -> Value:
     x, pattern = node.input(0), node.string("pattern")
     try:
-        regex(pattern)
+        full_matcher(pattern)
     except RegexError as error:
         require(constraints.pattern_is_linear, str(error))
     return node.emit(nn.CpuKernelOp, [x], "RegexFullMatch", x.shape, "bool", pattern=pattern)

@@ -16,7 +16,7 @@ from .. import texts
 from ..texts import TextError
 from .definition import TensorSpec
 from .kernel import Array, Compute, CpuKernel, Settings, integer, kind_of, sized, word, words
-from .regex import regex
+from .regex import full_matcher
 
 MOST_PIECES: Final = texts.MOST_BYTES + 1
 """Pieces of the longest text that is all delimiters."""
@@ -96,8 +96,8 @@ def _normalize(operands: Sequence[Array], settings: Settings) -> list[Array]:
 
 
 def _full_match(operands: Sequence[Array], settings: Settings, outputs: Sequence[TensorSpec]) -> list[Array]:
-    pattern = regex(word(settings, "pattern"))
-    return [_each(pattern.full_match, texts.decode(operands[0])).astype(np.bool_)]
+    matches = full_matcher(word(settings, "pattern"))
+    return [_each(matches, texts.decode(operands[0])).astype(np.bool_)]
 
 
 def _positions(operands: Sequence[Array], settings: Settings, outputs: Sequence[TensorSpec]) -> list[Array]:
