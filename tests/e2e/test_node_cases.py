@@ -41,10 +41,12 @@ NODE_CASES = (
     # refused once
     "resize_tf_crop_and_resize", "pow_types_int32_float32", "roialign_mode_max", "convtranspose_3d",
 )  # fmt: skip
-REFUSED = {
-    "optional_has_element_optional_input": "its kind is optional",
-    "identity_sequence": "sequence",
-}
+LISTS = (
+    "identity_sequence", "identity_opt", "if_seq", "if_opt", "loop13_seq", "loop16_seq_none", "sequence_map_extract_shapes",
+    "sequence_map_add_2_sequences_expanded", "sequence_insert_at_front", "split_to_sequence_nokeepdims",
+    "optional_get_element_optional_sequence", "optional_has_element_empty_optional_input", "optional_has_element_optional_input",
+)  # fmt: skip
+"""Sequences and optionals among inputs and outputs."""
 
 
 @cache
@@ -54,6 +56,13 @@ def node_cases() -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return {case.name.removeprefix("test_"): case for case in collect_testcases(None)}
+
+
+def value_of(value: Any) -> Any:
+    """A tensor, a list of tensors, or nothing."""
+    if isinstance(value, list):
+        return [array_of(item) for item in value]
+    return None if value is None else array_of(value)
 
 
 def prepare(model: onnx.ModelProto) -> PreparedModel:
@@ -83,15 +92,22 @@ def test_node(name: str) -> None:
     assert prepared.engine_counts["aicpu"] == 0
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_refused(name: str) -> None:
+@pytest.mark.parametrize("name", LISTS)
+def test_lists(name: str) -> None:
     case = node_cases()[name]
-    if name.startswith("optional"):
-        inputs = [np.zeros(4, np.float32)]
-    else:
-        inputs = [] if name == "identity_sequence" else [array_of(value) for value in case.data_sets[0][0]]
-    with pytest.raises(UnsupportedOpError, match=REFUSED[name]):
-        prepare(case.model).run(inputs)
+    for inputs, outputs in case.data_sets:
+        results = prepare(case.model).run(list(map(value_of, inputs)))
+        for got, want in zip(results, map(value_of, outputs), strict=True):
+            assert type(got) is type(want)
+            pairs = zip(got, want, strict=True) if isinstance(want, list) else [(got, want)]
+            for a, b in pairs:
+                assert (a.dtype, a.shape) == (b.dtype, b.shape)
+                np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-2)
+
+
+def test_a_list_of_unknown_length_is_refused() -> None:
+    with pytest.raises(UnsupportedOpError, match="its length is open"):
+        prepare(node_cases()["identity_sequence"].model).run([])
 
 
 def one_node(op: str, arrays: Sequence[np.ndarray], result: int, **attributes: Any) -> onnx.ModelProto:
