@@ -78,8 +78,8 @@ class SortKernel:
     def __init__(self, group: ascend.GroupOp, schedule: SortSchedule, soc: Soc, name: str) -> None:
         self.p: SortProblem = problem_of(root_of(group))
         self.s, self.soc = schedule, soc
-        self.places = self.p.list_length * self.p.proposal  # bytes of a list
-        self.scratch = self.p.blocks * self.places if self.p.passes > 1 else 0
+        self.list_bytes = self.p.list_length * self.p.proposal  # bytes of a list
+        self.scratch = self.p.blocks * self.list_bytes if self.p.passes > 1 else 0
         inputs = len(group.inputs)
         self.kb = KernelBuilder(name, soc, inputs + 1 + bool(self.scratch), schedule.blocks)
         rows = list(self.kb.args[:inputs])
@@ -92,7 +92,7 @@ class SortKernel:
 
     def build(self) -> KernelOp:
         kb, p, s = self.kb, self.p, self.s
-        size = s.rows * self.places
+        size = s.rows * self.list_bytes
         self.raw, *self.lists = (kb.alloc("ub", size) for _ in range(3))
         self._name_places()
         if self.scratch:
@@ -118,7 +118,7 @@ class SortKernel:
         kb.op("copy_gm_to_ubuf", "", names, self.names, bursts=1, length=p.list_length * p.size // UNIT)
         with kb.loop(s.rows) as row:
             self._element(
-                "vconcat", self.raw + kb.linear(0, (row, self.places)), names, p.list_length, PLACES[0]
+                "vconcat", self.raw + kb.linear(0, (row, self.list_bytes)), names, p.list_length, PLACES[0]
             )
 
     # ------------------------------------------------------------------ rows of one block
@@ -126,7 +126,7 @@ class SortKernel:
         """`rows` rows from row `first` on, each of one block."""
         self._load(first, 0, rows)
         found = self._sort(rows)
-        self._store(first, rows, found, self.places, 0)
+        self._store(first, rows, found, self.list_bytes, 0)
 
     # ------------------------------------------------------------------ rows of several blocks
     def _long(self, granule: Index) -> None:
@@ -159,10 +159,10 @@ class SortKernel:
             self._from_work(best, last)
             with kb.loop(kb.sub(last - 1, done)) as number:
                 block = kb.sub(last - 1, number)
-                losers = kb.alloc("ub", self.places, 2)
+                losers = kb.alloc("ub", self.list_bytes, 2)
                 self._from_work(losers, block)
                 self._better(losers, best, merged, block)
-            self._store(granule, 1, best, self.places, kb.add(done, 1))
+            self._store(granule, 1, best, self.list_bytes, kb.add(done, 1))
 
     def _better(self, found: Ref, best: Ref, merged: Ref, block: Index) -> None:
         """The best of a block and of those behind it; with further passes the losers take the place of the next block."""
@@ -170,12 +170,19 @@ class SortKernel:
         self._merge(merged, (found, best), (p.keep, p.keep))
         self._copy(best, merged, p.keep)
         if p.passes > 1:
-            target = self.work + kb.linear(self.places, (block, self.places))
-            kb.op("copy_ubuf_to_gm", "", target, merged + self.places, bursts=1, length=self.places // UNIT)
+            target = self.work + kb.linear(self.list_bytes, (block, self.list_bytes))
+            kb.op(
+                "copy_ubuf_to_gm",
+                "",
+                target,
+                merged + self.list_bytes,
+                bursts=1,
+                length=self.list_bytes // UNIT,
+            )
 
     def _from_work(self, target: Ref, block: Index) -> None:
-        source = self.work + self.kb.linear(0, (block, self.places))
-        self.kb.op("copy_gm_to_ubuf", "", target, source, bursts=1, length=self.places // UNIT)
+        source = self.work + self.kb.linear(0, (block, self.list_bytes))
+        self.kb.op("copy_gm_to_ubuf", "", target, source, bursts=1, length=self.list_bytes // UNIT)
 
     def _copy(self, target: Ref, source: Ref, count: int) -> None:
         self.kb.op("copy_ubuf_to_ubuf", "", target, source, bursts=1, length=count * self.p.proposal // UNIT)
@@ -295,7 +302,7 @@ class SortKernel:
             of, to = to, of
         if rest:
             with kb.loop(rows) as row:
-                here, there = (buffer + kb.linear(0, (row, self.places)) for buffer in (of, to))
+                here, there = (buffer + kb.linear(0, (row, self.list_bytes)) for buffer in (of, to))
                 for level in rest:
                     self._level(here, there, level, 1)
                     here, there = there, here
