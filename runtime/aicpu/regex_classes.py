@@ -14,6 +14,8 @@ Ranges: TypeAlias = tuple[tuple[int, int], ...]
 LAST: Final = sys.maxunicode
 _CASED: Final = 0x20000
 """Letters with a case end before: what follows is ideographs."""
+_FEW: Final = 64
+"""Characters that are looked up one by one."""
 
 _POSIX: Final = {
     "alnum": "09AZaz",
@@ -124,5 +126,9 @@ def _orbits() -> dict[int, tuple[int, ...]]:
 
 def folded(ranges: Ranges) -> Ranges:
     """With all that differs from one of them in case only."""
-    more = [(other, other) for code, orbit in _orbits().items() if contains(ranges, code) for other in orbit]
-    return union(ranges, tuple(more))
+    orbits = _orbits()
+    if sum(high - low + 1 for low, high in ranges) <= _FEW:
+        codes = [code for low, high in ranges for code in range(low, high + 1) if code in orbits]
+    else:
+        codes = [code for code in orbits if contains(ranges, code)]
+    return union(ranges, tuple((other, other) for code in codes for other in orbits[code]))
