@@ -208,6 +208,13 @@ def position_is_inside(position: int, length: int) -> Verdict:
     return -length <= position < length, f"position {position} of {length}"
 
 
+def indices_are_inside(indices: Sequence[int], length: int) -> Verdict:
+    """Indices that are known must lie inside the axis; of those computed at run time, one outside takes the nearest
+    position."""
+    outside = next((i for i in indices if not -length <= i < length), None)
+    return outside is None, f"index {outside} of an axis of {length}"
+
+
 def ratio_is_below_one(ratio: float) -> Verdict:
     """Dropout keeps something: its ratio is below 1."""
     return 0 <= ratio < 1, f"ratio {ratio}"
