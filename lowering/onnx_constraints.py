@@ -244,5 +244,15 @@ def mask_of_positions(shape: Sequence[int], wanted: Sequence[int]) -> Verdict:
     """A mask has a number for each position [batch, (rows,) positions], or its end, or end and beginning, for each of
     the batch."""
     batch, rows, total = wanted
-    forms = ((batch, total), (batch, rows, total), (batch,), (2 * batch,))
+    forms = ((batch, total), (batch, rows, total), (batch,), (2 * batch,), (3 * batch + 2,))
     return tuple(shape) in forms, f"a mask of shape {list(shape)} for {list(wanted)}"
+
+
+def bits_of_weights(bits: int) -> Verdict:
+    """Packed weights have 4 or 8 bits per number."""
+    return bits in (4, 8), f"{bits} bits"
+
+
+def is_weight(name: str, known: bool) -> Verdict:
+    """Packed weights, their scales and zero points must be constants."""
+    return known, f"{name} is computed"
