@@ -253,6 +253,14 @@ def _cast(arrays: Sequence[Array], args: Args) -> Array:
         return arrays[0].astype(dtypes.numpy_dtype(str(args[0])), copy=False)
 
 
+def _unpack(arrays: Sequence[Array], args: Args) -> Array:
+    """Bytes [..., n] as numbers of so many bits each, the lowest bits first: [..., n · 8 / bits]."""
+    bits = _int(args[0])
+    shifts = np.arange(0, 8, bits, dtype=np.uint8)
+    parts = (arrays[0][..., None] >> shifts) & np.uint8((1 << bits) - 1)
+    return parts.reshape(*arrays[0].shape[:-1], -1)
+
+
 def _two_terms(arrays: Sequence[Array], args: Args) -> Array:
     """[C] → [1, C, 1, 2]: h = f16(x), l = f16(x - h); what is beyond the largest f16 is left to the second term,
     and ends at twice that: an infinite term would make the sum no number."""
@@ -327,6 +335,13 @@ BLOB_OPS: dict[str, BlobOp] = {
         lambda arrays, args: in_single(np.matmul, arrays),
     ),
     "cast": BlobOp(_infer_cast, _cast),
+    "unpack": BlobOp(
+        lambda inputs, args: (
+            (*inputs[0].shape[:-1], inputs[0].shape[-1] * 8 // _int(args[0])),
+            inputs[0].dtype,
+        ),
+        _unpack,
+    ),
     "two_terms": BlobOp(lambda inputs, args: ((1, *inputs[0].shape, 1, 2), "f16"), _two_terms),
     "add": _binary(np.add),
     "sub": _binary(np.subtract),

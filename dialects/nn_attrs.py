@@ -49,6 +49,9 @@ instructions."""
 EXACT = "exact"
 """As `PRECISE`, but what rewriting makes of the op keeps it: order and equality of numbers are asked for, which f16
 would change."""
+EXPONENTS = "exponents"
+"""Attribute of a product whose numbers lie outside of what f16 holds, [data, weight]: nn-convert-precision multiplies data ·
+2^-data by weight · 2^-weight and the result by what is missing, in f32. The first counts where the product is to be f32."""
 SIZED = "sized_outputs"
 """Attribute of the main function: outputs whose size depends on data. Each has a further output with its real
 shape, named with `SIZE_SUFFIX`."""

@@ -268,6 +268,13 @@ def position_is_inside(position: int, length: int) -> Verdict:
     return -length <= position < length, f"position {position} of {length}"
 
 
+def indices_are_inside(indices: Sequence[int], length: int) -> Verdict:
+    """Indices that are known must lie inside the axis; of those computed at run time, one outside takes the nearest
+    position."""
+    outside = next((i for i in indices if not -length <= i < length), None)
+    return outside is None, f"index {outside} of an axis of {length}"
+
+
 def ratio_is_below_one(ratio: float) -> Verdict:
     """Dropout keeps something: its ratio is below 1."""
     return 0 <= ratio < 1, f"ratio {ratio}"
@@ -297,5 +304,15 @@ def mask_of_positions(shape: Sequence[int], wanted: Sequence[int]) -> Verdict:
     """A mask has a number for each position [batch, (rows,) positions], or its end, or end and beginning, for each of
     the batch."""
     batch, rows, total = wanted
-    forms = ((batch, total), (batch, rows, total), (batch,), (2 * batch,))
+    forms = ((batch, total), (batch, rows, total), (batch,), (2 * batch,), (3 * batch + 2,))
     return tuple(shape) in forms, f"a mask of shape {list(shape)} for {list(wanted)}"
+
+
+def bits_of_weights(bits: int) -> Verdict:
+    """Packed weights have 4 or 8 bits per number."""
+    return bits in (4, 8), f"{bits} bits"
+
+
+def is_weight(name: str, known: bool) -> Verdict:
+    """Packed weights, their scales and zero points must be constants."""
+    return known, f"{name} is computed"

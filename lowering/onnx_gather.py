@@ -7,6 +7,8 @@
   0 elsewhere.  Every product but one is with 0, so the result is the table's value, rounded to f16 as all weights
   are;
 * other integers: comparisons, exactly.
+
+An index outside of the axis takes the nearest entry in all of them (decision 0029).
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from typing import Final
 import numpy as np
 
 from ..dialects import nn
+from . import onnx_constraints as constraints
+from .onnx_constraints import require
 from .onnx_node import Node, Value
 from .onnx_selection import rows_at, wrapped
 
@@ -41,6 +45,7 @@ def picked(node: Node, x: Value, indices: Value, axis: int) -> Value:
         shape = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
         return node.emit(nn.CpuKernelOp, [x, indices], "Gather", shape, "str", axis=axis)
     if indices.array is not None:
+        require(constraints.indices_are_inside, indices.array.reshape(-1).tolist(), length)
         flat = [int(i) % length for i in indices.array.reshape(-1)]
         found = runs(flat)
         if len(found) <= MAX_RUNS:
@@ -138,11 +143,9 @@ def _multiplied(node: Node, x: Value, indices: Value, axis: int) -> Value:
     rest = (*x.shape[:axis], *x.shape[axis + 1 :])
     front = node.emit(nn.TransposeOp, x, (axis, *(i for i in range(x.rank) if i != axis))) if axis else x
     table = node.reshape(front, (length, prod(rest)))
-    wanted = node.reshape(node.cast(indices, "i32"), (count, 1))
-    below = node.emit(nn.ClipOp, wanted, min=-1.0, max=0.0)
-    wrapped = node.emit(nn.SubOp, wanted, node.emit(nn.MulOp, below, node.scalar(length, wanted)))
+    wanted = wrapped(node, node.reshape(indices, (count, 1)), length)
     positions = node.builder.constant(f"{node.name}/positions", np.arange(length, dtype=np.int32)[None, :])
-    chosen = node.emit(nn.EqualOp, wrapped, positions)
+    chosen = node.emit(nn.EqualOp, wanted, positions)
     result = node.emit(nn.MatMulOp, node.cast(chosen, x.dtype), table)
     result = node.reshape(result, (*indices.shape, *rest))
     return _axis_back(node, result, indices.rank, axis)

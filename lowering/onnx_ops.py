@@ -47,6 +47,8 @@ FAMILIES = (
     "composed",
     "microsoft",
     "microsoft_attention",
+    "microsoft_heads",
+    "microsoft_weights",
     "legacy",
 )
 

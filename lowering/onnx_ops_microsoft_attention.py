@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import sqrt
 
 import numpy as np
@@ -29,7 +30,6 @@ def attention(node: Node) -> list[Value]:
     shared = node.int("past_present_share_buffer", 0)
     require(constraints.attribute_is_zero, "past_present_share_buffer", shared)
     x, weight, past = node.input(0), node.input(1), node.get(4)
-    batch, rows, _ = x.shape
     heads = node.int("num_heads")
     sizes = node.ints("qkv_hidden_sizes", (weight.shape[1] // 3,) * 3)
     require(constraints.spatial_list, "qkv_hidden_sizes", sizes, 3)
@@ -38,56 +38,90 @@ def attention(node: Node) -> list[Value]:
         product = node.emit(nn.AddOp, product, node.input(2))
     parts: list[Value] = []
     for index, inner in enumerate(sizes):
-        require(constraints.divides, "inner width", inner, heads)
-        own = slice_axis(node, product, 2, sum(sizes[:index]), inner)
-        own = node.reshape(own, (batch, rows, heads, inner // heads))
-        own = node.emit(nn.TransposeOp, own, (0, 2, 1, 3))
+        own = apart(node, slice_axis(node, product, 2, sum(sizes[:index]), inner), heads)
         if past is not None and index:
             before = slice_axis(node, past, 0, index - 1, 1)
             own = node.emit(nn.ConcatOp, [node.reshape(before, past.shape[1:]), own], 2)
         parts.append(own)
     q, k, v = parts
     scale = node.float("scale", 0.0) or 1 / sqrt(sizes[0] // heads)
-    scores = node.emit(nn.MatMulOp, q, k, trans_b=True)
-    scores = node.emit(nn.MulOp, scores, node.scalar(scale, scores))
-    scores = _masked(node, scores)
-    if node.get(5) is not None:
-        scores = node.emit(nn.AddOp, scores, node.input(5))
-    result = node.emit(nn.MatMulOp, node.emit(nn.SoftmaxOp, scores, 3), v)
-    result = node.reshape(node.emit(nn.TransposeOp, result, (0, 2, 1, 3)), (batch, rows, sizes[2]))
+    masks = [*masks_of(node, node.get(3), q, k), node.get(5)]
+    result = attended(node, q, k, v, scale, [mask for mask in masks if mask is not None])
+    result = together(node, result)
     if not node.uses_output(1):
         return [result]
     both = [node.reshape(value, (1, *value.shape)) for value in (k, v)]
     return [result, node.emit(nn.ConcatOp, both, 0)]
 
 
-def _masked(node: Node, scores: Value) -> Value:
-    """mask_filter_value added where the mask is 0, and behind the diagonal of a causal model."""
-    low, mask = node.float("mask_filter_value", -10000.0), node.get(3)
-    rows, total = scores.shape[2:]
+def apart(node: Node, value: Value, heads: int) -> Value:
+    """[batch, rows, heads · size] as [batch, heads, rows, size]."""
+    batch, rows, inner = value.shape
+    require(constraints.divides, "inner width", inner, heads)
+    return node.emit(nn.TransposeOp, node.reshape(value, (batch, rows, heads, inner // heads)), (0, 2, 1, 3))
+
+
+def together(node: Node, value: Value) -> Value:
+    """[batch, heads, rows, size] as [batch, rows, heads · size]."""
+    batch, heads, rows, size = value.shape
+    return node.reshape(node.emit(nn.TransposeOp, value, (0, 2, 1, 3)), (batch, rows, heads * size))
+
+
+def attended(
+    node: Node, q: Value, k: Value, v: Value, scale: float, masks: Sequence[Value], softcap: float = 0.0
+) -> Value:
+    """softmax(scale · Q · Kᵀ + masks) · V, all [batch, heads, rows, size]; `softcap` bounds the scores by c · tanh(x / c)."""
+    scores = node.emit(nn.MatMulOp, q, k, trans_b=True)
+    scores = node.emit(nn.MulOp, scores, node.scalar(scale, scores))
+    if softcap:
+        inner = node.emit(nn.TanhOp, node.emit(nn.MulOp, scores, node.scalar(1 / softcap, scores)))
+        scores = node.emit(nn.MulOp, inner, node.scalar(softcap, scores))
+    for mask in masks:
+        scores = node.emit(nn.AddOp, scores, mask)
+    return node.emit(nn.MatMulOp, node.emit(nn.SoftmaxOp, scores, 3), v)
+
+
+def masks_of(node: Node, mask: Value | None, q: Value, k: Value, past: int | None = None) -> list[Value]:
+    """What is added to the scores: mask_filter_value where the mask is 0, and behind the diagonal of a causal model, which
+    begins `past` positions to the right (by default so many as keys are more than queries)."""
+    low, (batch, _, rows, _), total = node.float("mask_filter_value", -10000.0), q.shape, k.shape[2]
+    found: list[Value] = []
     if mask is not None:
-        kept = node.cast(_kept(node, mask, scores), scores.dtype)
-        missing = node.emit(nn.SubOp, node.scalar(1.0, kept), kept)
-        scores = node.emit(nn.AddOp, scores, node.emit(nn.MulOp, missing, node.scalar(low, kept)))
+        found.append(node.emit(nn.MulOp, *_missing(node, _kept(node, mask, (batch, rows, total)), low, q)))
     if node.int("unidirectional", 0):
-        kind = numpy_dtype(scores.dtype)
-        above = np.triu(np.full((rows, total), max(low, LEAST), kind), 1 + total - rows)
-        scores = node.emit(nn.AddOp, scores, node.constant(above[None, None]))
-    return scores
+        start = 1 + (total - rows if past is None else past)
+        above = np.triu(np.full((rows, total), max(low, LEAST), numpy_dtype(q.dtype)), start)
+        above[-1] = (
+            0  # onnxruntime leaves the last row out, which sees everything where keys are the queries'
+        )
+        found.append(node.constant(above[None, None]))
+    return found
 
 
-def _kept(node: Node, mask: Value, scores: Value) -> Value:
-    """1 or true where a position counts, to be broadcast over the scores [batch, heads, rows, total]. A mask holds a number for
-    each position, or for each entry of the batch where its positions end and, behind those, where they begin."""
-    batch, _, rows, total = scores.shape
-    require(constraints.mask_of_positions, mask.shape, (batch, rows, total))
+def _missing(node: Node, kept: Value, low: float, like: Value) -> tuple[Value, Value]:
+    """1 where nothing is kept, and what is added there."""
+    kept = node.cast(kept, like.dtype)
+    return node.emit(nn.SubOp, node.scalar(1.0, kept), kept), node.scalar(low, kept)
+
+
+def added_where_not(node: Node, kept: Value, like: Value) -> Value:
+    """A mask that takes out what is not kept."""
+    return node.emit(nn.MulOp, *_missing(node, kept, LEAST, like))
+
+
+def _kept(node: Node, mask: Value, sizes: tuple[int, int, int]) -> Value:
+    """1 or true where a position counts, to be broadcast over scores [batch, heads, rows, total]. A mask holds a number for
+    each position, or for each entry of the batch where its positions end and, behind those, where they begin; of a mask
+    with 3 · batch + 2 numbers the first are the ends."""
+    batch, rows, total = sizes
+    require(constraints.mask_of_positions, mask.shape, sizes)
     if mask.rank > 1:
         shape = (batch, 1, *((1,) if mask.rank == 2 else (rows,)), total)
         return node.emit(nn.ClipOp, node.reshape(mask, shape), min=0.0, max=1.0)
     places = node.constant(np.arange(total, dtype=numpy_dtype(mask.dtype))[None, None, None])
     ends = node.reshape(slice_axis(node, mask, 0, 0, batch), (batch, 1, 1, 1))
     kept = node.emit(nn.LessOp, places, ends)
-    if mask.shape[0] == batch:
+    if mask.shape[0] != 2 * batch:
         return kept
     begins = node.reshape(slice_axis(node, mask, 0, batch, batch), (batch, 1, 1, 1))
     return node.emit(nn.AndOp, kept, node.emit(nn.GreaterEqualOp, places, begins))
@@ -105,12 +139,20 @@ def rotary_embedding(node: Node) -> Value:
         heads = node.int("num_heads", 0) or x.shape[2] // (2 * half)
         shape = (x.shape[0], x.shape[1], heads, x.shape[2] // heads)
         images = node.emit(nn.TransposeOp, node.reshape(x, shape), (0, 2, 1, 3))
+    places = _places(node, places, images.shape[2])
+    whole = turned(node, images, places, node.input(2), node.input(3), pairs=bool(node.int("interleaved", 0)))
+    return together(node, whole) if flat else whole
+
+
+def turned(node: Node, images: Value, places: Value, cosines: Value, sines: Value, *, pairs: bool) -> Value:
+    """Pairs of elements of [batch, heads, rows, size] turned by the angles of `places` [batch or 1, rows] in tables
+    [positions, pairs]: neighbours, or elements half of the turning part apart."""
     batch, heads, rows, size = images.shape
-    places = _places(node, places, rows)
+    half = cosines.shape[1]
     cos, sin = (
-        node.reshape(picked(node, node.input(i), places, 0), (places.shape[0], 1, rows, half)) for i in (2, 3)
+        node.reshape(picked(node, table, places, 0), (places.shape[0], 1, rows, half))
+        for table in (cosines, sines)
     )
-    pairs = node.int("interleaved", 0)
     turning = slice_axis(node, images, 3, 0, 2 * half)
     split = node.reshape(turning, (batch, heads, rows, *((half, 2) if pairs else (2, half))))
     axis = 4 if pairs else 3
@@ -119,12 +161,12 @@ def rotary_embedding(node: Node) -> Value:
     )
     low = node.emit(nn.SubOp, node.emit(nn.MulOp, one, cos), node.emit(nn.MulOp, other, sin))
     high = node.emit(nn.AddOp, node.emit(nn.MulOp, one, sin), node.emit(nn.MulOp, other, cos))
-    turned = [node.reshape(v, (*v.shape[:3], *((half, 1) if pairs else (1, half)))) for v in (low, high)]
-    whole = node.reshape(node.emit(nn.ConcatOp, turned, axis), turning.shape)
+    parts = [node.reshape(v, (*v.shape[:3], *((half, 1) if pairs else (1, half)))) for v in (low, high)]
+    whole = node.reshape(node.emit(nn.ConcatOp, parts, axis), turning.shape)
     if size > 2 * half:
         rest = slice_axis(node, images, 3, 2 * half, size - 2 * half)
         whole = node.emit(nn.ConcatOp, [whole, rest], 3)
-    return node.reshape(node.emit(nn.TransposeOp, whole, (0, 2, 1, 3)), x.shape) if flat else whole
+    return whole
 
 
 def _places(node: Node, places: Value, rows: int) -> Value:

@@ -157,6 +157,8 @@ def space_to_depth(node: Node) -> Value:
 def gather(node: Node) -> Value:
     x, indices = node.input(0), node.input(1)
     axis = node.axis(node.int("axis", 0), x.rank)
+    if indices.array is not None:
+        require(constraints.indices_are_inside, indices.array.reshape(-1).tolist(), x.shape[axis])
     if indices.array is not None and indices.rank == 0 and x.array is None:
         # one entry of an axis is a piece, not a gather: cheaper everywhere below
         position = int(indices.array) % max(x.shape[axis], 1)

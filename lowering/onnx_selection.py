@@ -45,10 +45,14 @@ def positions(node: Node, count: int, rank: int, axis: int, dtype: str = "i32") 
 
 
 def wrapped(node: Node, indices: Value, length: int) -> Value:
-    """Indices as i32, negative ones counted from the end."""
+    """Indices as i32, negative ones counted from the end. One that lies outside takes the nearest position, as rows by
+    address do (`move_gather`); of those that are known it is refused."""
+    if indices.array is not None:
+        require(constraints.indices_are_inside, indices.array.reshape(-1).tolist(), length)
     index = node.cast(indices, "i32")
     if index.array is not None:
         return node.constant(np.where(index.array < 0, index.array + length, index.array).astype(np.int32))
+    index = node.emit(nn.ClipOp, index, min=float(-length), max=float(length - 1))
     below = node.emit(nn.ClipOp, index, min=-1.0, max=0.0)
     return node.emit(nn.SubOp, index, node.emit(nn.MulOp, below, node.scalar(length, index)))
 

@@ -394,7 +394,7 @@ def compile_module(
     """Compiles a module at level nn."""
     from ..passes.attach_target import AttachTargetPass
     from .davinci_to_om import emit_om
-    from .fp16_ranges import likely_ranges, range_warnings
+    from .fp16_ranges import likely_ranges, range_warnings, scale_products
 
     clock = clock or _Clock()
     ranges = likely_ranges(module, store)
@@ -413,6 +413,8 @@ def compile_module(
         for step in passes:
             watch(phase, step.name)
             before = _count(module, "nn.")
+            if step.name == "nn-convert-precision":
+                scale_products(module, store, ranges)
             _run(context, module, [step], options.verify)
             if phase == "nn" and step.name != "nn-fuse-groups":
                 removed[step.name] += max(0, before - _count(module, "nn."))

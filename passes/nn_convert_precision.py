@@ -5,27 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import isfinite, prod
+from typing import TypeAlias
 
 import numpy as np
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.dialects.builtin import DenseArrayBase, FloatAttr, IntegerType, ModuleOp, StringAttr, f64
 from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Block, BlockArgument, Operation, SSAValue
 from xdsl.passes import ModulePass
+from xdsl.utils.hints import isa
 
 from ..dialects import nn
 from ..dialects.blobs import Blob
-from ..dialects.nn_attrs import EXACT, PRECISE
+from ..dialects.nn_attrs import EXACT, EXPONENTS, PRECISE
 from ..runtime.soc import compile_target
 from .provenance import node_names
-from .rewriting import constant_of, main_block, remove_dead, simplify_blob, users
+from .rewriting import constant_of, main_block, remove_dead, scalar_of, simplify_blob, users
 
 F16_MAX = 65504.0
 F16_TINY = 2.0**-14
 """Smallest normal f16: what an epsilon becomes that would vanish."""
-CUBE_SCALE = 64.0
-"""By how much a product that is kept in f32 may exceed f16. A power of two: only what becomes subnormal is rounded by it,
-numbers below 1/256 of an operand whose products leave f16."""
+CUBE_EXPONENT = 6
+"""By how many powers of two a product that is kept in f32 may exceed f16, where nothing better is known. Only what becomes
+subnormal is rounded by them: numbers below 1/256 of an operand whose products leave f16."""
+ScaledOp: TypeAlias = nn.ConvOp | nn.ConvTransposeOp | nn.MatMulOp
+"""Products, which the cube computes of f16."""
 _INTEGER = frozenset({"i64", "i32", "i16", "i8", "u8", "u16", "u32", "u64", "bool"})
 
 
@@ -42,7 +46,8 @@ class NNConvertPrecisionPass(ModulePass):
 
     The function keeps its types. Biases of convolutions and matmuls stay f32: they are loaded into the f32
     accumulator. Ops marked `precise` (sums of normalisations, softmax) and all sums stay in f32 inside their
-    group if the chip has f32 vector instructions. A mean becomes a sum and a multiplication; without f32 the
+    group if the chip has f32 vector instructions, and so do sums with a constant that f16 would make zero of
+    (x + 1e-12) and what divides by them. A mean becomes a sum and a multiplication; without f32 the
     multiplication comes first, as an f16 sum ends at 65504.
     """
 
@@ -54,8 +59,8 @@ class NNConvertPrecisionPass(ModulePass):
     """Statistics in f32; by default each op where the target has the instructions for it (310 has no f32
     exponential)."""
     keep: tuple[str, ...] = ()
-    """Source node names that stay in f32. What the cube multiplies is f16 still, scaled down by `CUBE_SCALE`; its
-    result is scaled back in f32. Window pools do not stay."""
+    """Source node names that stay in f32. What the cube multiplies is f16 still, scaled by the attribute `exponents`, or
+    down by 2^`CUBE_EXPONENT`; its result is scaled back in f32. Window pools do not stay."""
     keep_vector: bool = False
     """Everything but matrix ops and window pools stays in f32 where the target has the instructions."""
 
@@ -136,7 +141,8 @@ class Converter:
         if self._is_kept(op) or (self.keep_vector and self.f32_ops(op)):
             return "f32"
         summed = isinstance(op, nn.ReduceOp) and op.kind.data in ("sum", "mean", "prod")
-        if (PRECISE in op.attributes or EXACT in op.attributes or summed) and self.f32_ops(op):
+        precise = PRECISE in op.attributes or EXACT in op.attributes or summed
+        if (precise or _needs_its_epsilon(op)) and self.f32_ops(op):
             return "f32"
         return self.compute
 
@@ -150,40 +156,58 @@ class Converter:
     def _is_kept(self, op: Operation) -> bool:
         return bool(self.keep) and not self.keep.isdisjoint(node_names(op))
 
-    def _scales(self, op: nn.NNOp) -> bool:
-        return self.compute == "f16" and nn.dtype_of(op.results[0]) == "f32" and self._is_kept(op)
+    def _exponents(self, op: nn.NNOp) -> tuple[int, int]:
+        """By which powers of two the data and the weight of a product are scaled down; (0, 0) where they are not."""
+        if self.compute != "f16" or nn.dtype_of(op.results[0]) != "f32":
+            return 0, 0
+        given = op.attributes.get(EXPONENTS)
+        data, weight = nn.ints(given) if isa(given, DenseArrayBase[IntegerType]) else (0, 0)
+        if self._is_kept(op):
+            return data or CUBE_EXPONENT, weight
+        return data if self.keep_vector else 0, weight
 
-    def _scaled(self, op: nn.ConvOp | nn.ConvTransposeOp | nn.MatMulOp) -> None:
-        """A product that was asked to stay in f32: of an operand scaled down, so that f16 holds the result; the
-        result is scaled back, and the bias added, in f32."""
+    def _scaled(self, op: ScaledOp, exponents: tuple[int, int]) -> None:
+        """A product of scaled operands, so that f16 holds them and the result; the result is scaled back, and the bias
+        added, in f32."""
         data = 0 if constant_of(op.operands[0]) is None else 1
-        down, up = (nn.ConstantOp(Blob.splat(v, (), "f32")) for v in (1 / CUBE_SCALE, CUBE_SCALE))
-        small = nn.MulOp(self.get(op.operands[data], "f32", op), down.output)
-        half = nn.CastOp(small.output, self.compute)
-        other = self.get(op.operands[1 - data], self.compute, op)
+        made: list[Operation] = []
+
+        def add(new: Operation) -> SSAValue:
+            made.append(new)
+            return new.results[0]
+
+        def times(value: SSAValue, exponent: int) -> SSAValue:
+            return add(nn.MulOp(value, add(nn.ConstantOp(Blob.splat(2.0**exponent, (), "f32")))))
+
+        small = self.get(op.operands[data], self.compute, op)
+        if exponents[0]:
+            small = add(nn.CastOp(times(self.get(op.operands[data], "f32", op), -exponents[0]), self.compute))
+        other, blob = op.operands[1 - data], constant_of(op.operands[1 - data])
+        if exponents[1] and blob is not None:
+            blob = blob.apply("mul", Blob.splat(2.0 ** -exponents[1], (), "f32")).apply("cast", self.compute)
+            other = add(nn.ConstantOp(simplify_blob(blob)))
+        else:
+            other = self.get(other, self.compute, op)
         result = op.results[0]
         product = type(op).create(
-            operands=[half.output, other] if data == 0 else [other, half.output],
+            operands=[small, other] if data == 0 else [other, small],
             properties=dict(op.properties),
             result_types=[nn.tensor_type(nn.shape_of(result), self.compute)],
         )
-        wide = nn.CastOp(product.results[0], "f32")
-        whole = nn.MulOp(wide.output, up.output)
-        added: list[Operation] = [down, small, half, product, wide, up, whole]
+        whole = times(add(nn.CastOp(add(product), "f32")), sum(exponents))
         if len(op.operands) == 3:
             bias = self.get(op.operands[2], "f32", op)
             if not isinstance(op, nn.MatMulOp):
-                added.append(nn.ReshapeOp(bias, (*nn.shape_of(bias), 1, 1)))
-                bias = added[-1].results[0]
-            added.append(nn.AddOp(whole.output, bias))
-        for new in added:
+                bias = add(nn.ReshapeOp(bias, (*nn.shape_of(bias), 1, 1)))
+            whole = add(nn.AddOp(whole, bias))
+        for new in made:
             new.location = op.location
             self.block.insert_op_before(new, op)
-        result.replace_all_uses_with(added[-1].results[0])
+        result.replace_all_uses_with(whole)
 
     def _convert(self, op: nn.NNOp) -> None:
-        if isinstance(op, nn.ConvOp | nn.ConvTransposeOp | nn.MatMulOp) and self._scales(op):
-            self._scaled(op)
+        if isinstance(op, ScaledOp) and any(exponents := self._exponents(op)):
+            self._scaled(op, exponents)
             return
         dtype = self.target(op)
         moves = isinstance(op, _MOVES) and not self.exact.isdisjoint(op.operands)
@@ -195,7 +219,7 @@ class Converter:
             op.attributes.pop(PRECISE, None)
             self._cast(op)
             return
-        for mark in (PRECISE, EXACT):
+        for mark in (PRECISE, EXACT, EXPONENTS):
             op.attributes.pop(mark, None)
         floats = [nn.dtype_of(v) == "f32" for v in op.operands]
         result = op.results[0]
@@ -218,9 +242,12 @@ class Converter:
             operands.append(value if stays else self.get(value, dtype, op))
         result = op.results[0]
         result_type = nn.tensor_type(nn.shape_of(result), dtype) if is_float else result.type
+        properties = dict(op.properties)
+        if isinstance(op, nn.PadOp) and op.value is not None:
+            properties["value"] = FloatAttr(_half(op.value.value.data), f64)
         new = type(op).create(
             operands=operands,
-            properties=dict(op.properties),
+            properties=properties,
             attributes=dict(op.attributes),
             result_types=[result_type],
         )
@@ -354,6 +381,28 @@ def plain_moves(block: Block) -> frozenset[Operation]:
         if op in moved and not all(isinstance(u, ReturnOp) or u in moved for u in users(op.results[0])):
             moved.discard(op)
     return frozenset(moved)
+
+
+def _adds_an_epsilon(value: SSAValue) -> bool:
+    """Whether a value is a sum with, or a bound by, a number that f16 makes zero of."""
+    op = value.owner
+    if isinstance(op, nn.AddOp | nn.MaxOp):
+        bounds = [scalar_of(operand) for operand in op.operands]
+    elif isinstance(op, nn.ClipOp) and op.min is not None:
+        bounds = [op.min.value.data]
+    else:
+        return False
+    return any(bound and np.float16(min(abs(bound), F16_MAX)) == 0 for bound in bounds)
+
+
+def _needs_its_epsilon(op: Operation) -> bool:
+    """Whether f16 would make a zero, or 2^-14, of the small number that keeps this op, or the one before it, from
+    dividing by zero."""
+    if isinstance(op, nn.DivOp):
+        return _adds_an_epsilon(op.operands[1])
+    if isinstance(op, nn.ReciprocalOp | nn.SqrtOp | nn.RsqrtOp):
+        return _adds_an_epsilon(op.operands[0])
+    return bool(op.results) and _adds_an_epsilon(op.results[0])
 
 
 def half_blob(blob: Blob, dtype: str, *, clamp: bool) -> Blob:

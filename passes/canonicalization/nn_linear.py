@@ -7,6 +7,7 @@ from xdsl.ir import Operation, SSAValue
 
 from ...dialects import nn
 from ...dialects.blobs import Blob
+from ...dialects.nn_attrs import EXACT
 from ..nn_fold_batch_norm import scale_linear
 from ..rewriting import Builder, Rule, channel_vector, constant_of, only_use, scalar_of
 
@@ -153,6 +154,26 @@ def flat_matmul(op: Operation, build: Builder) -> SSAValue | None:
     flat = build(nn.ReshapeOp(op.lhs, (rows, a[-1])))
     product = build(_matmul(op, flat, op.rhs, op.bias))
     return build(nn.ReshapeOp(product, nn.shape_of(op.output)))
+
+
+def is_outer_product(op: nn.MatMulOp) -> bool:
+    """Whether each element of the result is one product: columns times rows."""
+    shape = nn.shape_of(op.lhs)
+    return len(shape) > 1 and shape[-2 if op.trans_a is not None else -1] == 1 and op.bias is None
+
+
+def outer_product(op: Operation, build: Builder) -> SSAValue | None:
+    """Columns times rows that must not be rounded (`nn-keep-infinities`) are no work for the cube, which knows f16 only."""
+    if not isinstance(op, nn.MatMulOp) or EXACT not in op.attributes or not is_outer_product(op):
+        return None
+    column, row = op.lhs, op.rhs
+    if op.trans_a is not None:
+        shape = nn.shape_of(column)
+        column = build(nn.ReshapeOp(column, (*shape[:-2], shape[-1], 1)))
+    if op.trans_b is not None:
+        shape = nn.shape_of(row)
+        row = build(nn.ReshapeOp(row, (*shape[:-2], 1, shape[-2])))
+    return build(nn.MulOp(column, row))
 
 
 RULES: list[Rule] = [

@@ -140,10 +140,23 @@ class LikelyValues:
             return None
         if any(value in self.masks for value in sources):
             self.masks.add(op.results[0])
+        if isinstance(op, nn.PadOp) and op.value is not None:
+            return self._padded(op, known[0], op.value.value.data)
         if len(known) > 1:
             turn = np.arange(COUNT) % len(known)
             return np.choose(turn, known) if len(known) <= 32 else known[0]
         return known[0]
+
+    def _padded(self, op: nn.PadOp, sample: Array, value: float) -> Array:
+        """Some numbers are the border's; a very low one stands for minus infinity."""
+        if value == 0.0 or sample.dtype.kind != "f":
+            return sample
+        if value < -F16_MAX or abs(value) > _NO_NUMBER:
+            self.masks.add(op.results[0])
+            value = max(min(value, MASK), -MASK)
+        found = sample.copy()
+        found[:EXTREMES] = value
+        return found
 
     def cast(self, op: NNOp) -> Array | None:
         """The same numbers; those that no whole number stands for become 0."""

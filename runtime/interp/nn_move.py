@@ -168,7 +168,9 @@ def concat(*arrays: Array, axis: int) -> Array:
 
 
 def gather(x: Array, indices: Array, *, axis: int) -> Array:
-    return np.take(x, indices, axis=axis)
+    """An index outside takes the nearest entry (decision 0029)."""
+    length = x.shape[axis]
+    return np.take(x, np.clip(indices, -length, max(length - 1, -length)), axis=axis)
 
 
 def expand(x: Array, *, result_shape: Sequence[int]) -> Array:
