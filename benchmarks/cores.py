@@ -13,6 +13,9 @@ task of few granules that reads much on few cores (reductions to few numbers, wh
 A task whose output has 8 granules or more, but fewer of its generator's multiples than cores, is *coarse*: it is counted,
 with its share of the cycles, and listed with `--all`.  A multiple suits the tiles (D6) as long as such tasks are short; one of
 `LONGEST` cycles or more makes the exit status 1, too.
+
+A recurrence has as many granules as independent sequences and directions (decision 0027): each step needs the whole state of
+the step before, and blocks do not communicate.  Such tasks on fewer cores than the chip has are counted and listed apart.
 """
 
 from __future__ import annotations
@@ -73,9 +76,15 @@ class Task:
         return self.granules >= FEWEST and self.blocks < min(self.cores, self.granules)
 
     @property
+    def is_chain(self) -> bool:
+        """Steps that need all of the step before: only whole sequences can go to other cores."""
+        return self.engine == "recurrence" and self.blocks < self.cores and not self.is_idle
+
+    @property
     def is_coarse(self) -> bool:
         """Fewer granules than cores of an output that has more units."""
-        return self.written >= FEWEST and self.blocks < min(self.cores, self.written) and not self.is_idle
+        few = self.blocks < min(self.cores, self.written)
+        return self.written >= FEWEST and few and not self.is_idle and not self.is_chain
 
     @property
     def is_lone_reduction(self) -> bool:
@@ -184,6 +193,11 @@ def main() -> int:
         print(f"{soc}: {len(lone)} tasks of few results read {READ} granules or more on too few cores "
               f"({sum(t.cycles for t in lone) / total:.2%} of the cycles)")  # fmt: skip
         show(lone)
+        chains = [task for task in tasks if task.is_chain]
+        print(
+            f"{soc}: {len(chains)} recurrences of fewer sequences than cores ({sum(t.cycles for t in chains) / total:.2%} of the cycles)"
+        )
+        show(chains)
         failed = failed or bool(idle or long or lone)
     return 1 if failed else 0
 

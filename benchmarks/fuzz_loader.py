@@ -33,12 +33,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 
+import onnx
 from ascend_mlir.runtime.device_memory import device_memory
 from ascend_mlir.runtime.errors import AscendError
 from ascend_mlir.runtime.om.container import read_container
 from ascend_mlir.runtime.om.format import OmError
 from ascend_mlir.runtime.om.model import OmModel
-from ascend_mlir.runtime.om.reader import read_om
+from ascend_mlir.runtime.om.profiles import OmProfiles
+from ascend_mlir.runtime.om.reader import read_offline
 from ascend_mlir.runtime.om.writer import om_bytes
 from ascend_mlir.runtime.session import InferenceSession
 from loader_mutations import MUTATIONS
@@ -99,20 +101,23 @@ def sample_seeds() -> list[bytes]:
 
 
 def compiled_seeds() -> list[bytes]:
-    """Small networks: convolutions, products, and a node of the AI CPU."""
+    """Small networks: convolutions, products, a node of the AI CPU, and a model of three batch sizes."""
     import numpy as np
     from ascend_mlir.lowering.pipelines import CompileOptions, compile_model
+    from ascend_mlir.lowering.profiles import compile_profiles
     from onnx import TensorProto, helper, numpy_helper
 
     rng = np.random.default_rng(0)
 
-    def compiled(nodes: list[object], shape: list[int], **weights: np.ndarray) -> bytes:
+    def network(nodes: list[object], shape: list[object], **weights: np.ndarray) -> onnx.ModelProto:
         x = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
         y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
         tensors = [numpy_helper.from_array(array, name) for name, array in weights.items()]
         graph = helper.make_graph(nodes, "small", [x], [y], tensors)  # pyright: ignore[reportArgumentType]
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-        return compile_model(model, CompileOptions(name="small")).bytes
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+    def compiled(nodes: list[object], shape: list[object], **weights: np.ndarray) -> bytes:
+        return compile_model(network(nodes, shape, **weights), CompileOptions(name="small")).bytes
 
     def noise(*shape: int) -> np.ndarray:
         return (rng.standard_normal(shape) * 0.1).astype(np.float32)
@@ -130,28 +135,37 @@ def compiled_seeds() -> list[bytes]:
         helper.make_node("CumSum", ["x", "axis"], ["a"], name="sum"),
         helper.make_node("Tanh", ["a"], ["y"], name="tanh"),
     ]
+    batches = [(1,), (2,), (5,)]
+    several = compile_profiles(
+        network(dense, ["n", 32], w=noise(32, 24)), CompileOptions(name="small"), "batch", batches, ["x"],
+        [{"x": (*batch, 32)} for batch in batches],
+    )  # fmt: skip
     return [
         compiled(conv, [1, 16, 8, 8], w=noise(16, 16, 3, 3)),
         compiled(dense, [4, 32], w=noise(32, 24)),
         compiled(cpu, [4, 20], axis=np.array(1)),
+        om_bytes(several.om),
     ]
 
 
 # ------------------------------------------------------------------------------------------------ files
-def load(data: bytes) -> tuple[OmModel | None, bool]:
-    """Read a file as a user would, the last model of several: the model if it was accepted, and whether it was loaded on the device.
+def load(data: bytes) -> tuple[OmModel | OmProfiles | None, bool]:
+    """Read a file as a user would, the last model of several, all profiles of one: the model if it was accepted, and
+    whether it was loaded on the device.
 
     Raises:
         AssertionError: an error that does not say where.
     """
     try:
         count = len(read_container(data).blocks)
-        model = read_om(data, digests=False, part=count - 1 if count > 1 else None)
+        model = read_offline(data, digests=False, part=count - 1 if count > 1 else None)
     except OmError as error:
         assert error.partition and error.offset is not None, f"a rejection must say where: {error.message}"
         return None, False
-    device_memory(model)
-    if model.memory_size + model.weight_size > DEVICE_BYTES:
+    branches = model.branches if isinstance(model, OmProfiles) else (model,)
+    for branch in branches:
+        device_memory(branch)
+    if branches[0].memory_size + branches[0].weight_size > DEVICE_BYTES:
         return model, False
     try:
         InferenceSession(model)
@@ -160,10 +174,10 @@ def load(data: bytes) -> tuple[OmModel | None, bool]:
     return model, True
 
 
-def check_written(model: OmModel) -> None:
+def check_written(model: OmModel | OmProfiles) -> None:
     """What is accepted can be written; what is written is read and written as the same bytes."""
     written = om_bytes(model)
-    assert om_bytes(read_om(written, digests=False)) == written, "it is not read as it was written"
+    assert om_bytes(read_offline(written, digests=False)) == written, "it is not read as it was written"
 
 
 def _too_slow(number: int, frame: object) -> None:

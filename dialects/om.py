@@ -4,6 +4,7 @@ A device knows neither graphs nor tensors: it is given two regions of memory (fe
 kernel images and an ordered list of launches whose arguments are addresses. This level says exactly that
 and nothing more; no pass computes anything on it.
 
+* `om.profiles` – the file of a model of several sizes: an `om.model` per profile.
 * `om.model` – the file: name, SoC, sizes and bases of the regions, model attributes.
 * `om.input`, `om.output` – what a caller copies in and out, and at which offset of the feature map.
 * `om.weight` – a constant: its place in the weight region, its size and digest. The bytes are not in the
@@ -26,12 +27,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
-from xdsl.dialects import builtin
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FloatAttr, IntegerAttr, StringAttr, f32, i1, i64
-from xdsl.ir import Attribute, Block, Data, Dialect, Operation, Region
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, IntegerAttr, StringAttr, i64
+from xdsl.ir import Attribute, Block, Dialect, Operation, Region
 from xdsl.irdl import (
     IRDLOperation,
-    irdl_attr_definition,
     irdl_op_definition,
     lazy_traits_def,
     opt_prop_def,
@@ -39,7 +38,7 @@ from xdsl.irdl import (
     region_def,
     traits_def,
 )
-from xdsl.parser import AttrParser, Parser
+from xdsl.parser import Parser
 from xdsl.printer import Printer
 from xdsl.traits import HasParent, IsolatedFromAbove, NoTerminator
 from xdsl.utils.exceptions import VerifyException
@@ -49,7 +48,6 @@ from ..runtime.om.model import (
     FEATURE_MAP_BASE,
     MACHINE_CODE,
     WEIGHT_BASE,
-    AttrValue,
     OmGraphOp,
     OmKernel,
     OmModel,
@@ -59,122 +57,21 @@ from ..runtime.om.model import (
     OmWeight,
     WeightPayload,
 )
+from ..runtime.om.profiles import KINDS, OmProfiles, check_profiles, with_region
 from . import om_syntax as syntax
-
-# ------------------------------------------------------------------------------------------------- attributes
-
-
-@irdl_attr_definition
-class TensorAttr(Data[OmTensor]):
-    """A model input or output."""
-
-    name = "om.tensor"
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> OmTensor:
-        with parser.in_angle_brackets():
-            return syntax.parse_tensor(parser)
-
-    def print_parameter(self, printer: Printer) -> None:
-        with printer.in_angle_brackets():
-            syntax.print_tensor(printer, self.data)
-
-
-@irdl_attr_definition
-class WeightAttr(Data[OmWeight]):
-    """A constant without its bytes."""
-
-    name = "om.constant"
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> OmWeight:
-        with parser.in_angle_brackets():
-            return syntax.parse_weight(parser)
-
-    def print_parameter(self, printer: Printer) -> None:
-        with printer.in_angle_brackets():
-            syntax.print_weight(printer, self.data)
-
-
-@irdl_attr_definition
-class KernelAttr(Data[OmKernel]):
-    """A kernel image."""
-
-    name = "om.image"
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> OmKernel:
-        with parser.in_angle_brackets():
-            return syntax.parse_kernel(parser)
-
-    def print_parameter(self, printer: Printer) -> None:
-        with printer.in_angle_brackets():
-            syntax.print_kernel(printer, self.data)
-
-
-@irdl_attr_definition
-class NodeAttr(Data[OmGraphOp]):
-    """An operator of the graph, without its attributes."""
-
-    name = "om.operator"
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> OmGraphOp:
-        with parser.in_angle_brackets():
-            return syntax.parse_node(parser)
-
-    def print_parameter(self, printer: Printer) -> None:
-        with printer.in_angle_brackets():
-            syntax.print_node(printer, self.data)
-
-
-@irdl_attr_definition
-class TaskAttr(Data[OmTask]):
-    """A launch."""
-
-    name = "om.launch"
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> OmTask:
-        with parser.in_angle_brackets():
-            return syntax.parse_task(parser)
-
-    def print_parameter(self, printer: Printer) -> None:
-        with printer.in_angle_brackets():
-            syntax.print_task(printer, self.data)
-
-
-@irdl_attr_definition
-class BytesAttr(Data[bytes]):
-    """An attribute value that is not text."""
-
-    name = "om.bytes"
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> bytes:
-        with parser.in_angle_brackets():
-            return syntax.parse_octets(parser)
-
-    def print_parameter(self, printer: Printer) -> None:
-        with printer.in_angle_brackets():
-            printer.print_bytes_literal(self.data)
-
-
-@irdl_attr_definition
-class FileAttr(Data[str]):
-    """`#om.file<"model.om">`: the bytes stand in the weight region of that file, at the same offset."""
-
-    name = "om.file"
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> str:
-        with parser.in_angle_brackets():
-            return syntax.parse_text(parser)
-
-    def print_parameter(self, printer: Printer) -> None:
-        with printer.in_angle_brackets():
-            printer.print_string_literal(self.data)
-
+from .om_attrs import (
+    BytesAttr,
+    FileAttr,
+    KernelAttr,
+    NodeAttr,
+    TaskAttr,
+    TensorAttr,
+    WeightAttr,
+    dictionary,
+    parse_attrs,
+    print_attrs,
+    values,
+)
 
 # -------------------------------------------------------------------------------------------------------- ops
 
@@ -273,12 +170,12 @@ class NodeOp(_PartOp):
     @classmethod
     def parse(cls, parser: Parser) -> NodeOp:
         node = syntax.parse_node(parser)
-        return NodeOp(node, _parse_attrs(parser))
+        return NodeOp(node, parse_attrs(parser))
 
     def print(self, printer: Printer) -> None:
         printer.print_string(" ")
         syntax.print_node(printer, self.node.data)
-        _print_attrs(printer, self.attrs)
+        print_attrs(printer, self.attrs)
 
 
 @irdl_op_definition
@@ -385,7 +282,7 @@ class ModelOp(IRDLOperation):
         weight_base = parser.parse_integer()
         parser.parse_keyword("code")
         code = syntax.parse_text(parser)
-        attrs = _parse_attrs(parser)
+        attrs = parse_attrs(parser)
         return ModelOp(
             name,
             soc,
@@ -406,24 +303,15 @@ class ModelOp(IRDLOperation):
         memory, base, weights = (number.value.data for number in numbers)
         printer.print_string(f" memory {memory} at {base} weights at {weights} code ")
         printer.print_string_literal(self.machine_code.data)
-        _print_attrs(printer, self.attrs)
+        print_attrs(printer, self.attrs)
         printer.print_string(" ")
         printer.print_region(self.body, print_empty_block=False)
 
     def verify_(self) -> None:
         try:
-            check(om_to_model(self, lambda op: op.weight.data.payload))
+            check(om_to_model(self, _as_written))
         except InconsistentModelError as error:
             raise VerifyException(str(error)) from error
-
-
-def _parse_attrs(parser: Parser) -> DictionaryAttr | None:
-    return parser.parse_optional_attr_dict_with_keyword()
-
-
-def _print_attrs(printer: Printer, attrs: DictionaryAttr | None) -> None:
-    if attrs is not None and attrs.data:
-        printer.print_op_attributes(attrs.data, print_keyword=True)
 
 
 # ------------------------------------------------------------------------------------------- to and from data
@@ -431,6 +319,11 @@ def _print_attrs(printer: Printer, attrs: DictionaryAttr | None) -> None:
 
 WeightResolver: TypeAlias = Callable[[WeightOp], WeightPayload]
 """Gives the bytes behind an `om.weight`: evaluates its blob, or finds them in a file."""
+
+
+def _as_written(op: WeightOp) -> WeightPayload:
+    """The payload that the text describes, without bytes."""
+    return op.weight.data.payload
 
 
 def om_to_model(op: ModelOp, resolve: WeightResolver) -> OmModel:
@@ -454,8 +347,8 @@ def om_to_model(op: ModelOp, resolve: WeightResolver) -> OmModel:
         weights=tuple(replace(part.weight.data, payload=resolve(part)) for part in of(WeightOp)),
         kernels=tuple(part.kernel.data for part in of(KernelOp)),
         tasks=tuple(part.task.data for part in of(TaskOp)),
-        graph=tuple(replace(part.node.data, attrs=_values(part.attrs)) for part in of(NodeOp)),
-        attrs=_values(op.attrs),
+        graph=tuple(replace(part.node.data, attrs=values(part.attrs)) for part in of(NodeOp)),
+        attrs=values(op.attrs),
         feature_map_base=op.feature_map_base.value.data,
         weight_base=op.weight_base.value.data,
         machine_code=op.machine_code.data,
@@ -473,7 +366,7 @@ def model_to_om(model: OmModel, sources: Mapping[str, Attribute] | None = None) 
     body: list[Operation] = [InputOp(tensor) for tensor in model.inputs]
     body += [WeightOp(weight, found.get(weight.name, FileAttr(model.name))) for weight in model.weights]
     body += [KernelOp(kernel) for kernel in model.kernels]
-    body += [NodeOp(node, _dictionary(node.attrs)) for node in model.graph]
+    body += [NodeOp(node, dictionary(node.attrs)) for node in model.graph]
     body += [TaskOp(task) for task in model.tasks]
     body += [OutputOp(tensor) for tensor in model.outputs]
     body += [PartitionOp(partition) for partition in model.other]
@@ -485,7 +378,7 @@ def model_to_om(model: OmModel, sources: Mapping[str, Attribute] | None = None) 
         feature_map_base=model.feature_map_base,
         weight_base=model.weight_base,
         machine_code=model.machine_code,
-        attrs=_dictionary(model.attrs),
+        attrs=dictionary(model.attrs),
     )
 
 
@@ -503,48 +396,102 @@ def payloads_of(model: OmModel) -> WeightResolver:
     return resolve
 
 
-def _dictionary(values: Mapping[str, AttrValue]) -> DictionaryAttr | None:
-    return DictionaryAttr({key: _attribute(value) for key, value in values.items()}) if values else None
+@irdl_op_definition
+class ProfilesOp(IRDLOperation):
+    """A model of several sizes: an `om.model` for each profile, which share weights, kernels and memory.
+
+    om.profiles "batch" of ["x"] sizes [[1], [4]] table 5632 { om.model … om.model … }
+    """
+
+    name = "om.profiles"
+    kind = prop_def(StringAttr)
+    order = prop_def(ArrayAttr[StringAttr])
+    sizes = prop_def(ArrayAttr[ArrayAttr[IntegerAttr]])
+    table = prop_def(IntegerAttr)
+    body = region_def("single_block")
+    traits = traits_def(IsolatedFromAbove(), NoTerminator())
+
+    def __init__(
+        self,
+        kind: str,
+        order: Sequence[str],
+        sizes: Sequence[Sequence[int]],
+        table: int,
+        body: Region | Sequence[Operation],
+    ) -> None:
+        region = body if isinstance(body, Region) else Region(Block(body))
+        if not region.blocks:
+            region.add_block(Block())
+        rows = [ArrayAttr([IntegerAttr(size, i64) for size in row]) for row in sizes]
+        super().__init__(
+            properties={
+                "kind": StringAttr(kind),
+                "order": ArrayAttr([StringAttr(name) for name in order]),
+                "sizes": ArrayAttr(rows),
+                "table": IntegerAttr(table, i64),
+            },
+            regions=[region],
+        )
+
+    @classmethod
+    def parse(cls, parser: Parser) -> ProfilesOp:
+        kind = syntax.parse_text(parser)
+        parser.parse_keyword("of")
+        order = parser.parse_comma_separated_list(parser.Delimiter.SQUARE, lambda: syntax.parse_text(parser))
+        parser.parse_keyword("sizes")
+        sizes = parser.parse_comma_separated_list(parser.Delimiter.SQUARE, lambda: _parse_row(parser))
+        parser.parse_keyword("table")
+        return ProfilesOp(kind, order, sizes, parser.parse_integer(), parser.parse_region())
+
+    def print(self, printer: Printer) -> None:
+        printer.print_string(" ")
+        printer.print_string_literal(self.kind.data)
+        printer.print_string(" of [")
+        printer.print_list(self.order, lambda name: printer.print_string_literal(name.data))
+        rows = ", ".join(f"[{', '.join(str(size.value.data) for size in row)}]" for row in self.sizes)
+        printer.print_string(f"] sizes [{rows}] table {self.table.value.data} ")
+        printer.print_region(self.body, print_empty_block=False)
+
+    @property
+    def models(self) -> tuple[ModelOp, ...]:
+        """The model of each profile."""
+        found = tuple(op for op in self.body.block.ops if isinstance(op, ModelOp))
+        if len(found) != len(list(self.body.block.ops)):
+            raise VerifyException("om.profiles expected om.model ops and nothing else")
+        return found
+
+    def verify_(self) -> None:
+        try:
+            check_profiles(om_to_profiles(self, [_as_written] * len(self.models)))
+        except InconsistentModelError as error:
+            raise VerifyException(str(error)) from error
 
 
-def _attribute(value: AttrValue) -> Attribute:
-    match value:
-        case bool():
-            return IntegerAttr(int(value), i1)
-        case int():
-            return IntegerAttr(value, i64)
-        case float():
-            return FloatAttr(value, f32)
-        case str():
-            return StringAttr(value)
-        case bytes():
-            return BytesAttr(value)
-        case tuple():
-            return ArrayAttr([_attribute(item) for item in value])
+def _parse_row(parser: Parser) -> list[int]:
+    return parser.parse_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_integer)
 
 
-def _values(attrs: DictionaryAttr | None) -> dict[str, AttrValue]:
-    return {key: _value(attr) for key, attr in sorted(attrs.data.items())} if attrs is not None else {}
+def om_to_profiles(op: ProfilesOp, resolve: Sequence[WeightResolver]) -> OmProfiles:
+    """The plain description of an `om.profiles`; each model has a resolver of its own for its weights."""
+    branches = tuple(om_to_model(model, find) for model, find in zip(op.models, resolve, strict=True))
+    if not branches:
+        raise VerifyException("om.profiles holds no model")
+    kind = op.kind.data
+    if kind not in KINDS:
+        raise VerifyException(f"profiles of kind {kind!r}, expected one of {', '.join(KINDS)}")
+    sizes = tuple(tuple(size.value.data for size in row) for row in op.sizes)
+    order = tuple(name.data for name in op.order)
+    return with_region(OmProfiles(KINDS[kind], sizes, order, op.table.value.data, branches))
 
 
-def _value(attr: Attribute) -> AttrValue:
-    match attr:
-        case IntegerAttr():
-            return bool(attr.value.data) if attr.type == i1 else attr.value.data
-        case FloatAttr():
-            return attr.value.data
-        case StringAttr() | BytesAttr():
-            return attr.data
-        case builtin.BytesAttr():  # what xDSL's parser makes of a text with characters beyond ASCII
-            return attr.data.decode()
-        case ArrayAttr():
-            return tuple(_value(item) for item in attr)  # pyright: ignore[reportReturnType]
-        case _:
-            raise VerifyException(f"expected a number, a text or a list of them, got {attr}")
+def profiles_to_om(profiles: OmProfiles) -> ProfilesOp:
+    """An `om.profiles` that says what `profiles` says."""
+    models = [model_to_om(branch) for branch in profiles.branches]
+    return ProfilesOp(profiles.kind, profiles.order, profiles.sizes, profiles.table, models)
 
 
 OM = Dialect(
     "om",
-    [ModelOp, InputOp, OutputOp, WeightOp, KernelOp, NodeOp, TaskOp, PartitionOp],
+    [ModelOp, ProfilesOp, InputOp, OutputOp, WeightOp, KernelOp, NodeOp, TaskOp, PartitionOp],
     [TensorAttr, WeightAttr, KernelAttr, NodeAttr, TaskAttr, BytesAttr, FileAttr],
 )

@@ -106,7 +106,7 @@ def level_of(module: ModuleOp) -> str:
     top = list(module.body.block.ops)
     names = {op.name for function in top if isinstance(function, FuncOp) for op in function.walk()}
     kernels = [op for op in top if isinstance(op, KernelOp)]
-    if any(op.name == "om.model" for op in top):
+    if any(op.name in ("om.model", "om.profiles") for op in top):
         return "om"
     if any(isinstance(op, AllocOp) and op.address is not None for kernel in kernels for op in kernel.walk()):
         return "code"

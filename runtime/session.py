@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +25,18 @@ from numpy.typing import NDArray
 from .element_types import NUMPY, ONNX_TYPES
 from .errors import AscendError
 from .om.model import ATTR_NARROWED, ATTR_SIZED, SIZE_SUFFIX, OmModel, OmTensor
-from .om.reader import Source, read_om
+from .om.profiles import OmProfiles
+from .om.reader import Source, read_offline
 from .soc import load_soc
 
 if TYPE_CHECKING:
-    from .sim.device import RunResult
+    from .sim.device import Device, RunResult
     from .sim.report import Report
 
 Array: TypeAlias = NDArray[Any]
+
+KEPT: Final = 4
+"""Profiles of a model that stay loaded; each has device memory and translated kernels of its own here."""
 
 
 @dataclass(frozen=True)
@@ -52,43 +56,118 @@ class InferenceSession:
 
     Kernels are translated while the session loads, for numbers and for cycles. Who only wants numbers saves half of
     that with `timing=False`; `report` then translates when it is asked for.
+
+    A model of several sizes (`--dynamic_batch_size` and its like) runs the profile whose sizes the arrays have. What the
+    session says of the model (`om`, `report`, …) is said of the profile that ran last or that `select` named, at first of
+    the largest.
     """
 
     def __init__(
         self,
-        model: Source | OmModel,
+        model: Source | OmModel | OmProfiles,
         *,
         sanitize: bool = False,
         trace: str | os.PathLike[str] | None = None,
         order_seed: int | None = None,
         timing: bool = True,
     ) -> None:
+        found = model if isinstance(model, OmModel | OmProfiles) else read_offline(model, digests=False)
+        self._profiles = found if isinstance(found, OmProfiles) else None
+        self._branches = found.branches if isinstance(found, OmProfiles) else (found,)
+        self._order_seed, self._timing = order_seed, timing
+        self._trace = trace
+        self._sanitized = False
+        self._devices: dict[int, Device] = {}
+        self._current = found.largest if isinstance(found, OmProfiles) else 0
+        self._device = self._loaded(self._current)
+        if sanitize:
+            self.check_hazards()
+
+    def _loaded(self, number: int) -> Device:
+        """The device with that branch; the one that was not used for longest makes room."""
         from .sim.device import Device
 
-        self._om = model if isinstance(model, OmModel) else read_om(model, digests=False)
-        self._om.require_machine_code()
-        self._trace = trace
-        for tensor in (*self._om.inputs, *self._om.outputs):
+        if number in self._devices:
+            self._devices[number] = self._devices.pop(number)  # the last in the order of use
+            return self._devices[number]
+        om = self._branches[number]
+        om.require_machine_code()
+        for tensor in (*om.inputs, *om.outputs):
             if tensor.dtype not in NUMPY:
                 raise AscendError("EH0006", f"{tensor.name!r} is {tensor.dtype}, which numpy does not have")
-        soc = load_soc(self._om.soc)
-        needed = self._om.memory_size + self._om.weight_size
+        soc = load_soc(om.soc)
+        needed = om.memory_size + om.weight_size
         if needed > soc.memory_bytes:
             raise AscendError(
                 "E13023",
                 f"the model needs {needed} bytes of device memory",
                 expected=f"at most {soc.memory_bytes}",
             )
-        self._device = Device(soc, order_seed=order_seed, timing=timing)
-        self._device.load(self._om)
-        self._sanitized = False
-        if sanitize:
+        device = Device(soc, order_seed=self._order_seed, timing=self._timing)
+        device.load(om)
+        while len(self._devices) >= KEPT:
+            del self._devices[next(iter(self._devices))]
+        self._devices[number] = device
+        return device
+
+    @property
+    def profiles(self) -> OmProfiles | None:
+        """The model of several sizes; None for one of fixed sizes."""
+        return self._profiles
+
+    @property
+    def input_sets(self) -> tuple[tuple[OmTensor, ...], ...]:
+        """The inputs with their sizes: of the model, or of each of its profiles, the one in use first."""
+        others = (branch.inputs for number, branch in enumerate(self._branches) if number != self._current)
+        return (self._om.inputs, *others)
+
+    @property
+    def profile(self) -> int | None:
+        """Which profile the session speaks of."""
+        return self._current if self._profiles is not None else None
+
+    def select(self, number: int) -> None:
+        """Speak of another profile, by its number from 0."""
+        if not 0 <= number < len(self._branches):
+            raise AscendError(
+                "EH0001", f"the model has no profile {number}", expected=f"0 to {len(self._branches) - 1}"
+            )
+        if number == self._current:
+            return
+        self._device, self._current = self._loaded(number), number
+        for kept in ("report", "detailed_report"):
+            self.__dict__.pop(kept, None)
+        if self._sanitized:
             self.check_hazards()
+
+    def choose(self, feed: Mapping[str, Array]) -> None:
+        """Speak of the profile that the arrays fit; where none does, the error says which there are."""
+        if self._profiles is None:
+            return
+        shapes = {name: np.shape(array) for name, array in feed.items()}
+        for number, branch in enumerate(self._branches):
+            if all(shapes.get(tensor.name) == tensor.shape for tensor in branch.inputs):
+                self.select(number)
+                return
+        missing = next((tensor for tensor in self._om.inputs if tensor.name not in feed), None)
+        if missing is not None:
+            raise AscendError("EH0001", f"input {missing.name!r} is missing", expected=describe(missing))
+        given = ", ".join(f"{name}{list(shape)}" for name, shape in shapes.items())
+        raise AscendError(
+            "EH0001",
+            f"no profile of the model has the sizes {given}",
+            expected=self._profiles.describe(),
+            hint="compile the model with a profile of these sizes",
+        )
 
     @property
     def om(self) -> OmModel:
-        """The offline model."""
+        """The offline model: of several sizes, the profile in use."""
         return self._om
+
+    @property
+    def _om(self) -> OmModel:
+        return self._branches[self._current]
 
     @cached_property
     def report(self) -> Report:
@@ -138,11 +217,14 @@ class InferenceSession:
         return {"aicore": sum(t.is_ai_core for t in tasks), "aicpu": sum(t.is_ai_cpu for t in tasks)}
 
     def get_inputs(self) -> list[NodeArg]:
-        """The model's inputs."""
-        return [_node_arg(tensor) for tensor in self._om.inputs]
+        """The model's inputs; sizes in which profiles differ are -1."""
+        if self._profiles is None:
+            return [_node_arg(tensor) for tensor in self._om.inputs]
+        pairs = zip(self._om.inputs, self._profiles.shapes, strict=True)
+        return [_node_arg(replace(tensor, shape=shape)) for tensor, shape in pairs]
 
     def get_outputs(self) -> list[NodeArg]:
-        """The model's outputs."""
+        """The model's outputs, of several sizes those of the profile in use."""
         hidden = {name + SIZE_SUFFIX for name in self._sized}
         return [_node_arg(tensor) for tensor in self._om.outputs if tensor.name not in hidden]
 
@@ -152,6 +234,7 @@ class InferenceSession:
         """Outputs by name (all of them for None), in the order asked for. Input types and shapes must fit
         exactly."""
         wanted = self._output_positions(output_names)
+        self.choose(feed)
         unknown = sorted(set(feed) - {tensor.name for tensor in self._om.inputs})
         if unknown:
             raise AscendError(

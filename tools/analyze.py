@@ -11,7 +11,7 @@ from ..runtime.page.charts import bound_class, quantity, size_text
 from ..runtime.page.structure import MAX_BOXES, Box, structure_svg
 from ..runtime.page.tables import Cell, Section, columns, table_page
 from .atc_checks import check_flags, check_soc
-from .atc_options import compile_options
+from .atc_options import inspection_options
 from .command_line import (
     OK,
     CommandParser,
@@ -42,7 +42,7 @@ def run_command(words: Sequence[str]) -> int:
     path = source_model(arguments.model)
     check_soc(flags)
     check_flags(flags)
-    found = analyze(path, compile_options(flags))
+    found = analyze(path, inspection_options(flags))
     page = Path(arguments.report or f"{path.stem}_analysis.html")
     if arguments.report != "-":
         write_page(page, page_text(found))

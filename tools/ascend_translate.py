@@ -29,7 +29,7 @@ from .diagnostics import guarded
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
 
-    from ..dialects.om import ModelOp, WeightOp, WeightResolver
+    from ..dialects.om import ModelOp, ProfilesOp, WeightOp, WeightResolver
     from ..runtime.om.model import OmModel, OmTask, WeightPayload
 
 _BODY_OP: Final = re.compile(r";\s*op (\d+)\s*$", re.MULTILINE)
@@ -56,7 +56,9 @@ def _arguments(args: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--kernel", help="disassemble this kernel only")
     parser.add_argument("--task", type=int, help="disassemble the kernel of this task, with source nodes")
     parser.add_argument("--input-shape", help="sizes of a model's inputs, as for atc")
-    parser.add_argument("--part", type=int, help="which model of a file that holds several, from 0")
+    parser.add_argument(
+        "--part", type=int, help="which model or profile of a file that holds several, from 0"
+    )
     parser.add_argument("--json", action="store_true", help="--diff as JSON")
     parser.add_argument("--no-cycles", action="store_true", help="do not ask the timing model")
     return parser.parse_args(args)
@@ -72,9 +74,14 @@ def _main(args: Sequence[str] | None) -> int:
 
 
 def _om_to_mlir(arguments: argparse.Namespace) -> int:
-    from ..dialects.om import model_to_om
+    from ..dialects.om import model_to_om, profiles_to_om
+    from ..runtime.om.model import OmModel
+    from ..runtime.om.reader import read_offline
 
-    _write(arguments.output, str(model_to_om(_om(arguments))) + "\n")
+    source = _read(None) if arguments.input in (None, "-") else Path(arguments.input)
+    found = read_offline(source, part=arguments.part)
+    text = model_to_om(found) if isinstance(found, OmModel) else profiles_to_om(found)
+    _write(arguments.output, str(text) + "\n")
     return 0
 
 
@@ -170,11 +177,14 @@ def _import_onnx(arguments: argparse.Namespace) -> int:
 
 
 def _emit_om(arguments: argparse.Namespace) -> int:
-    from ..dialects.om import om_to_model
+    from ..dialects.om import ModelOp, om_to_model, om_to_profiles
     from ..runtime.om.writer import om_bytes, write_om
 
-    op = model_of_text(_text(arguments.input), arguments.input or "stdin")
-    model = om_to_model(op, _weight_resolver(arguments.weights))
+    op = offline_op(_text(arguments.input), arguments.input or "stdin")
+    if isinstance(op, ModelOp):
+        model = om_to_model(op, _weight_resolver(arguments.weights))
+    else:
+        model = om_to_profiles(op, _profile_resolvers(arguments.weights, len(op.models)))
     if arguments.output:
         write_om(model, arguments.output)
     else:
@@ -193,6 +203,23 @@ def _weight_resolver(name: str | None) -> WeightResolver:
 
         return payloads_of(read_om(path))
     return _blob_resolver(path)
+
+
+def _profile_resolvers(name: str | None, count: int) -> list[WeightResolver]:
+    """A resolver for each profile of a model: names of weights are those of its own."""
+    if name is None or Path(name).suffix != ".om":
+        return [_weight_resolver(name)] * count
+    from ..dialects.om import payloads_of
+    from ..runtime.om.model import OmModel
+    from ..runtime.om.reader import read_offline
+
+    found = read_offline(Path(name))
+    branches = (found,) if isinstance(found, OmModel) else found.branches
+    if len(branches) != count:
+        raise AscendError(
+            "E10058", f"{name} holds {len(branches)} models, the text {count} profiles", expected="as many"
+        )
+    return [payloads_of(branch) for branch in branches]
 
 
 def _no_weights(op: WeightOp) -> WeightPayload:
@@ -237,18 +264,24 @@ def _parse(text: str, name: str) -> ModuleOp:
     return module
 
 
-def model_of_text(text: str, name: str = "text") -> ModelOp:
-    """The one `om.model` of a text at level om."""
-    return _model_op(_parse(text, name))
+def offline_op(text: str, name: str = "text") -> ModelOp | ProfilesOp:
+    """The one `om.model` or `om.profiles` of a text at level om."""
+    from ..dialects.om import ModelOp, ProfilesOp
 
-
-def _model_op(module: ModuleOp) -> ModelOp:
-    from ..dialects.om import ModelOp
-
-    models = [op for op in module.ops if isinstance(op, ModelOp)]
+    models = [op for op in _parse(text, name).ops if isinstance(op, ModelOp | ProfilesOp)]
     if len(models) != 1:
         raise AscendError("E10041", f"the text holds {len(models)} om.model ops", expected="one")
     return models[0]
+
+
+def model_of_text(text: str, name: str = "text") -> ModelOp:
+    """The one `om.model` of a text."""
+    from ..dialects.om import ModelOp
+
+    op = offline_op(text, name)
+    if not isinstance(op, ModelOp):
+        raise AscendError("E10041", "the text holds om.profiles", expected="an om.model")
+    return op
 
 
 def _disassemble(arguments: argparse.Namespace) -> int:

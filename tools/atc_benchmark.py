@@ -7,10 +7,10 @@ prediction is exact and repeated ones are equal. Wall time is that of this compu
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .om_command_line import FOUND_SOMETHING, OK, OmParser, offline_model, print_json
+from .om_command_line import FOUND_SOMETHING, OK, OmParser, offline_profiles, print_json
 
 
 def run_command(words: Sequence[str]) -> int:
@@ -27,29 +27,46 @@ def run_command(words: Sequence[str]) -> int:
     arguments = parser.parse_args(words)
     if arguments.loop < 0:
         parser.error("--loop is a number of runs")
-    found = measure(arguments.model, arguments.part, arguments.loop, arguments.input)
+    measured = measure(arguments.model, arguments.part, arguments.loop, arguments.input)
     limit = arguments.max_latency_us
-    exceeded = limit is not None and found["predicted"]["latency_us"] > limit
+    exceeded = limit is not None and any(found["predicted"]["latency_us"] > limit for found in measured)
     if arguments.json:
-        print_json({**found, "ok": not exceeded})
+        several = {"model": arguments.model, "profiles": measured}
+        print_json({**(several if len(measured) > 1 else measured[0]), "ok": not exceeded})
     else:
-        print("\n".join(lines_of(found)))
+        print("\n".join(line for found in measured for line in lines_of(found)))
         if exceeded:
             print(f"more than the {limit} us that --max-latency-us allows")
     return FOUND_SOMETHING if exceeded else OK
 
 
-def measure(name: str, part: int | None, loop: int, inputs: Sequence[str]) -> dict[str, Any]:
-    """Prediction and wall time of one model."""
+def measure(name: str, part: int | None, loop: int, inputs: Sequence[str]) -> list[dict[str, Any]]:
+    """Prediction and wall time of a model: of each profile where it has several and no input says which."""
     from ..runtime.session import InferenceSession
-    from .atc_run import read_inputs
+    from .atc_run import profile_json, read_inputs
+
+    session = InferenceSession(offline_profiles(name, part))
+    feed = read_inputs(session.input_sets, [word for words in inputs for word in words.split(",")])
+    if inputs or session.profiles is None:
+        session.choose(feed)
+        which = session.profile if session.profile is not None else part
+        return [{"model": name, **profile_json(session), **_measured(name, which, feed, loop)}]
+    found: list[dict[str, Any]] = []
+    for number in range(len(session.profiles.branches)):
+        session.select(number)
+        zeros = read_inputs(session.input_sets, ())
+        found.append({"model": name, **profile_json(session), **_measured(name, number, zeros, loop)})
+    return found
+
+
+def _measured(name: str, part: int | None, feed: Mapping[str, Any], loop: int) -> dict[str, Any]:
+    from ..runtime.session import InferenceSession
 
     began = time.perf_counter()
-    session = InferenceSession(offline_model(name, part))
+    session = InferenceSession(offline_profiles(name, part))
     loaded = time.perf_counter()
     report = session.report
     timed = time.perf_counter()
-    feed = read_inputs(session.om.inputs, [part for word in inputs for part in word.split(",")])
     runs: list[float] = []
     for _ in range(loop):
         start = time.perf_counter()
@@ -58,7 +75,6 @@ def measure(name: str, part: int | None, loop: int, inputs: Sequence[str]) -> di
     kinds = ("AI_CORE", "AI_CPU", "MEMCPY")
     cycles = {kind: sum(task.cycles for task in report.tasks if task.task_type == kind) for kind in kinds}
     return {
-        "model": name,
         "soc": session.om.soc,
         "predicted": {
             "cycles": report.cycles,
@@ -83,8 +99,9 @@ def lines_of(found: dict[str, Any]) -> list[str]:
     predicted, simulator = found["predicted"], found["simulator"]
     rate = predicted["inferences_per_second"]
     parts = [f"{kind} {cycles}" for kind, cycles in predicted["cycles_by_processor"].items() if cycles]
+    which = f", sizes {','.join(map(str, found['sizes']))}," if "sizes" in found else ""
     lines = [
-        f"{found['model']} on {found['soc']}: {predicted['latency_us']:.1f} us predicted, "
+        f"{found['model']}{which} on {found['soc']}: {predicted['latency_us']:.1f} us predicted, "
         f"{predicted['cycles']} cycles ({', '.join(parts)}), {predicted['tasks']} tasks",
     ]
     if rate is not None:

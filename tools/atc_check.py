@@ -10,7 +10,7 @@ from typing import Any, Final
 from ..runtime.errors import AscendError, Refusal, UnsupportedOpError
 from .atc_checks import check_flags, check_required, check_writable
 from .atc_flags import ParsedFlags
-from .atc_options import compile_options
+from .atc_options import inspection_options
 from .diagnostics import WORK_PATH
 from .model_check import ModelCheck, check_file
 
@@ -21,7 +21,7 @@ def check_model(flags: ParsedFlags) -> None:
     """Mode 3. A model that cannot be compiled is an error, after its report is written."""
     path = check_required(flags, needs_output=False)
     check_flags(flags)
-    options = compile_options(flags)
+    options = inspection_options(flags)
     target = report_path(flags)
     check_writable(target, "check_report")
     found = check_file(path, options)

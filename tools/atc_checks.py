@@ -15,7 +15,7 @@ from ..runtime.errors import AscendError
 from .atc_content import CAFFE, MINDSPORE, OFFLINE, ONNX, TENSORFLOW, UNKNOWN, content_of
 from .atc_flag_table import BY_NAME, REFUSED
 from .atc_flags import ParsedFlags
-from .atc_profiles import HINT, PROFILE_FLAGS, RANGE, refuse_dynamic
+from .atc_profiles import HINT, profile_choice
 
 DEFAULT_SOC: Final = "Ascend310P3"
 ONNX_FRAMEWORK: Final = "5"
@@ -28,7 +28,9 @@ FAMILIES: Final = {"Ascend310P": "Ascend310P3", "Ascend910": "Ascend910A"}
 
 def check_flags(flags: ParsedFlags) -> None:
     """Everything that can be told from the values alone."""
-    refuse_dynamic(flags)
+    profile_choice(flags)
+    if HINT in flags:
+        flags.note(f"--{HINT}: sizes are known when the model is compiled, a hint was not used")
     _check_refused(flags)
     _check_pairs(flags)
     _check_machine(flags)
@@ -49,8 +51,7 @@ def _check_refused(flags: ParsedFlags) -> None:
             expected="no such flag",
             hint="leave it out: schedules come from cost models here",
         )
-    dynamic = (*PROFILE_FLAGS, RANGE, HINT)
-    refused = [name for name in flags.with_effect(REFUSED) if name not in dynamic]
+    refused = flags.with_effect(REFUSED)
     if refused:
         names = ", ".join(f"--{name} ({BY_NAME[name].help})" for name in refused)
         raise AscendError(

@@ -75,7 +75,7 @@ def _convert_to_json(words: Sequence[str]) -> int:
             raise AscendError(
                 "E10014", f"{other} does not go with atc convert --json", hint=f"leave {other} out"
             )
-        target, compiled = convert(flags, is_silent=True)
+        done = convert(flags, is_silent=True)
     except Exception as error:
         failure = as_user_error(error)
         if os.environ.get(TRACEBACK_VARIABLE):
@@ -89,7 +89,7 @@ def _convert_to_json(words: Sequence[str]) -> int:
         print_json({"result": "failed", "error": told})
         return 1
     _note_ignored(flags)
-    print_json({"result": "success", **conversion_json(target, compiled), "notes": flags.notes})
+    print_json({"result": "success", **conversion_json(done), "notes": flags.notes})
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,12 +11,15 @@ from ..runtime.errors import AscendError
 from .atc_checks import DEFAULT_SOC, ONNX_FRAMEWORK, check_flags, check_required, output_path
 from .atc_flags import ParsedFlags
 from .atc_options import compile_options
-from .atc_progress import QUIET, formats_of, summary_text, watching
+from .atc_profiles import ProfileChoice, profile_choice
+from .atc_progress import QUIET, formats_of, profiles_text, summary_text, watching
 from .atc_side_files import check_side_files, write_side_files
 
 if TYPE_CHECKING:
     from ..lowering.pipelines import CompiledModel, CompileOptions
-    from ..runtime.om.model import AttrValue
+    from ..runtime.om.model import AttrValue, OmModel
+    from ..runtime.om.profiles import OmProfiles
+    from .atc_progress import Progress
 
 NOT_STORED: Final = frozenset(
     {
@@ -63,52 +66,106 @@ def expand_convert(words: Sequence[str]) -> list[str]:
     return flags
 
 
-def convert(flags: ParsedFlags, *, is_silent: bool = False) -> tuple[Path, CompiledModel]:
-    """Compiles as the flags say; the path written, and what was compiled. `is_silent`: nothing goes to standard output."""
+@dataclass(frozen=True)
+class Conversion:
+    """What a conversion wrote: the file, what is in it, and the compiled model, or the model of each profile."""
+
+    target: Path
+    om: OmModel | OmProfiles
+    models: tuple[CompiledModel, ...]
+
+
+def convert(flags: ParsedFlags, *, is_silent: bool = False) -> Conversion:
+    """Compiles as the flags say. `is_silent`: nothing goes to standard output."""
     model = check_required(flags)
     check_flags(flags)
     target = output_path(flags.get("output"))
     check_side_files(flags)
     options = compile_options(flags)
 
-    from ..lowering.pipelines import compile_model
     from ..runtime.om.writer import write_om
 
     with watching(flags) as progress:
-        compiled = compile_model(model, replace(options, watch=progress))
-        if compiled.strangers:
+        done = _compiled(flags, model, replace(options, watch=progress), target)
+        strangers = done.models[0].strangers
+        if strangers:
             flags.note(
-                f"{', '.join(compiled.strangers)}: no node of the model has that name; nothing is kept in f32 for it"
+                f"{', '.join(strangers)}: no node of the model has that name; nothing is kept in f32 for it"
             )
-        om = replace(compiled.om, attrs={**compiled.om.attrs, **stored_attrs(flags)})
         progress("latency", "timing model")
         is_short = is_silent or flags.get("log", "info") in QUIET
-        summary = "" if is_short else summary_text(compiled, om, target, progress)
+        summary = "" if is_short else _summary(done, progress)
         progress("write", target.name)
-        write_om(om, target)
-        write_side_files(flags, [compiled])
+        write_om(done.om, target)
+        write_side_files(flags, done.models)
         progress.done()
-    note_ranges(flags, compiled)
+    note_ranges(flags, done.models[-1])
     if flags.get("save_original_model").lower() == "true":
         save_original(model, options, target)
     if flags.get("display_model_info") == "1" and not is_silent:
         from .atc_info import info_text
 
-        print(info_text(om, target))
+        print(info_text(done.om, target))
     if summary:
         print(summary)
-    return target, compiled
+    return done
 
 
-def conversion_json(target: Path, compiled: CompiledModel) -> dict[str, object]:
-    """What the summary says, for scripts."""
+def _compiled(flags: ParsedFlags, model: Path, options: CompileOptions, target: Path) -> Conversion:
+    from ..lowering.pipelines import compile_model
+
+    choice = profile_choice(flags)
+    if choice is not None:
+        return _compiled_profiles(flags, model, options, target, choice)
+    compiled = compile_model(model, options)
+    om = replace(compiled.om, attrs={**compiled.om.attrs, **stored_attrs(flags)})
+    return Conversion(target, om, (compiled,))
+
+
+def _compiled_profiles(
+    flags: ParsedFlags, model: Path, options: CompileOptions, target: Path, choice: ProfileChoice
+) -> Conversion:
+    from ..lowering.profiles import compile_profiles
+
+    compiled = compile_profiles(model, options, choice.kind, choice.sizes, choice.order, choice.shapes)
+    stored = stored_attrs(flags)
+    branches = tuple(replace(branch, attrs={**branch.attrs, **stored}) for branch in compiled.om.branches)
+    models = tuple(replace(model, om=om) for model, om in zip(compiled.models, branches, strict=True))
+    return Conversion(target, replace(compiled.om, branches=branches), models)
+
+
+def _summary(done: Conversion, progress: Progress) -> str:
+    from ..runtime.om.model import OmModel
+
+    if isinstance(done.om, OmModel):
+        return summary_text(done.models[0], done.om, done.target, progress)
+    return profiles_text(done.om, done.target, progress)
+
+
+def conversion_json(done: Conversion) -> dict[str, object]:
+    """What the summary says, for scripts; of several profiles a list, each with its sizes."""
+    from ..runtime.om.model import OmModel
+
+    seconds = {
+        phase: sum(model.seconds.get(phase, 0.0) for model in done.models) for phase in done.models[0].seconds
+    }
+    found: dict[str, object] = {"output": str(done.target)}
+    if isinstance(done.om, OmModel):
+        return {**found, **_model_json(done.om, done.models[0]), "seconds": seconds}
+    profiles = [
+        {"sizes": list(sizes), **_model_json(om, compiled)}
+        for sizes, om, compiled in zip(done.om.sizes, done.om.branches, done.models, strict=True)
+    ]
+    kind = {"kind": done.om.kind, "inputs": list(done.om.order)}
+    return {**found, "soc_version": done.om.branches[0].soc, **kind, "profiles": profiles, "seconds": seconds}
+
+
+def _model_json(om: OmModel, compiled: CompiledModel) -> dict[str, object]:
     from ..runtime.profiling import task_cycles
     from ..runtime.soc import load_soc
 
-    om = compiled.om
     cycles = sum(task_cycles(om))
     return {
-        "output": str(target),
         "soc_version": om.soc,
         **compiled.counts,
         "ai_cpu_tasks": sum(task.is_ai_cpu for task in om.tasks),
@@ -117,7 +174,6 @@ def conversion_json(target: Path, compiled: CompiledModel) -> dict[str, object]:
         "memory_size": om.memory_size,
         "cycles": cycles,
         "latency_us": load_soc(om.soc).microseconds(cycles),
-        "seconds": dict(compiled.seconds),
     }
 
 

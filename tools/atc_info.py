@@ -7,7 +7,8 @@ from pathlib import Path
 from ..runtime.errors import AscendError
 from ..runtime.om import format as f
 from ..runtime.om.model import OmModel
-from ..runtime.om.reader import read_container, read_om
+from ..runtime.om.profiles import OmProfiles
+from ..runtime.om.reader import read_container, read_offline
 from .atc_flags import ParsedFlags
 
 
@@ -22,11 +23,12 @@ def display(flags: ParsedFlags) -> None:
             "E10057", "--framework and --mode=6 exclude each other", hint="leave --framework out"
         )
     path = Path(flags.get("om"))
-    print(info_text(read_om(path, digests=False), path))
+    print(info_text(read_offline(path, digests=False), path))
 
 
-def info_text(model: OmModel, path: Path) -> str:
-    """The block that is printed."""
+def info_text(found: OmModel | OmProfiles, path: Path) -> str:
+    """The block that is printed; what profiles have in common is said of all of them."""
+    model = found.branches[0] if isinstance(found, OmProfiles) else found
     partitions = read_container(path).partitions
     sizes = {
         name: len(partitions.get(number, b""))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +11,8 @@ from ..runtime.errors import AscendError
 from .atc_checks import cores_of, soc_of
 from .atc_flags import ParsedFlags
 from .atc_precision import kept_nodes, precision_mode, text_of
-from .atc_shapes import parse_input_shape, parse_names, parse_out_nodes, parse_output_type
+from .atc_profiles import RANGE, profile_choice
+from .atc_shapes import parse_input_ranges, parse_input_shape, parse_names, parse_out_nodes, parse_output_type
 from .atc_switches import switched_off
 
 if TYPE_CHECKING:
@@ -24,7 +27,7 @@ def compile_options(flags: ParsedFlags) -> CompileOptions:
     types = parse_output_type(flags.get("output_type"), out_nodes) if "output_type" in flags else {}
     return CompileOptions(
         soc=soc_of(flags),
-        input_shapes=parse_input_shape(flags.get("input_shape")) if "input_shape" in flags else None,
+        input_shapes=_fixed_shapes(flags),
         output_names=out_nodes or None,
         precision=precision_mode(flags),
         keep_dtype=kept_nodes(flags),
@@ -36,6 +39,36 @@ def compile_options(flags: ParsedFlags) -> CompileOptions:
         cores=cores_of(flags),
         reuse_memory=flags.get("disable_reuse_memory", "0") == "0",
     )
+
+
+def inspection_options(flags: ParsedFlags) -> CompileOptions:
+    """The same for commands that look at a model in one size: of several profiles the largest, with a note."""
+    options = compile_options(flags)
+    choice = profile_choice(flags)
+    if choice is None:
+        return options
+    counts = [sum(map(prod, shapes.values())) for shapes in choice.shapes]
+    largest = counts.index(max(counts))
+    sizes = ",".join(map(str, choice.sizes[largest]))
+    flags.note(f"of {len(choice.sizes)} profiles the largest was looked at: {choice.kind} {sizes}")
+    return replace(options, input_shapes=choice.shapes[largest])
+
+
+def _fixed_shapes(flags: ParsedFlags) -> dict[str, tuple[int, ...]] | None:
+    """Sizes by input; those of the first profile where there are several."""
+    choice = profile_choice(flags)
+    if choice is not None:
+        return choice.shapes[0]
+    if RANGE in flags:  # of one size each
+        return {
+            name: tuple(extents.low for extents in shape)
+            for name, shape in parse_input_ranges(RANGE, flags.get(RANGE)).items()
+        }
+    text = flags.get("input_shape")
+    if "~" in text:
+        ranges = parse_input_ranges("input_shape", text)
+        return {name: tuple(extents.low for extents in shape) for name, shape in ranges.items()}
+    return parse_input_shape(text) if "input_shape" in flags else None
 
 
 def _fp16_inputs(flags: ParsedFlags) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from .om_command_line import OK, OmParser, offline_model, print_json, writable
+from .om_command_line import OK, OmParser, offline_profiles, print_json, writable
 
 if TYPE_CHECKING:
     from ..runtime.sim.report import Report
@@ -33,7 +33,12 @@ def run_command(words: Sequence[str]) -> int:
 
     from ..runtime.session import InferenceSession
 
-    session = InferenceSession(offline_model(arguments.model, arguments.part))
+    session = InferenceSession(offline_profiles(arguments.model, arguments.part))
+    if session.profiles is not None:
+        print(
+            f"note: profile {session.profile} of {session.profiles.describe()}; --part takes another",
+            file=sys.stderr,
+        )
     report = session.detailed_report if paths[0] or paths[1] else session.report
     for path, write in zip(
         paths, (session.write_profile, session.write_report, session.write_trace), strict=True

@@ -1,18 +1,22 @@
-"""Profiles of sizes: `--dynamic_batch_size`, `--dynamic_image_size`, `--dynamic_dims`, and ranges.
+"""Profiles of sizes: `--dynamic_batch_size`, `--dynamic_image_size`, `--dynamic_dims`, and bounded ranges.
 
-Models of open size cannot be compiled yet. What the flags say is checked by the public tool's rules all the same, so
-that a mistake in them is told as such; then the refusal names the fixed sizes of the largest profile, ready to use.
+The device has fixed sizes: a profile is one set of them, and the model is compiled for each (`lowering/profiles.py`).
+A range (`--input_shape_range`, or `1~8` in `--input_shape`) is the profiles of all sizes in it, where they are few
+enough. Rules and codes are the public tool's; what they leave open at run time beyond that cannot be compiled.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
 from math import prod
 from typing import Final
 
 from ..runtime.errors import AscendError
+from ..runtime.om.profiles import ProfileKind
 from .atc_flags import ParsedFlags
-from .atc_shapes import OPEN, parse_input_shape
+from .atc_shapes import OPEN, Extents, parse_input_ranges, parse_input_shape
 
 BATCH: Final = "dynamic_batch_size"
 IMAGE: Final = "dynamic_image_size"
@@ -20,12 +24,25 @@ DIMS: Final = "dynamic_dims"
 RANGE: Final = "input_shape_range"
 HINT: Final = "input_hint_shape"
 PROFILE_FLAGS: Final = (BATCH, IMAGE, DIMS)
+_KINDS: Final[dict[str, ProfileKind]] = {BATCH: "batch", IMAGE: "image", DIMS: "dims"}
 LEAST, MOST = 2, 100
 """Profiles of one model."""
 
 
-def refuse_dynamic(flags: ParsedFlags) -> None:
-    """Raises if the command line asks for sizes that are open at run time: for its mistakes first."""
+@dataclass(frozen=True)
+class ProfileChoice:
+    """What a command line asks for: the numbers of each profile, the inputs in the order that it names them, and their
+    shapes in each profile."""
+
+    kind: ProfileKind
+    sizes: tuple[tuple[int, ...], ...]
+    order: tuple[str, ...]
+    shapes: tuple[dict[str, tuple[int, ...]], ...]
+
+
+def profile_choice(flags: ParsedFlags) -> ProfileChoice | None:
+    """The profiles that the command line asks for; None where it asks for one model of fixed sizes. What cannot be is an
+    AscendError."""
     given = [name for name in (*PROFILE_FLAGS, RANGE) if name in flags]
     if len(given) > 1:
         raise AscendError(
@@ -33,11 +50,10 @@ def refuse_dynamic(flags: ParsedFlags) -> None:
         )
     if HINT in flags and given:
         raise AscendError("E10009", f"--{HINT} and --{given[0]} exclude each other", hint="keep one of them")
-    if HINT in flags or RANGE in flags:
-        name = HINT if HINT in flags else RANGE
-        raise _unsupported(name, 'give fixed sizes, --input_shape="name:n,c,h,w"')
+    if RANGE in flags or (not given and "~" in flags.get("input_shape", "")):
+        return _ranges(flags)
     if not given:
-        return
+        return None
     (name,) = given
     profiles = _profiles(name, flags.get(name))
     shapes = (
@@ -53,16 +69,57 @@ def refuse_dynamic(flags: ParsedFlags) -> None:
             expected="-1 for each open size",
         )
     _check_places(name, flags, shapes, opened, profiles)
-    raise _unsupported(name, f'for the largest profile give --input_shape="{_fixed(name, shapes, profiles)}"')
+    filled = tuple(_filled(name, shapes, profile) for profile in profiles)
+    return ProfileChoice(_KINDS[name], tuple(profiles), tuple(shapes), filled)
 
 
-def _unsupported(name: str, hint: str) -> AscendError:
-    return AscendError(
-        "E10055",
-        f"--{name} is not supported yet: models have fixed sizes",
-        expected="sizes known to the compiler",
-        hint=hint,
-    )
+def _filled(
+    name: str, shapes: dict[str, tuple[int, ...]], profile: tuple[int, ...]
+) -> dict[str, tuple[int, ...]]:
+    """The shapes of one profile: a batch goes everywhere, height and width to each picture, other numbers in order."""
+    rest = iter(profile)
+    found: dict[str, tuple[int, ...]] = {}
+    for key, shape in shapes.items():
+        numbers = iter(profile) if name == IMAGE else rest
+        found[key] = tuple(
+            (profile[0] if name == BATCH else next(numbers)) if size == OPEN else size for size in shape
+        )
+    return found
+
+
+def _ranges(flags: ParsedFlags) -> ProfileChoice | None:
+    """A range as the profiles of all sizes in it."""
+    name = RANGE if RANGE in flags else "input_shape"
+    if RANGE in flags and "input_shape" in flags:
+        raise AscendError(
+            "E10009", f"--{RANGE} and --input_shape exclude each other", hint="keep --input_shape, which takes ranges"
+        )  # fmt: skip
+    if "insert_op_conf" in flags:
+        raise AscendError(
+            "E10001", f"--{name} with a range does not support AIPP", expected="no --insert_op_conf"
+        )
+    ranges = parse_input_ranges(name, flags.get(name))
+    opened = [extents for shape in ranges.values() for extents in shape if extents.low != extents.high]
+    count = prod(extents.high - extents.low + 1 for extents in opened)
+    if count > MOST:
+        raise AscendError(
+            "E10036",
+            f"--{name} allows {count} combinations of sizes, each of which is compiled",
+            expected=f"at most {MOST}",
+            hint=f"name the sizes that are used: --{DIMS}, with -1 for the open sizes in --input_shape",
+        )
+    if count < LEAST:
+        return None
+    rows = list(product(*(range(extents.low, extents.high + 1) for extents in opened)))
+    return ProfileChoice("dims", tuple(rows), tuple(ranges), tuple(_in_range(ranges, row) for row in rows))
+
+
+def _in_range(ranges: dict[str, tuple[Extents, ...]], row: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    rest = iter(row)
+    return {
+        key: tuple(next(rest) if extents.low != extents.high else extents.low for extents in shape)
+        for key, shape in ranges.items()
+    }
 
 
 def _profiles(name: str, text: str) -> list[tuple[int, ...]]:
@@ -116,28 +173,26 @@ def _check_places(
                 f"--{IMAGE} with an open size that is no height or width",
                 expected=f"-1 at {places}",
             )
+        for key, shape in shapes.items():
+            if 0 < shape.count(OPEN) < len(places):
+                raise AscendError(
+                    "E10019", f"--{IMAGE}: {key!r} leaves one of height and width open",
+                    expected="both or neither",
+                )  # fmt: skip
     if name == DIMS:
-        if layout != "ND":
-            raise AscendError(
-                "E10001", f"--{DIMS} with --input_format={layout}", expected="--input_format=ND"
-            )
-        if "insert_op_conf" in flags:
-            raise AscendError("E10001", f"--{DIMS} does not support AIPP", expected="no --insert_op_conf")
-        if len(profiles[0]) != len(opened):
-            raise AscendError(
-                "E10045",
-                f"--input_shape leaves {len(opened)} sizes open, --{DIMS} gives {len(profiles[0])} per profile",
-                expected="as many numbers as -1",
-            )
+        _check_dims(flags, layout, opened, profiles)
 
 
-def _fixed(name: str, shapes: dict[str, tuple[int, ...]], profiles: Sequence[tuple[int, ...]]) -> str:
-    """The value of --input_shape with the largest profile in place of the open sizes."""
-    largest = max(profiles, key=prod)
-    rest = iter(largest)
-    parts: list[str] = []
-    for key, shape in shapes.items():
-        sizes = iter(largest) if name == IMAGE else rest
-        filled = [(largest[0] if name == BATCH else next(sizes)) if size == OPEN else size for size in shape]
-        parts.append(f"{key}:{','.join(map(str, filled))}")
-    return ";".join(parts)
+def _check_dims(
+    flags: ParsedFlags, layout: str, opened: Sequence[tuple[str, int]], profiles: Sequence[tuple[int, ...]]
+) -> None:
+    if layout != "ND":
+        raise AscendError("E10001", f"--{DIMS} with --input_format={layout}", expected="--input_format=ND")
+    if "insert_op_conf" in flags:
+        raise AscendError("E10001", f"--{DIMS} does not support AIPP", expected="no --insert_op_conf")
+    if len(profiles[0]) != len(opened):
+        raise AscendError(
+            "E10045",
+            f"--input_shape leaves {len(opened)} sizes open, --{DIMS} gives {len(profiles[0])} per profile",
+            expected="as many numbers as -1",
+        )

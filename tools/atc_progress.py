@@ -22,6 +22,7 @@ from .atc_flags import ParsedFlags
 if TYPE_CHECKING:
     from ..lowering.pipelines import CompiledModel
     from ..runtime.om.model import OmModel
+    from ..runtime.om.profiles import OmProfiles
 
 PHASES: Final[Mapping[str, str]] = {
     "import": "reading the model",
@@ -37,6 +38,8 @@ QUIET: Final = ("error", "warning")
 REFRESH: Final = 8
 """Pictures a second of the live view."""
 MIB: Final = 1 << 20
+SLOWER: Final = 1.02
+"""Time per picture, against a smaller batch, from which a batch is told to be slower."""
 
 
 @dataclass
@@ -173,15 +176,44 @@ def summary_text(compiled: CompiledModel, om: OmModel, target: Path, progress: P
         f"{counts[key]} {key}" for key in ("nodes", "groups", "kernels", "tasks") if key in counts
     )
     cpu = sum(task.is_ai_cpu for task in om.tasks)
-    seconds = sum(progress.seconds.values())
-    name, slowest = progress.slowest
     lines = [
         f"  model    {chain}" + (f", {cpu} on the AI CPU" if cpu else ""),
         f"  formats  {', '.join(f'{key} {count}' for key, count in formats_of(om).items())}; "
         f"{counts.get('trans_data', 0)} TransData left",
         f"  memory   weights {om.weight_size} B, tensors {om.memory_size} B",
         f"  latency  {soc.microseconds(cycles):.1f} us predicted ({cycles} cycles on {om.soc})",
-        f"  compiled in {seconds:.1f} s, slowest: {name} {slowest:.1f} s, peak memory {peak_bytes() // MIB} MiB",
-        f"  output   {target}",
+        *_last_lines(target, progress),
     ]
     return "\n".join(lines)
+
+
+def _last_lines(target: Path, progress: Progress) -> tuple[str, str]:
+    seconds = sum(progress.seconds.values())
+    name, slowest = progress.slowest
+    return (
+        f"  compiled in {seconds:.1f} s, slowest: {name} {slowest:.1f} s, peak memory {peak_bytes() // MIB} MiB",
+        f"  output   {target}",
+    )
+
+
+def profiles_text(profiles: OmProfiles, target: Path, progress: Progress) -> str:
+    """The same of a model of several sizes: a line per profile. Where a larger batch takes longer per picture, the line
+    says so: a larger batch is not always faster on these chips."""
+    from ..runtime.profiling import task_cycles
+    from ..runtime.soc import load_soc
+
+    soc = load_soc(profiles.branches[0].soc)
+    lines, best = list[str](), float("inf")
+    for sizes, om in zip(profiles.sizes, profiles.branches, strict=True):
+        latency = soc.microseconds(sum(task_cycles(om)))
+        each = latency / sizes[0]
+        text = f"  {profiles.kind:8} {','.join(map(str, sizes)):>9}  {len(om.tasks)} tasks, {latency:.1f} us predicted"
+        if profiles.kind == "batch":
+            text += f", {each:.1f} us each"
+            if each > best * SLOWER:
+                text += "  (slower than a smaller batch)"
+            best = min(best, each)
+        lines.append(text)
+    memory = profiles.branches[0].memory_size
+    lines.append(f"  memory   weights {profiles.weight_size} B, tensors {memory} B, for all profiles")
+    return "\n".join([*lines, *_last_lines(target, progress)])

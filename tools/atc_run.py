@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ..runtime.errors import AscendError
 from .atc_flags import UsageError
-from .om_command_line import OK, OmParser, existing, offline_model, print_json
+from .om_command_line import OK, OmParser, existing, offline_profiles, print_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,9 +75,9 @@ def run_command(words: Sequence[str]) -> int:
     from ..runtime.session import InferenceSession
 
     seed = (arguments.seed or 0) if arguments.order == "random" else None
-    om = offline_model(str(model), arguments.part)
+    om = offline_profiles(str(model), arguments.part)
     session = InferenceSession(om, sanitize=arguments.sanitize, trace=arguments.trace, order_seed=seed)
-    feed = read_inputs(session.om.inputs, [part for word in arguments.input for part in word.split(",")])
+    feed = read_inputs(session.input_sets, [part for word in arguments.input for part in word.split(",")])
     outputs = session.run(None, feed)
     if arguments.output:
         write_outputs(Path(arguments.output), [arg.name for arg in session.get_outputs()], outputs)
@@ -99,6 +99,7 @@ def as_json(session: InferenceSession, outputs: Sequence[Array]) -> dict[str, An
     report = session.report
     return {
         "soc": session.om.soc,
+        **profile_json(session),
         "outputs": [
             {"name": arg.name, "dtype": array.dtype.name, "shape": list(array.shape)}
             for arg, array in zip(session.get_outputs(), outputs, strict=True)
@@ -111,17 +112,26 @@ def as_json(session: InferenceSession, outputs: Sequence[Array]) -> dict[str, An
     }
 
 
+def profile_json(session: InferenceSession) -> dict[str, Any]:
+    """The profile that ran, where the model has several."""
+    if session.profiles is None or session.profile is None:
+        return {}
+    return {"profile": session.profile, "sizes": list(session.profiles.sizes[session.profile])}
+
+
 def _check_writable(text: str | None) -> None:
     if text and not Path(text).parent.is_dir():
         raise AscendError("E13004", f"cannot write {text!r}", expected="a path in a folder that exists")
 
 
-def read_inputs(inputs: Sequence[OmTensor], words: Sequence[str]) -> dict[str, Array]:
-    """Arrays by input name."""
+def read_inputs(sets: Sequence[Sequence[OmTensor]], words: Sequence[str]) -> dict[str, Array]:
+    """Arrays by input name. `sets` are the model's inputs, or those of each profile: names are the same, and raw bytes
+    belong to the one that they fill. Zeros are those of the first."""
     import numpy as np
 
     from ..runtime.element_types import NUMPY
 
+    inputs = sets[0]
     if not words:
         return {tensor.name: np.zeros(tensor.shape, NUMPY[tensor.dtype]) for tensor in inputs}
     if len(words) == 1 and words[0].endswith(".npz"):
@@ -134,8 +144,8 @@ def read_inputs(inputs: Sequence[OmTensor], words: Sequence[str]) -> dict[str, A
         name, equals, path = word.rpartition("=")
         if equals and name not in by_name:
             raise AscendError("EH0001", f"the model has no input named {name!r}", expected=", ".join(by_name))
-        tensor = by_name[name] if equals else inputs[position]
-        feed[tensor.name] = _from_file(tensor, _existing(path))
+        index = inputs.index(by_name[name]) if equals else position
+        feed[inputs[index].name] = _from_file([tensors[index] for tensors in sets], _existing(path))
     return feed
 
 
@@ -162,7 +172,7 @@ def _from_npz(inputs: Sequence[OmTensor], path: Path) -> dict[str, Array]:
     }
 
 
-def _from_file(tensor: OmTensor, path: Path) -> Array:
+def _from_file(tensors: Sequence[OmTensor], path: Path) -> Array:
     import numpy as np
 
     from ..runtime.element_types import NUMPY
@@ -174,11 +184,13 @@ def _from_file(tensor: OmTensor, path: Path) -> Array:
         except (OSError, ValueError, EOFError) as error:
             raise AscendError("E13005", f"{path} is not an .npy file: {error}") from error
     data = path.read_bytes()
-    if len(data) != tensor.size:
+    tensor = next((tensor for tensor in tensors if tensor.size == len(data)), None)
+    if tensor is None:
+        sizes = dict.fromkeys(f"{tensor.size} bytes, {describe(tensor)}" for tensor in tensors)
         raise AscendError(
             "EH0001",
-            f"{path} has {len(data)} bytes for input {tensor.name!r}",
-            expected=f"{tensor.size} bytes, {describe(tensor)}",
+            f"{path} has {len(data)} bytes for input {tensors[0].name!r}",
+            expected="; ".join(sizes),
         )
     return np.frombuffer(data, NUMPY[tensor.dtype]).reshape(tensor.shape)
 
@@ -221,6 +233,11 @@ def _summary(session: InferenceSession, outputs: Sequence[Array]) -> None:
     report = session.report
     counts = session.engine_counts
     print(f"{session.om.soc}: {report.cycles} cycles, {report.latency_us:.1f} us predicted")
+    if session.profiles is not None and session.profile is not None:
+        numbers = ",".join(map(str, session.profiles.sizes[session.profile]))
+        print(
+            f"profile {session.profile}: {session.profiles.kind} {numbers}, of {session.profiles.describe()}"
+        )
     print(f"timing: {report.soc.timing['basis']}")
     if report.unsourced:
         print(f"no source at all for the cycles of: {', '.join(report.unsourced)}")

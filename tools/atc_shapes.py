@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from ..runtime.errors import AscendError
@@ -10,6 +11,15 @@ from ..runtime.errors import AscendError
 _FORM = '"name1:n1,c1,h1,w1;name2:n2,c2,h2,w2", quoted'
 OPEN: Final = -1
 """A dimension that a profile of sizes fills in."""
+
+
+@dataclass(frozen=True)
+class Extents:
+    """The sizes a dimension may have."""
+
+    low: int
+    high: int
+
 
 OUTPUT_TYPES: Final = {
     "FP32": "f32",
@@ -55,8 +65,8 @@ def _extent(name: str, text: str) -> int:
         raise AscendError(
             "E10011",
             f"--input_shape leaves a dimension of {name!r} open ({text})",
-            expected="a positive number: models of open size are not supported yet",
-            hint="give a size for every dimension",
+            expected="a positive number, or a flag that says which sizes there are",
+            hint="add --dynamic_batch_size, --dynamic_image_size or --dynamic_dims, or give a size",
         )
     if not text.isascii() or not text.isdecimal():
         raise AscendError(
@@ -67,6 +77,46 @@ def _extent(name: str, text: str) -> int:
     if int(text) == 0:
         raise AscendError("E10011", f"--input_shape has size 0 for {name!r}", expected="positive numbers")
     return int(text)
+
+
+def parse_input_ranges(flag: str, text: str) -> dict[str, tuple[Extents, ...]]:
+    """Ranges of sizes by input name: `"x:1~8,3,224"`, or `"x:[1~8,3,224]"` as the deprecated flag has them."""
+    plain = ";".join(_without_brackets(part) for part in text.strip().strip(";").split(";"))
+    lows, highs = (
+        ";".join(
+            f"{part.rpartition(':')[0]}:{','.join(_end(word, end) for word in part.rpartition(':')[2].split(','))}"
+            for part in plain.split(";")
+        )
+        for end in (0, -1)
+    )
+    try:
+        low, high = parse_input_shape(lows), parse_input_shape(highs)
+    except AscendError as error:
+        raise AscendError(
+            error.code, error.message.replace("--input_shape", f"--{flag}"), expected=error.expected, hint=error.hint
+        ) from None  # fmt: skip
+    found = {
+        name: tuple(Extents(a, b) for a, b in zip(shape, high[name], strict=True))
+        for name, shape in low.items()
+    }
+    for name, shape in found.items():
+        if any(extents.high < extents.low for extents in shape):
+            raise AscendError(
+                "E10002", f"--{flag}: a range of {name!r} ends before it begins", expected="1~8"
+            )
+    return found
+
+
+def _without_brackets(part: str) -> str:
+    name, _, dims = part.strip().rpartition(":")
+    is_bracketed = dims.startswith("[") and dims.endswith("]")
+    return f"{name}:{dims[1:-1] if is_bracketed else dims}"
+
+
+def _end(word: str, end: int) -> str:
+    """The first or last size of `a~b`; what is more than that stays as it is, and is told as wrong."""
+    sizes = word.split("~")
+    return sizes[end].strip() if len(sizes) == 2 else word
 
 
 def parse_names(flag: str, text: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from ..runtime.errors import AscendError
-from .om_command_line import FOUND_SOMETHING, OK, OmParser, offline_model, print_json
+from .om_command_line import FOUND_SOMETHING, OK, OmParser, offline_profiles, print_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,7 +57,7 @@ def run_command(words: Sequence[str]) -> int:
 
     from ..runtime.session import InferenceSession
 
-    session = InferenceSession(offline_model(arguments.model, arguments.part))
+    session = InferenceSession(offline_profiles(arguments.model, arguments.part))
     cases = [
         (name, _case(session, Path(name))) for name in arguments.cases
     ]  # all are read before the first run

@@ -37,8 +37,9 @@ class _Work:
     """What the steps hand on."""
 
     arguments: argparse.Namespace
-    model: OmModel | None = None
-    session: InferenceSession | None = None
+    models: tuple[OmModel, ...] = ()
+    """One, or one per profile."""
+    sessions: tuple[InferenceSession, ...] = ()
 
 
 def _container(work: _Work) -> str:
@@ -52,24 +53,33 @@ def _container(work: _Work) -> str:
 
 
 def _model(work: _Work) -> str:
-    from ..runtime.om.reader import read_om
+    from ..runtime.om.profiles import OmProfiles
+    from ..runtime.om.reader import read_offline
 
-    model = read_om(existing(work.arguments.model), part=work.arguments.part)
-    work.model = model
-    return f"{len(model.graph)} operators, {len(model.tasks)} tasks, {len(model.weights)} weights agree"
+    found = read_offline(existing(work.arguments.model), part=work.arguments.part)
+    work.models = found.branches if isinstance(found, OmProfiles) else (found,)
+    counts = [sum(len(part) for part in parts) for parts in zip(*map(_counted, work.models), strict=True)]
+    text = f"{counts[0]} operators, {counts[1]} tasks, {counts[2]} weights agree"
+    return (
+        f"{len(work.models)} profiles ({found.describe()}), {text}" if isinstance(found, OmProfiles) else text
+    )
+
+
+def _counted(model: OmModel) -> tuple[Sequence[object], ...]:
+    return model.graph, model.tasks, model.weights
 
 
 def _device(work: _Work) -> str:
     from ..runtime.session import InferenceSession
 
-    assert work.model is not None
-    work.session = InferenceSession(work.model)
-    return f"{len(work.model.kernels)} kernels decode for {work.model.soc}"
+    work.sessions = tuple(map(InferenceSession, work.models))
+    kernels = {kernel.name for model in work.models for kernel in model.kernels}
+    return f"{len(kernels)} kernels decode for {work.models[0].soc}"
 
 
 def _hazards(work: _Work) -> str:
-    assert work.session is not None
-    work.session.check_hazards()
+    for session in work.sessions:
+        session.check_hazards()
     return "every order that flags and barriers allow gives the same result"
 
 
@@ -78,17 +88,31 @@ def _run(work: _Work) -> str:
 
     from .atc_run import read_inputs
 
-    assert work.session is not None
-    om = work.session.om
-    feed = read_inputs(om.inputs, [part for word in work.arguments.input for part in word.split(",")])
-    outputs = work.session.run(None, feed)
-    odd = [
-        f"{int(np.count_nonzero(~np.isfinite(array)))} of {array.size} numbers of {tensor.name} are not finite"
-        for tensor, array in zip(work.session.get_outputs(), outputs, strict=True)
-        if array.dtype.kind == "f" and not np.isfinite(array).all()
-    ]
-    given = "the inputs given" if work.arguments.input else "zeros"
-    return "; ".join([f"{len(outputs)} outputs from {given}", *odd])
+    words = [part for word in work.arguments.input for part in word.split(",")]
+    odd, count = list[str](), 0
+    for session in _to_run(work, words):
+        outputs = session.run(None, read_inputs(session.input_sets, words))
+        count += len(outputs)
+        odd += [
+            f"{int(np.count_nonzero(~np.isfinite(array)))} of {array.size} numbers of {tensor.name} are not finite"
+            for tensor, array in zip(session.get_outputs(), outputs, strict=True)
+            if array.dtype.kind == "f" and not np.isfinite(array).all()
+        ]
+    given = "the inputs given" if words else "zeros"
+    return "; ".join([f"{count} outputs from {given}", *odd])
+
+
+def _to_run(work: _Work, words: Sequence[str]) -> Sequence[InferenceSession]:
+    """Every profile with zeros; with inputs the one that they fit."""
+    if not words or len(work.sessions) == 1:
+        return work.sessions
+    from ..runtime.session import InferenceSession
+    from .atc_run import read_inputs
+
+    whole = InferenceSession(existing(work.arguments.model))
+    whole.choose(read_inputs(whole.input_sets, words))
+    assert whole.profile is not None
+    return [work.sessions[whole.profile]]
 
 
 _Action: TypeAlias = Callable[[_Work], str]

@@ -20,6 +20,7 @@ from .command_line import print_json as print_json
 
 if TYPE_CHECKING:
     from ..runtime.om.model import OmModel
+    from ..runtime.om.profiles import OmProfiles
 
 
 class OmParser(CommandParser):
@@ -27,7 +28,9 @@ class OmParser(CommandParser):
 
     def __init__(self, name: str, description: str, example: str) -> None:
         super().__init__(name, description, example)
-        self.add_argument("--part", type=int, help="which model of a file that holds several, from 0")
+        self.add_argument(
+            "--part", type=int, help="which model or profile of a file that holds several, from 0"
+        )
 
 
 def offline_model(text: str, part: int | None = None, *, digests: bool = False) -> OmModel:
@@ -35,6 +38,13 @@ def offline_model(text: str, part: int | None = None, *, digests: bool = False) 
     from ..runtime.om.reader import read_om
 
     return read_om(existing(text), digests=digests, part=part)
+
+
+def offline_profiles(text: str, part: int | None = None) -> OmModel | OmProfiles:
+    """The same for commands that take all profiles of a model of several sizes."""
+    from ..runtime.om.reader import read_offline
+
+    return read_offline(existing(text), digests=False, part=part)
 
 
 def existing(text: str) -> Path:

@@ -17,7 +17,8 @@ from google.protobuf.message import Message
 
 from ..runtime.om import format as f
 from ..runtime.om.container import Block, Source
-from ..runtime.om.reader import read_container, read_definition, read_kernels, read_om, read_tasks
+from ..runtime.om.model import OmModel
+from ..runtime.om.reader import read_container, read_definition, read_kernels, read_offline, read_tasks
 from .om_cycles import cycles_by_task
 from .om_picture import picture_of
 
@@ -45,7 +46,7 @@ def om_json(source: Source, *, cycles: bool = True) -> Json:
             }
             for kernel in kernels
         ]
-        entry["schedule"], entry["note"] = _schedule(source, part, cycles)
+        entry["schedule"], entry["note"] = _schedule(source, part, len(container.blocks) > 1, cycles)
         models.append(entry)
     return {"header": _plain(asdict(container.header)), "models": models}
 
@@ -57,15 +58,24 @@ def _partitions(block: Block) -> Json:
     ]
 
 
-def _schedule(source: Source, part: int, cycles: bool) -> tuple[Json, str]:
+def _schedule(source: Source, part: int, several: bool, cycles: bool) -> tuple[Json, str]:
     """The tasks in order, or why there is no more to say than the messages do."""
     try:
-        model = read_om(source, digests=False, part=part)
+        found = read_offline(source, digests=False, part=part if several else None)
     except f.OmError as error:
         return None, f"not a static model of this compiler: {error.what}"
+    if isinstance(found, OmModel):
+        return _steps(found, cycles)
+    schedules = [
+        (row, *_steps(branch, cycles)) for row, branch in zip(found.sizes, found.branches, strict=True)
+    ]
+    parts: list[Json] = [{"sizes": list(row), "tasks": steps} for row, steps, _ in schedules]
+    return {"profiles": found.kind, "schedules": parts}, schedules[0][2]
+
+
+def _steps(model: OmModel, cycles: bool) -> tuple[list[Json], str]:
     took, reason = cycles_by_task(model) if cycles else (None, "")
-    steps = [_plain(asdict(step)) for step in picture_of(model, took).steps]
-    return list(steps), reason
+    return [_plain(asdict(step)) for step in picture_of(model, took).steps], reason
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Json]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from .atc_checks import check_soc
-from .atc_options import compile_options
+from .atc_options import inspection_options
 from .command_line import (
     FOUND_SOMETHING,
     OK,
@@ -37,7 +37,7 @@ def run_command(words: Sequence[str]) -> int:
     flags = conversion_flags(rest)
     path = source_model(arguments.model)
     check_soc(flags)
-    found = check_file(path, compile_options(flags), is_deep=arguments.deep)
+    found = check_file(path, inspection_options(flags), is_deep=arguments.deep)
     if arguments.json:
         print_json(as_json(found))
     else:

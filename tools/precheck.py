@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from ..runtime.errors import AscendError
 from .atc_checks import check_flags, check_soc, soc_of
 from .atc_flags import ParsedFlags
-from .atc_options import compile_options
+from .atc_options import inspection_options
 from .command_line import (
     FOUND_SOMETHING,
     OK,
@@ -95,7 +95,7 @@ def check(text: str, flags: ParsedFlags, *, is_deep: bool = False) -> list[Answe
     try:
         check_soc(flags)
         check_flags(flags)
-        options = compile_options(flags)
+        options = inspection_options(flags)
     except AscendError as error:
         return [*answers, _failed("flags", error)]
     answers.append(Answer("flags", "ok", f"for {soc_of(flags)}, {len(flags.values)} flags"))

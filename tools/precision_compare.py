@@ -264,9 +264,11 @@ def compare(
             "E13000", f"{om_path} does not exist", expected="an offline model (.om)", hint="check the path"
         )
     session = InferenceSession(om_path)
-    om = session.om
     source = Source(model, every_tensor=is_layered)
-    feed = read_inputs(om.inputs, _parts(inputs)) if inputs else random_feed(om.inputs, seed)
+    sets = session.input_sets
+    feed = read_inputs(sets, _parts(inputs)) if inputs else random_feed(sets[0], seed)
+    session.choose(feed)
+    om = session.om
     source_feed = _source_feed(source, source_inputs) if source_inputs else matching_feed(om, source, feed)
     expected = source.run(source_feed)
     names = [entry.name for entry in session.get_outputs()]
@@ -319,7 +321,7 @@ def _source_feed(source: Any, words: Sequence[str]) -> dict[str, Array]:
         _tensor(entry.name, kinds[entry.type[7:-1]], tuple(int(size) for size in entry.shape))
         for entry in source.session.get_inputs()
     ]
-    return read_inputs(tensors, _parts(words))
+    return read_inputs([tensors], _parts(words))
 
 
 def _tensor(name: str, dtype: str, shape: tuple[int, ...]) -> OmTensor:

@@ -49,6 +49,9 @@ KERNEL_ITEM: Final = struct.Struct("<III")  # magic, name length, code length
 TLV: Final = struct.Struct("<II")  # type, length
 TLV_INPUTS: Final = 0
 TLV_OUTPUTS: Final = 1
+TLV_PROFILES: Final = {"batch": 2, "image": 3, "dims": 4}
+TLV_OUTPUT_SHAPES: Final = 5
+TLV_INPUT_ORDER: Final = 6
 COUNT: Final = struct.Struct("<I")
 IO_RECORD: Final = struct.Struct(
     "<QiiIIII"
@@ -59,6 +62,10 @@ TASK_KERNEL: Final = 0
 TASK_MEMCPY: Final = 13
 """MEMCPY_ASYNC."""
 MEMCPY_DEVICE_TO_DEVICE: Final = 3
+TASK_LABEL_SET: Final = 9
+TASK_LABEL_SWITCH: Final = 23
+"""LABEL_SWITCH_BY_INDEX: tasks go on at the label whose number a tensor holds."""
+TASK_LABEL_GOTO: Final = 24
 MAX_UINT32: Final = (1 << 32) - 1
 MAX_UINT64: Final = (1 << 64) - 1
 
@@ -255,6 +262,30 @@ ATTR_ORIGIN_SHAPE: Final = "origin_shape"
 ATTR_ORIGIN_SHAPE_SET: Final = "origin_shape_initialized"
 ATTR_ORIGIN_TYPE: Final = "origin_data_type"
 ATTR_STORAGE_SHAPE: Final = "storage_shape"
+ATTR_PARENT: Final = "_parent_node_index"
+"""In a graph that belongs to a node: which input or output of the node a boundary stands for."""
+ATTR_INSERTED: Final = "mbatch-inserted-node"
+ATTR_SHAPE_DATA: Final = "_is_multi_batch_shape_data"
+ATTR_HOST_TENSOR: Final = "_host_tensor"
+ATTR_CASE_NAME: Final = "mbatch-switch-name"
+ATTR_ORIGIN_DIMS: Final = "_mbatch_origin_input_dims"
+ATTR_OUTPUT_DIMS: Final = "_dynamic_output_dims"
+ATTR_BRANCHES: Final = "_batch_num"
+ATTR_SIZES_OF: Final = "_pred_value_"
+ATTR_ORDER: Final = "user_designate_shape_order"
+ATTR_PROFILE_KIND: Final = "mbatch_dynamic_type"
+"""Attributes of the graph that chooses a profile of sizes (om-format.md §6.1)."""
+PROFILE_KINDS: Final = {"batch": 1, "image": 2, "dims": 3}
+SHAPE_DATA: Final = "ascend_mbatch_shape_data"
+SHAPE_TABLE: Final = "ascend_mbatch_shape_const"
+MAP_INDEX: Final = "ascend_mbatch_shape_mapindex"
+CASE: Final = "ascend_mbatch_shape_case"
+BRANCH_SUFFIX: Final = "_ascend_mbatch_batch_"
+"""Nodes of that graph, and what the nodes of branch j have behind their names, before j."""
+MAX_PROFILES: Final = 100
+
+OP_CASE: Final = "Case"
+OP_MAP_INDEX: Final = "MapIndex"
 OP_DATA: Final = "Data"
 OP_CONST: Final = "Const"
 OP_OUTPUT: Final = "NetOutput"

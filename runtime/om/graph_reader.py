@@ -37,7 +37,7 @@ class ModelAttrs:
 class Graph:
     """The nodes, sorted by what they are. A weight comes with its offset and size in the region; its payload
     is still empty. `output_names` are those of the outputs as MODEL_INOUT_INFO has them, `op_by_id` the operators'
-    positions by node id, `starts` the byte at which a part stands, by kind and position."""
+    positions by node id, `end_id` that of the output node, `starts` the byte at which a part stands, by kind and position."""
 
     inputs: tuple[OmTensor, ...]
     outputs: tuple[OmTensor, ...]
@@ -45,6 +45,7 @@ class Graph:
     ops: tuple[OmGraphOp, ...]
     output_names: tuple[str, ...]
     op_by_id: Mapping[int, int]
+    end_id: int
     starts: Mapping[tuple[str, int], int]
 
 
@@ -85,9 +86,10 @@ def read_model_attrs(message: ge.ModelDef) -> ModelAttrs:
     )
 
 
-def read_graph(message: ge.ModelDef, output_names: Sequence[str], places: Places) -> Graph:
-    """The main graph. Inputs are ordered by their attribute `index`, everything else as it stands."""
-    nodes = [(node, places.start(OP, position)) for position, node in enumerate(message.graph[0].op)]
+def read_graph(graph: ge.GraphDef, output_names: Sequence[str], places: Places, first: int = 0) -> Graph:
+    """A graph. Inputs are ordered by their attribute `index`, everything else as it stands. `first` is the position of
+    its first node among all of the file."""
+    nodes = [(node, places.start(OP, position)) for position, node in enumerate(graph.op, first)]
     ids = {node.id for node, _ in nodes}
     if len(ids) != len(nodes):
         raise _error("two nodes have the same id", "an id for each node")
@@ -111,6 +113,7 @@ def read_graph(message: ge.ModelDef, output_names: Sequence[str], places: Places
         ops=tuple(_located(_op, index, item) for index, item in enumerate(ops)),
         output_names=names,
         op_by_id={node.id: position for position, (node, _) in enumerate(ops)},
+        end_id=sink.id,
         starts={**starts, **{("outputs", i): sink_start for i in range(len(sink.input))}},
     )
 

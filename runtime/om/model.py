@@ -241,6 +241,8 @@ class OmModel:
     weight_base: int = WEIGHT_BASE
     machine_code: str = MACHINE_CODE
     other: tuple[OmPartition, ...] = ()
+    weight_region: int = 0
+    """Bytes of a weight region that holds other models' weights as well (`profiles.py`); 0: this one's alone."""
 
     def require_machine_code(self) -> None:
         """An error if the kernels are not of the encoding that this version reads."""
@@ -256,9 +258,8 @@ class OmModel:
     def weight_size(self) -> int:
         """Bytes of the weight region: the unused head, the weights, then padding to a whole number of
         512-byte units."""
-        if not self.weights:
-            return 0
-        return align_up(max(w.offset + w.size for w in self.weights) + SPARE)
+        own = max((w.offset + w.size for w in self.weights), default=0)
+        return max(align_up(own + SPARE) if self.weights else 0, self.weight_region)
 
     @cached_property
     def stream_num(self) -> int:

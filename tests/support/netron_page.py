@@ -14,6 +14,7 @@ from typing import Any
 
 from ascend_mlir.runtime.om.format import BY_NAME
 from ascend_mlir.runtime.om.model import OmModel
+from ascend_mlir.runtime.om.profiles import OmProfiles
 from browser import Tab
 
 SECONDS = 45
@@ -75,7 +76,36 @@ def problems(shown: Shown, model: OmModel) -> list[str]:
     if len(shown.graphs) != 1:
         return [*found, f"{len(shown.graphs)} graphs"]
     nodes = shown.graphs[0]["nodes"]
-    wanted = {x.name: "Data" for x in model.inputs} | {op.name: op.type for op in model.graph}
+    if len(shown.drawn) != len(nodes):
+        found.append(f"{len(shown.drawn)} boxes for {len(nodes)} nodes")
+    return found + _graph(nodes, model)
+
+
+def profile_problems(shown: Shown, profiles: OmProfiles) -> list[str]:
+    """The same of a model of several sizes: a graph that chooses, which is drawn, and one per branch."""
+    found = list(shown.complaints)
+    names = [profiles.name, *(f"Batch_{number}" for number in range(len(profiles.branches)))]
+    if [graph["name"] for graph in shown.graphs] != names:
+        return [*found, f"graphs {[graph['name'] for graph in shown.graphs]}"]
+    root = shown.graphs[0]["nodes"]
+    if [node["type"] for node in root] != ["Data"] * (profiles.inputs + 1) + [
+        "MapIndex",
+        "Case",
+        "NetOutput",
+    ]:
+        found.append(f"the root has {[node['type'] for node in root]}")
+    if len(shown.drawn) != len(root):
+        found.append(f"{len(shown.drawn)} boxes for {len(root)} nodes")
+    found += _edges(root)[0]
+    for number, (graph, branch) in enumerate(zip(shown.graphs[1:], profiles.branches, strict=True)):
+        found += _graph(graph["nodes"], branch, f"_ascend_mbatch_batch_{number}")
+    return found
+
+
+def _graph(nodes: list[dict[str, Any]], model: OmModel, suffix: str = "") -> list[str]:
+    found: list[str] = []
+    wanted = {x.name + suffix: "Data" for x in model.inputs}
+    wanted |= {op.name + suffix: op.type for op in model.graph}
     names = Counter(node["name"] for node in nodes)
     found += [f"name {name!r} stands {count} times" for name, count in names.items() if count > 1]
     types = {node["name"]: node["type"] for node in nodes if node["type"] != "NetOutput"}
@@ -83,8 +113,14 @@ def problems(shown: Shown, model: OmModel) -> list[str]:
         f"node {name!r} is {types.get(name)}" for name, kind in wanted.items() if types.get(name) != kind
     ]
     found += [f"node {name!r} is not the model's" for name in set(types) - set(wanted)]
-    if len(shown.drawn) != len(nodes):
-        found.append(f"{len(shown.drawn)} boxes for {len(nodes)} nodes")
+    dangling, tensors = _edges(nodes)
+    plain = {name.removesuffix(suffix): tensor for name, tensor in tensors.items()}
+    return found + dangling + _weights(plain, model)
+
+
+def _edges(nodes: list[dict[str, Any]]) -> tuple[list[str], dict[str, dict[str, Any]]]:
+    """What is wrong with the inputs of nodes, and the constants among them."""
+    found: list[str] = []
     made = {value["name"] for node in nodes for value in node["outputs"]}
     tensors: dict[str, dict[str, Any]] = {}
     for node in nodes:
@@ -95,7 +131,7 @@ def problems(shown: Shown, model: OmModel) -> list[str]:
                 found.append(f"{node['name']!r} reads {value['name']!r}, which dangles")
             if "?" in value["type"] or not value["type"]:
                 found.append(f"{value['name']!r} has type {value['type']!r}")
-    return found + _weights(tensors, model)
+    return found, tensors
 
 
 def _weights(tensors: dict[str, dict[str, Any]], model: OmModel) -> list[str]:

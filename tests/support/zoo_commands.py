@@ -81,14 +81,19 @@ atc --framework=5 --model=tsm.onnx --output=tsm_bs1 --input_format=NCHW --input_
 """
 """Each compiles on the model that `make_model` gives it."""
 
-REFUSED = """
+PROFILES = """
 atc --framework=5 --model=en_bert.onnx --output=en_bert --input_format=ND --input_shape="input_ids:-1,-1;mask:-1,-1" --dynamic_dims="1,64,1,64;4,128,4,128" {soc}
 atc --framework=5 --model=yolov3_dy.onnx --output=yolov3_dy --input_format=NCHW --input_shape="input:1,3,-1,-1" --dynamic_image_size="320,320;640,640" {soc} --log=error
 atc --framework=5 --model=resnet_dy.onnx --output=resnet_dy --input_format=NCHW --input_shape="image:-1,3,224,224" --dynamic_batch_size="1,4,8,16" --log=error {soc}
+atc --framework=5 --model=lens.onnx --output=lens --input_format=ND --input_shape_range="feats:[1~3,50,80];lens:[1~3,8]" --log=error {soc}
+"""
+"""Compiled for several sizes."""
+
+REFUSED = """
 atc --framework=5 --model=wenet.onnx --output=wenet --input_format=ND --input_shape_range="feats:[1~64,1~1500,80];lens:[1~64]" --log=error {soc}
 atc --framework=5 --model=old.onnx --output=old --input_shape="x:1,3,8,8" {soc} --auto_tune_mode="RL,GA"
 """
-"""Understood, and refused with a reason: sizes open at run time, and a flag that the public tool has dropped."""
+"""Understood, and refused with a reason: more sizes than can be compiled, and a flag that the public tool has dropped."""
 
 _AIPP = (
     "aipp_op {{ aipp_mode: static related_input_rank: 0 input_format: {format} src_image_size_w: {w} src_image_size_h: {h} "
@@ -129,9 +134,13 @@ def value_of(flags: Sequence[str], name: str) -> str:
 
 def prepare(folder: Path, flags: Sequence[str]) -> None:
     """The files that a command line names, in a folder."""
+    wanted = value_of(flags, "input_shape") or value_of(flags, "input_shape_range")
     shapes = {
-        part.rpartition(":")[0]: [int(size) for size in part.rpartition(":")[2].split(",")]
-        for part in value_of(flags, "input_shape").split(";")
+        part.rpartition(":")[0]: [
+            _size(word, f"open_{index}_{axis}")
+            for axis, word in enumerate(part.rpartition(":")[2].strip("[]").split(","))
+        ]
+        for index, part in enumerate(wanted.split(";"))
     }
     outputs = [name for name in value_of(flags, "out_nodes").split(";") if name]
     onnx.save(make_model(shapes, outputs), folder / value_of(flags, "model"))
@@ -148,7 +157,12 @@ def prepare(folder: Path, flags: Sequence[str]) -> None:
         (folder / aipp).write_text(_AIPP.format(format=pixels, csc="true" if is_yuv else "false", **crop))
 
 
-def make_model(shapes: dict[str, list[int]], outputs: Sequence[str]) -> onnx.ModelProto:
+def _size(word: str, name: str) -> int | str:
+    """A number; an open size has a name."""
+    return int(word) if word.isdecimal() else name
+
+
+def make_model(shapes: dict[str, list[int | str]], outputs: Sequence[str]) -> onnx.ModelProto:
     """A small network per input; the nodes that a command line names are among them."""
     rng = np.random.default_rng(len(shapes))
     nodes: list[NodeProto] = []
@@ -157,14 +171,15 @@ def make_model(shapes: dict[str, list[int]], outputs: Sequence[str]) -> onnx.Mod
     for index, (name, shape) in enumerate(shapes.items()):
         last, heads_of_input = name, heads
         if len(shape) in (4, 5):
-            kernel = [3] * (len(shape) - 2) if min(shape[2:]) > 2 else [1] * (len(shape) - 2)
+            is_wide = all(isinstance(size, str) or size > 2 for size in shape[2:])
+            kernel = [3 if is_wide else 1] * (len(shape) - 2)
             weights[f"w{index}"] = rng.normal(size=(8, shape[1], *kernel)).astype(np.float32) * 0.2
             pads = [k // 2 for k in kernel] * 2
             nodes.append(
                 helper.make_node("Conv", [name, f"w{index}"], [f"c{index}"], f"Conv_{index}", pads=pads)
             )
             last = f"c{index}"
-        elif len(shape) >= 2:
+        elif len(shape) >= 2 and isinstance(shape[-1], int):
             weights[f"w{index}"] = rng.normal(size=(shape[-1], 16)).astype(np.float32) * 0.1
             nodes.append(helper.make_node("MatMul", [name, f"w{index}"], [f"c{index}"], f"MatMul_{index}"))
             last = f"c{index}"

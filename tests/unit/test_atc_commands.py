@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,15 +79,16 @@ def test_help_shows_an_example(name: str, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_help_is_quick() -> None:
-    """The best of three: the machine does other things too."""
+    """The best of five, in time of the processor: it waits for nothing else, and the machine does other things too."""
 
     def once() -> float:
-        began = time.perf_counter()
+        began = resource.getrusage(resource.RUSAGE_CHILDREN)
         code = "import sys; from ascend_mlir.tools.atc import main; sys.argv = ['atc', '--help']; main()"
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-        return time.perf_counter() - began
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return ended.ru_utime + ended.ru_stime - began.ru_utime - began.ru_stime
 
-    assert min(once() for _ in range(3)) < HELP_SECONDS
+    assert min(once() for _ in range(5)) < HELP_SECONDS
 
 
 # ------------------------------------------------------------------------------- op-check and precheck

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 import zoo_commands as zoo
-from ascend_mlir.runtime.om.reader import read_om
+from ascend_mlir.runtime.om.profiles import OmProfiles
+from ascend_mlir.runtime.om.reader import read_offline, read_om
+from ascend_mlir.runtime.om.writer import om_bytes
 from ascend_mlir.tools.atc import main
 from ascend_mlir.tools.atc_classic import FAILURE, SUCCESS
 from ascend_mlir.tools.atc_flags import parse_flags
 
 COMPILED = zoo.lines(zoo.COMPILED)
+PROFILES = zoo.lines(zoo.PROFILES)
 REFUSED = zoo.lines(zoo.REFUSED)
 
 
@@ -26,11 +29,11 @@ def run(line: str) -> tuple[int, str]:
 
 
 def test_there_are_enough() -> None:
-    assert len(COMPILED) + len(REFUSED) >= 60
+    assert len(COMPILED) + len(PROFILES) + len(REFUSED) >= 60
 
 
 @pytest.mark.parametrize(
-    "line", [*COMPILED, *REFUSED], ids=lambda line: zoo.value_of(zoo.words(line), "model")
+    "line", [*COMPILED, *PROFILES, *REFUSED], ids=lambda line: zoo.value_of(zoo.words(line), "model")
 )
 def test_parses(line: str) -> None:
     flags = parse_flags(zoo.words(line))
@@ -54,11 +57,33 @@ def test_compiles(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert [tensor.dtype for tensor in om.inputs].count("f16") == 1
 
 
+SIZES = {
+    "en_bert": ("dims", ((1, 64, 1, 64), (4, 128, 4, 128))),
+    "yolov3_dy": ("image", ((320, 320), (640, 640))),
+    "resnet_dy": ("batch", ((1,), (4,), (8,), (16,))),
+    "lens": ("dims", tuple((a, b) for a in (1, 2, 3) for b in (1, 2, 3))),
+}
+
+
+@pytest.mark.parametrize("line", PROFILES, ids=lambda line: zoo.value_of(zoo.words(line), "model"))
+def test_compiles_for_several_sizes(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = zoo.words(line)
+    zoo.prepare(tmp_path, words)
+    status, text = run(line)
+    assert status == 0 and SUCCESS in text, text
+    name = zoo.value_of(words, "output")
+    found = read_offline(Path(f"{name}.om"))
+    assert isinstance(found, OmProfiles)
+    assert (found.kind, found.sizes) == SIZES[name]
+    assert om_bytes(found) == Path(f"{name}.om").read_bytes()
+
+
 @pytest.mark.parametrize("line", REFUSED, ids=lambda line: zoo.value_of(zoo.words(line), "model"))
 def test_refused_with_a_reason(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / zoo.value_of(zoo.words(line), "model")).write_bytes(b"\x08\x08")
     status, text = run(line)
     assert status == 1 and FAILURE in text
-    assert "E10055" in text or "E10001: --auto_tune_mode" in text
+    assert "E10036" in text or "E10001: --auto_tune_mode" in text
     assert not list(tmp_path.glob("*.om"))

@@ -12,9 +12,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from ascend_mlir.runtime.om.reader import read_om
+from ascend_mlir.runtime.om.profiles import OmProfiles
+from ascend_mlir.runtime.om.reader import read_offline, read_om
 from browser import browser, browser_path
-from netron_page import problems, served, show
+from netron_page import problems, profile_problems, served, show
 
 netron = pytest.importorskip("netron", reason="netron is not installed (pip install '.[dev]')")
 
@@ -59,3 +60,21 @@ def test_compiled_models_are_shown_whole(compiled: list[bytes], number: int, tmp
         assert "not [7,7]" in " ".join(
             problems(shown, dataclasses.replace(model, weights=(weight, *model.weights[1:])))
         )
+
+
+def test_a_model_of_several_sizes_is_shown_whole(compiled: list[bytes], tmp_path: Path) -> None:
+    path = tmp_path / "model.om"
+    path.write_bytes(compiled[3])
+    profiles = read_offline(path)
+    assert isinstance(profiles, OmProfiles)
+    address = served(path)
+    try:
+        with browser(tmp_path / "profile") as tab:
+            shown = show(tab, address)
+    finally:
+        netron.stop(address)
+    assert profile_problems(shown, profiles) == []
+    swapped = dataclasses.replace(profiles, branches=profiles.branches[:0:-1] + profiles.branches[:1])
+    assert "_ascend_mbatch_batch_0' is not the model's" in " ".join(profile_problems(shown, swapped))
+    fewer = dataclasses.replace(profiles, branches=profiles.branches[:2])
+    assert profile_problems(shown, fewer) == ["graphs ['small', 'Batch_0', 'Batch_1', 'Batch_2']"]

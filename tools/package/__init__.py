@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
     from ascend_mlir.lowering.pipelines import CompiledModel
+    from ascend_mlir.lowering.profiles import CompiledProfiles
     from ascend_mlir.runtime.errors import AscendError, UnsupportedOpError
     from ascend_mlir.runtime.session import InferenceSession
     from onnx import ModelProto
@@ -35,6 +37,7 @@ _LAZY = {
 }
 
 
+@overload
 def compile(
     model: str | PathLike[str] | bytes | ModelProto,
     soc_version: str = "Ascend310P3",
@@ -43,27 +46,55 @@ def compile(
     output: str | PathLike[str] | None = None,
     output_names: Sequence[str] | None = None,
     precision: str = "force_fp16",
-) -> CompiledModel:
+) -> CompiledModel: ...
+
+
+@overload
+def compile(
+    model: str | PathLike[str] | bytes | ModelProto,
+    soc_version: str = "Ascend310P3",
+    *,
+    input_shapes: Sequence[Mapping[str, Sequence[int]]],
+    output: str | PathLike[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    precision: str = "force_fp16",
+) -> CompiledProfiles: ...
+
+
+def compile(
+    model: str | PathLike[str] | bytes | ModelProto,
+    soc_version: str = "Ascend310P3",
+    *,
+    input_shapes: Mapping[str, Sequence[int]] | Sequence[Mapping[str, Sequence[int]]] | None = None,
+    output: str | PathLike[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    precision: str = "force_fp16",
+) -> CompiledModel | CompiledProfiles:
     """Compile an ONNX model (path, bytes or message). With `output` the `.om` is written to that path too.
 
-    `input_shapes` gives sizes to inputs that the model leaves open. The result's `.om` describes the offline
-    model and `.write(path)` writes it.
+    `input_shapes` gives sizes to inputs that the model leaves open; a list of such mappings makes one model that
+    takes all of these sizes. The result's `.om` describes the offline model and `.write(path)` writes it.
     """
     from ascend_mlir.lowering.pipelines import CompileOptions, compile_model
+    from ascend_mlir.lowering.profiles import compile_shapes
 
-    shapes = (
-        {name: tuple(shape) for name, shape in input_shapes.items()} if input_shapes is not None else None
-    )
     options = CompileOptions(
         soc=soc_version,
-        input_shapes=shapes,
         output_names=tuple(output_names) if output_names is not None else None,
         precision=precision,
     )
-    compiled = compile_model(model, options)
+    if input_shapes is None or isinstance(input_shapes, Mapping):
+        shapes = _sizes(input_shapes) if input_shapes is not None else None
+        compiled = compile_model(model, replace(options, input_shapes=shapes))
+    else:
+        compiled = compile_shapes(model, options, list(map(_sizes, input_shapes)))
     if output is not None:
         compiled.write(output)
     return compiled
+
+
+def _sizes(shapes: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(shape) for name, shape in shapes.items()}
 
 
 def __getattr__(name: str) -> Any:

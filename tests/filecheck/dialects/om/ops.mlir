@@ -23,3 +23,38 @@ om.model "sample" soc "Ascend310P3" memory 2048 at 68719476736 weights at 109951
 // CHECK-NEXT:   om.output "y" : f16 [1, 16, 4, 4] ND bytes 512 at 1024 source "conv:0"
 // CHECK-NEXT:   om.partition 12 content "c0ffee"
 // CHECK-NEXT: }
+
+// The same for two batch sizes: weights and kernels are those of one place and one name.
+om.profiles "batch" of ["x"] sizes [[1], [4]] table 1024 {
+  om.model "sample" soc "Ascend310P3" memory 2048 at 68719476736 weights at 1099511627776 code "ascend-mlir.isa.1" {
+    om.input "x" : f16 [1, 16] ND bytes 32 at 0
+    om.weight "w" : f16 [16] ND bytes 32 at 512 from #om.file<"sample.om">
+    om.kernel "add" code "0a1b"
+    om.task "add" blocks 1 args [feature_map + 0, weights + 512, feature_map + 1024] node 0
+    om.output "y" : f16 [1, 16] ND bytes 32 at 1024
+  }
+  om.model "sample" soc "Ascend310P3" memory 2048 at 68719476736 weights at 1099511627776 code "ascend-mlir.isa.1" {
+    om.input "x" : f16 [4, 16] ND bytes 128 at 0
+    om.weight "w" : f16 [16] ND bytes 32 at 512 from #om.file<"sample.om">
+    om.kernel "add" code "0a1b"
+    om.task "add" blocks 4 args [feature_map + 0, weights + 512, feature_map + 1024] node 0
+    om.output "y" : f16 [4, 16] ND bytes 128 at 1024
+  }
+}
+
+// CHECK:      om.profiles "batch" of ["x"] sizes [[1], [4]] table 1024 {
+// CHECK-NEXT:   om.model "sample" soc "Ascend310P3" memory 2048 at 68719476736 weights at 1099511627776 code "ascend-mlir.isa.1" {
+// CHECK-NEXT:     om.input "x" : f16 [1, 16] ND bytes 32 at 0
+// CHECK-NEXT:     om.weight "w" : f16 [16] ND bytes 32 at 512 from #om.file<"sample.om">
+// CHECK-NEXT:     om.kernel "add" code "0a1b"
+// CHECK-NEXT:     om.task "add" blocks 1 args [feature_map + 0, weights + 512, feature_map + 1024] node 0
+// CHECK-NEXT:     om.output "y" : f16 [1, 16] ND bytes 32 at 1024
+// CHECK-NEXT:   }
+// CHECK-NEXT:   om.model "sample" soc "Ascend310P3" memory 2048 at 68719476736 weights at 1099511627776 code "ascend-mlir.isa.1" {
+// CHECK-NEXT:     om.input "x" : f16 [4, 16] ND bytes 128 at 0
+// CHECK-NEXT:     om.weight "w" : f16 [16] ND bytes 32 at 512 from #om.file<"sample.om">
+// CHECK-NEXT:     om.kernel "add" code "0a1b"
+// CHECK-NEXT:     om.task "add" blocks 4 args [feature_map + 0, weights + 512, feature_map + 1024] node 0
+// CHECK-NEXT:     om.output "y" : f16 [4, 16] ND bytes 128 at 1024
+// CHECK-NEXT:   }
+// CHECK-NEXT: }
