@@ -15,11 +15,10 @@ from typing import cast as narrow
 from xdsl.ir import Operation
 
 from ..dialects import nn
-from ..dialects.nn_attrs import EXACT
 from ..runtime.errors import AscendError
 from . import formulas
 from .formulas import Term
-from .vector_program import Program
+from .vector_program import Program, float_to_whole
 
 Expansion = Callable[[Program, nn.NNOp, list[int]], int]
 
@@ -308,7 +307,7 @@ def _truncate(p: Program, x: int) -> int:
     if p.has("vconv", f"{dtype}2s32z"):
         return p.convert(x, f"{dtype}2s32z", "s32")
     if dtype == "f32":
-        return _truncate(p, p.cast(x, "f16"))
+        return float_to_whole(p, x)
     up = p.convert(p.maxs(x, 0.0), "f162s32f", "s32")
     down = p.convert(p.maxs(p.muls(x, -1.0), 0.0), "f162s32f", "s32")
     return p.sub(up, down)
@@ -320,10 +319,6 @@ def _cast(p: Program, op: nn.NNOp, a: list[int]) -> int:
     if target == "bool" and source != "bool":
         return p.cast(_truth(p, p.unary("vabs", _float(p, x))), "f16")
     if target in ("i32", "i64", "i8", "u8") and source in ("f16", "f32"):
-        if EXACT in op.attributes and p.dtype(x) == "f32" and not p.has("vconv", "f322s32z"):
-            raise AscendError(
-                "E40021", "whole numbers above 2048 in f32: the chip converts them through f16 only"
-            )
         whole = _truncate(p, x)
         return whole if target in ("i32", "i64") else p.cast(whole, "f16")
     return x

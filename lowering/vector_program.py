@@ -177,6 +177,8 @@ class Program:
             return self.convert(x, direct, dtype)
         if self.has("vconv", direct + "r"):
             return self.convert(x, direct + "r", dtype)
+        if direct == "s322f32":
+            return whole_to_float(self, x)
         if n.dtype != "f16" and dtype != "f16":
             return self.cast(self.cast(x, "f16"), dtype)
         raise ValueError(f"no conversion {direct} on {self.soc.name}")
@@ -257,6 +259,11 @@ class Program:
             return self.unary("vln", x)
         return self.cast(self.unary("vln", self.cast(x, "f16")), dtype)
 
+    def bits(self, op: str, a: int, b: int, dtype: str) -> int:
+        """`vand` or `vor` of two values, its result read as another type of the same size."""
+        mask = tuple(p or q for p, q in zip(self.nodes[a].mask, self.nodes[b].mask, strict=True))
+        return self._add(Node(op, dtype, (a, b), None, mask, "u16"))
+
     def bit_not(self, x: int) -> int:
         """All bits inverted (on 16-bit lanes)."""
         n = self.nodes[x]
@@ -268,6 +275,58 @@ class Program:
         for c in coefficients[2:]:
             total = self.adds(self.mul(total, x), c)
         return total
+
+
+LOW_BITS = 23
+"""Bits of a whole number that an f32 from 2^23 on has in its lowest places, unchanged."""
+_LOW = float(2**LOW_BITS - 1)
+_EXPONENT = float(0x4B000000)
+"""The bits of 2^23 in f32."""
+
+
+def whole_to_float(p: Program, x: int) -> int:
+    """s32 → f32, rounded once, without a conversion: for chips whose only one is to f16, exact up to 2048.
+
+    The low 23 bits are the mantissa of a number from 2^23 on. The 9 above have no way down but one by one: bit b alone is 0 or at
+    least 2^(b-23), so a minimum makes it that.
+    """
+    high = p.mul(p.maxs(p.mins(x, 0.0), -1.0), p.splat(256.0, "s32"))
+    for bit in range(LOW_BITS, 31):
+        alone = p.bits("vand", x, p.splat(float(1 << bit), "s32"), "s32")
+        high = p.add(high, p.mins(alone, float(1 << bit - LOW_BITS)))
+    high = p.add(high, p.splat(256.0, "s32"))
+    low = p.bits("vand", x, p.splat(_LOW, "s32"), "s32")
+    upper = p.adds(_mantissa(p, high), -256.0)
+    return p.add(p.muls(upper, 2.0**LOW_BITS), _mantissa(p, low))
+
+
+def _mantissa(p: Program, x: int) -> int:
+    """s32 of at most 23 bits → f32."""
+    return p.adds(p.bits("vor", x, p.splat(_EXPONENT, "s32"), "f32"), -(2.0**LOW_BITS))
+
+
+def float_to_whole(p: Program, x: int) -> int:
+    """f32 → s32, towards zero, saturating, without a conversion."""
+    size = p.mins(p.unary("vabs", x), 2.0**31 - 128)
+    step = 2.0**22
+    upper = _floor(p, p.muls(size, 1 / step))
+    lower = _floor(p, p.sub(size, p.muls(upper, step)))
+    whole = p.add(p.mul(_whole_bits(p, upper), p.splat(step, "s32")), _whole_bits(p, lower))
+    signed = p.bits("vor", x, x, "s32")
+    below = p.maxs(p.mins(signed, 0.0), -1.0)
+    return p.mul(whole, p.add(p.add(below, below), p.splat(1.0, "s32")))
+
+
+def _floor(p: Program, x: int) -> int:
+    """Of f32 from 0 to 2^22: rounded by adding 2^23, less 1 where that went up."""
+    rounded = p.adds(p.adds(x, 2.0**LOW_BITS), -(2.0**LOW_BITS))
+    above = p.maxs(p.sub(rounded, x), 0.0)  # 0, or at least 2^-24
+    return p.sub(rounded, p.mins(p.muls(above, 2.0**24), 1.0))
+
+
+def _whole_bits(p: Program, x: int) -> int:
+    """f32 that is whole and below 2^23 → s32."""
+    return p.bits("vand", p.adds(x, 2.0**LOW_BITS), p.splat(_LOW, "s32"), "s32")
 
 
 def preserves_zero(program: Program, results: Sequence[int], along: int = -1) -> bool:
