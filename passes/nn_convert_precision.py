@@ -116,9 +116,12 @@ class Converter:
     keep_vector: bool = False
     plain: frozenset[Operation] = frozenset()
     """Ops between model inputs and outputs that only move elements: nothing is gained by rounding them."""
+    whole: frozenset[Operation] = frozenset()
+    """Float arithmetic between integers and integers."""
 
     def run(self) -> None:
         self.plain = plain_moves(self.block)
+        self.whole = between_integers(self.block)
         for op in list(self.block.ops):
             if isinstance(op, nn.ConstantOp):
                 continue
@@ -141,7 +144,7 @@ class Converter:
         if self._is_kept(op) or (self.keep_vector and self.f32_ops(op)):
             return "f32"
         summed = isinstance(op, nn.ReduceOp) and op.kind.data in ("sum", "mean", "prod")
-        precise = PRECISE in op.attributes or EXACT in op.attributes or summed
+        precise = PRECISE in op.attributes or EXACT in op.attributes or summed or op in self.whole
         if (precise or _needs_its_epsilon(op)) and self.f32_ops(op):
             return "f32"
         return self.compute
@@ -149,9 +152,14 @@ class Converter:
     def _ranked(self, value: SSAValue) -> str:
         """The type in which values are ranked: the one they were computed in, as equal halves are no order of what was f32.
         What the model is given is ranked as it is."""
+        return "f32" if value in self.exact or self._is_unrounded(value) else self.compute
+
+    def _is_unrounded(self, value: SSAValue) -> bool:
+        """Whether a value that the model states in f32 is there in f32: what was computed in another type is not, a copy of it
+        in that type changes nothing."""
         made = self.versions.get((value, self.compute))
-        is_rounded = made is None or (isinstance(made.owner, nn.CastOp) and made.owner.input is value)
-        return "f32" if is_rounded or value in self.exact else self.compute
+        is_copy = made is not None and isinstance(made.owner, nn.CastOp) and made.owner.input is value
+        return nn.dtype_of(value) == "f32" and constant_of(value) is None and (made is None or is_copy)
 
     def _is_kept(self, op: Operation) -> bool:
         return bool(self.keep) and not self.keep.isdisjoint(node_names(op))
@@ -281,7 +289,7 @@ class Converter:
         made = self.versions.get((value, dtype))
         if made is not None:
             return made
-        if dtype == "f32" and value in self.exact:
+        if dtype == "f32" and (value in self.exact or self._is_unrounded(value)):
             return value
         blob = constant_of(value)
         others = [d for (v, d) in self.versions if v is value] if blob is None else []
@@ -366,6 +374,26 @@ _MOVES = (
     nn.DepthToSpaceOp,
     nn.SpaceToDepthOp,
 )
+
+
+def between_integers(block: Block) -> frozenset[Operation]:
+    """Elementwise ops whose operands come from casts of integers, and constants, only, and whose results become integers again:
+    positions divided and rounded down, and their like. f16 would be exact up to 2048."""
+    made: set[SSAValue] = set()
+    for op in block.ops:
+        if isinstance(op, nn.CastOp) and nn.dtype_of(op.output) == "f32":
+            found = nn.dtype_of(op.input) in _INTEGER
+        else:
+            others = [value for value in op.operands if constant_of(value) is None]
+            found = isinstance(op, nn.ELEMENTWISE_OPS + _MOVES) and bool(others) and made.issuperset(others)
+        if found:
+            made.update(op.results)
+    needed: set[Operation] = set()
+    for op in reversed(list(block.ops)):
+        ends = isinstance(op, nn.CastOp) and nn.dtype_of(op.output) in _INTEGER
+        if ends or op in needed:
+            needed.update(v.owner for v in op.operands if v in made and isinstance(v.owner, Operation))
+    return frozenset(op for op in needed if nn.dtype_of(op.results[0]) == "f32")
 
 
 def plain_moves(block: Block) -> frozenset[Operation]:

@@ -76,3 +76,41 @@ def test_division(kind: str, soc: str) -> None:
     by = (rng.integers(1, 2**31, 300) >> rng.integers(0, 30, 300)).clip(1).astype(np.int32)
     got, want = ran(kind, x, TensorProto.INT32, soc, z=by)
     assert np.array_equal(got, want)
+
+
+@pytest.mark.parametrize("soc", SOCS)
+def test_float_arithmetic_between_integers(soc: str) -> None:
+    """Positions halved and rounded down in floats, as exporters write it: f32 in every mode, since f16 ends at 2048."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["f"], "to_float", to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["f", "half"], ["h"], "halved"),
+        helper.make_node("Floor", ["h"], ["g"], "down"),
+        helper.make_node("Cast", ["g"], ["y"], "to_index", to=TensorProto.INT32),
+        helper.make_node("Relu", ["f"], ["r"], "beside"),
+    ]
+    graph = helper.make_graph(
+        nodes, "g",
+        [helper.make_tensor_value_info("x", TensorProto.INT32, [600])],
+        [helper.make_tensor_value_info("y", TensorProto.INT32, None), helper.make_tensor_value_info("r", TensorProto.FLOAT, None)],
+        [helper.make_tensor("half", TensorProto.FLOAT, [], [0.5])],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    x = np.arange(-300, 300, dtype=np.int32) * 677
+    session = InferenceSession(compile_model(model, CompileOptions(soc=soc)).bytes, sanitize=True)
+    halves, _ = session.run(None, {"x": x})
+    assert np.array_equal(halves, np.floor(x * 0.5).astype(np.int32))
+
+
+def test_a_kept_op_reads_what_is_there_in_f32() -> None:
+    """An input that another op reads in f16 is not rounded for one that stays in f32."""
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["a"], "half"), helper.make_node("Mul", ["x", "two"], ["b"], "kept")], "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [64])],
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in ("a", "b")],
+        [helper.make_tensor("two", TensorProto.FLOAT, [], [2.0])],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    x = np.random.default_rng(3).standard_normal(64).astype(np.float32)
+    compiled = compile_model(model, CompileOptions(keep_dtype=("kept",)))
+    (half, kept) = InferenceSession(compiled.bytes).run(None, {"x": x})
+    assert np.array_equal(kept, 2 * x) and not np.array_equal(half, np.maximum(x, 0))
