@@ -244,7 +244,12 @@ FLAGS: Final[tuple[Flag, ...]] = (
             choices=_BINARY,
             note="weights are used dense, with the same result",
         ),
-        Flag("compression_optimize_conf", "Performance", "quantisation inside the tool", effect=REFUSED),
+        Flag(
+            "compression_optimize_conf",
+            "Performance",
+            "quantisation inside the tool",
+            note="the model is not quantised, and as exact as without the flag; quantise it before, as QDQ nodes",
+        ),
         Flag(
             "disable_reuse_memory",
             "Performance",

@@ -100,10 +100,8 @@ CASES: dict[str, tuple[str, list[np.ndarray], list[np.ndarray], dict[str, Any]]]
 OUTPUTS = {"TopK": 2, "DynamicQuantizeLinear": 3, "LSTM": 3, "GRU": 2, "RNN": 2}
 ON_THE_AI_CPU = {"add-i64", "non-zero"}
 NOT_ON = {
-    # a mask of bytes, one per row, needs counter mode; sums above 2048 need the conversion from f32 to s32
+    # a mask of bytes, one per row, needs counter mode
     "scatter-nd": ("Ascend310", "Ascend910A"),
-    "matmul-integer": ("Ascend310",),
-    "conv-integer": ("Ascend310",),
 }
 OFF_BY_ONE = {("dynamic-quantize", "Ascend310"), ("quantize", "Ascend310")}
 """310 divides by Newton steps and rounds through f16."""

@@ -230,7 +230,7 @@ SITUATIONS: list[tuple[str, str, str]] = [
     ("optimization_switch=A:perhaps", "E10003", "Name1:on"),
     ("enable_compress_weight=true compress_weight_conf=x", "E10047", "exclude"),
     ("compress_weight_conf=nowhere.cfg", "E10410", "nowhere.cfg"),
-    ("compression_optimize_conf=x.cfg", "E10055", "not supported yet"),
+    ("auto_tune_mode=RL", "E10001", "taken out"),
     ("auto_tune_mode=RL,GA", "E10001", "leave it out"),
     ("deterministic_level=2", "E10058", "--deterministic=1"),
     ("host_env_os=windows", "E10001", "linux"),
