@@ -175,6 +175,10 @@ class LikelyValues:
             return self.of(op.input)
         return self._rng.integers(0, nn.shape_of(op.input)[-1], COUNT).astype(np.int32)
 
+    def state(self, op: NNOp) -> Array | None:
+        """Hidden states of a recurrence: the hyperbolic tangent and the gates keep them within 1."""
+        return np.tanh(self._rng.standard_normal(COUNT))
+
     def reduced(self, op: NNOp) -> Array | None:
         """Sums of as many as the axes hold; maxima and products of at most `DRAWN`."""
         assert isinstance(op, nn.ReduceOp)
@@ -325,6 +329,7 @@ _SPECIAL: Final[dict[type[Operation], Callable[[LikelyValues, NNOp], Array | Non
     nn.CastOp: LikelyValues.cast,
     nn.ReduceOp: LikelyValues.reduced,
     nn.TopKOp: LikelyValues.ranked,
+    nn.RecurrenceOp: LikelyValues.state,
     nn.SoftmaxOp: LikelyValues.along,
     nn.LogSoftmaxOp: LikelyValues.along,
     nn.LayerNormOp: LikelyValues.normalised,

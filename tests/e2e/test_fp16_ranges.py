@@ -172,3 +172,31 @@ def test_what_real_inputs_show(
     capsys.readouterr()
     assert atc(*words) == 0
     assert json.loads(capsys.readouterr().out)["leaving_fp16"] == []
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_what_comes_behind_a_recurrence_is_named(kind: str) -> None:
+    """States are within 1; what is made of them is estimated as everything else is."""
+    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[kind]
+    rng = np.random.default_rng(4)
+    weights: dict[str, Array] = {
+        "w": (rng.standard_normal((1, gates * 32, 16)) * 0.3).astype(np.float32),
+        "r": (rng.standard_normal((1, gates * 32, 32)) * 0.3).astype(np.float32),
+        "large": np.array(3000, np.float32),
+        "small": np.array(1e-5, np.float32),
+    }
+    nodes = [
+        helper.make_node(kind, ["x", "w", "r"], ["h"], "state", hidden_size=32),
+        helper.make_node("Mul", ["h", "large"], ["m"], "raised"),
+        helper.make_node("Mul", ["m", "m"], ["q"], "squared"),
+        helper.make_node("Mul", ["q", "small"], ["y"], "lowered"),
+    ]
+    model = build(nodes, weights, (10, 2, 16))
+    found = {warning.node: warning.source for warning in compile_model(model, CompileOptions()).warnings}
+    assert found == {"squared": "", "lowered": "'squared'"}
+    kept = compile_model(model, CompileOptions(keep_dtype=("raised", "squared", "lowered")))
+    assert kept.warnings == ()
+    x = rng.standard_normal((10, 2, 16)).astype(np.float32)
+    (want,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    (got,) = InferenceSession(kept.bytes).run(None, {"x": x})
+    assert np.abs(got - np.asarray(want)).max() <= 4e-3 * np.abs(np.asarray(want)).max()
