@@ -59,16 +59,12 @@ def _fixed_shapes(flags: ParsedFlags) -> dict[str, tuple[int, ...]] | None:
     choice = profile_choice(flags)
     if choice is not None:
         return choice.shapes[0]
-    if RANGE in flags:  # of one size each
-        return {
-            name: tuple(extents.low for extents in shape)
-            for name, shape in parse_input_ranges(RANGE, flags.get(RANGE)).items()
-        }
-    text = flags.get("input_shape")
-    if "~" in text:
-        ranges = parse_input_ranges("input_shape", text)
+    flag = RANGE if RANGE in flags else "input_shape"
+    text = flags.get(flag)
+    if flag == RANGE or "~" in text:  # ranges of one size each
+        ranges = parse_input_ranges(flag, text)
         return {name: tuple(extents.low for extents in shape) for name, shape in ranges.items()}
-    return parse_input_shape(text) if "input_shape" in flags else None
+    return parse_input_shape(text) if flag in flags else None
 
 
 def _fp16_inputs(flags: ParsedFlags) -> tuple[str, ...]:

@@ -40,14 +40,20 @@ def test_parses(line: str) -> None:
     assert flags.get("model").endswith(".onnx") and len(flags.values) >= 5
 
 
-@pytest.mark.parametrize("line", COMPILED, ids=lambda line: zoo.value_of(zoo.words(line), "model"))
-def test_compiles(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def converted(line: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that a command line makes, of a model made for it."""
+    monkeypatch.chdir(folder)
     words = zoo.words(line)
-    zoo.prepare(tmp_path, words)
+    zoo.prepare(folder, words)
     status, text = run(line)
     assert status == 0 and SUCCESS in text, text
-    om = read_om(Path(zoo.value_of(words, "output") + ".om"))
+    return Path(zoo.value_of(words, "output") + ".om")
+
+
+@pytest.mark.parametrize("line", COMPILED, ids=lambda line: zoo.value_of(zoo.words(line), "model"))
+def test_compiles(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    om = read_om(converted(line, tmp_path, monkeypatch))
+    words = zoo.words(line)
     assert om.soc.endswith(zoo.value_of(words, "soc_version"))
     if "--insert_op_conf" in line:
         assert om.inputs[0].dtype == "u8"
@@ -67,16 +73,11 @@ SIZES = {
 
 @pytest.mark.parametrize("line", PROFILES, ids=lambda line: zoo.value_of(zoo.words(line), "model"))
 def test_compiles_for_several_sizes(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    words = zoo.words(line)
-    zoo.prepare(tmp_path, words)
-    status, text = run(line)
-    assert status == 0 and SUCCESS in text, text
-    name = zoo.value_of(words, "output")
-    found = read_offline(Path(f"{name}.om"))
+    path = converted(line, tmp_path, monkeypatch)
+    found = read_offline(path)
     assert isinstance(found, OmProfiles)
-    assert (found.kind, found.sizes) == SIZES[name]
-    assert om_bytes(found) == Path(f"{name}.om").read_bytes()
+    assert (found.kind, found.sizes) == SIZES[path.stem]
+    assert om_bytes(found) == path.read_bytes()
 
 
 @pytest.mark.parametrize("line", REFUSED, ids=lambda line: zoo.value_of(zoo.words(line), "model"))
